@@ -1,0 +1,23 @@
+// Which part may know which. Run by `npm run check`; scripts/check.ts also fails when fewer modules are cruised than exist.
+const rule = (name, comment, from, to) => ({ name, comment, severity: "error", from, to });
+const test = "\\.test\\.ts$";
+module.exports = {
+  forbidden: [
+    rule("no-cycles", "Two modules in a cycle are one module.", {}, { circular: true }),
+    rule("resolvable", "An import the tool cannot follow is an import it cannot check.", {}, { couldNotResolve: true }),
+    rule("core-is-bottom", "core has no domain words.", { path: "^packages/core/", pathNot: test }, { path: "^packages/(?!core/)" }),
+    rule("contract", "protocol must not know who implements it.", { path: "^packages/protocol/", pathNot: test }, { path: "^packages/(?!core/|protocol/)" }),
+    rule("config-knows-core", "config is data about keys; it runs nothing.", { path: "^packages/config/", pathNot: test }, { path: "^packages/(?!core/|config/)" }),
+    rule("apps-are-strangers", "They meet in protocol.", { path: "^packages/(daemon|client|cloud)/", pathNot: test }, { path: "^packages/(daemon|client|cloud)/", pathNot: "^packages/$1/" }),
+    rule("features-are-strangers", "Only compose.ts may join two features.", { path: "^packages/daemon/src/([^/]+)/", pathNot: test }, { path: "^packages/daemon/src/", pathNot: "^packages/daemon/src/$1/" }),
+    rule("one-door-to-sqlite", "store/ owns durability.", { path: "^packages/", pathNot: "/store/" }, { path: "^(node:)?sqlite$" }),
+    rule("one-door-to-spawn", "hl-runner starts every process; only runner/resident.ts starts hl-runner itself in development.", { path: "^packages/(?!testkit)", pathNot: "^packages/daemon/src/runner/|" + test }, { path: "^(node:)?child_process$" }),
+    rule("src-not-test", "Production never sees test code.", { path: "^packages/(?!testkit)", pathNot: test }, { path: test + "|^packages/testkit/" }),
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    doNotFollow: { path: "node_modules" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default"] },
+  },
+};
