@@ -1,0 +1,76 @@
+import type { Clock } from "../clock.ts";
+import { rpcCode, type WireError } from "./error.ts";
+import {
+  errorObject,
+  responseObject,
+  type MessageId,
+  type NotificationMessage,
+  type ParsedInput,
+  type RequestMessage,
+} from "./message.ts";
+
+/** What a handler may know of, and do with, the request that it serves. */
+export interface Call {
+  readonly id: MessageId;
+  /** Aborts when the caller cancels, and when its connection closes. */
+  readonly signal: AbortSignal;
+  /** Whether this caller can receive notifications; a plain HTTP request cannot. */
+  readonly canNotify: boolean;
+  /** Sends a notification that belongs to this request; waits for a slow reader (P5). */
+  notify(method: string, params: unknown): Promise<void>;
+  /** Goes on after the answer: the producer's signal aborts when the caller cancels or leaves. */
+  stream(producer: (signal: AbortSignal) => Promise<void>): void;
+}
+
+/** Serves requests: one function for every transport. Throws what `describe` can turn into a wire error. */
+export interface RequestHandler {
+  request(message: RequestMessage, call: Call): Promise<unknown>;
+  notification?(message: NotificationMessage): void;
+  describe(error: unknown, id: MessageId): WireError;
+}
+
+/**
+ * Answers one parsed input: an object, an array for a batch, or undefined where JSON-RPC wants silence.
+ * Messages of a batch run side by side; the standard leaves their order open.
+ */
+export async function answer(
+  input: ParsedInput,
+  handler: RequestHandler,
+  clock: Clock,
+  callFor: (message: RequestMessage) => Call,
+): Promise<object | undefined> {
+  const one = async (message: ParsedInput["messages"][number]): Promise<object | undefined> => {
+    switch (message.kind) {
+      case "request":
+        return answerRequest(message, handler, clock, callFor(message));
+      case "notification":
+        handler.notification?.(message);
+        return undefined;
+      case "response":
+        return undefined;
+      case "invalid":
+        return errorObject(message.id, message.error, clock.wallMs());
+    }
+  };
+  const [first] = input.messages;
+  if (!input.batch) return first === undefined ? undefined : one(first);
+  const answers = (await Promise.all(input.messages.map(one))).filter((item) => item !== undefined);
+  return answers.length === 0 ? undefined : answers;
+}
+
+async function answerRequest(
+  message: RequestMessage,
+  handler: RequestHandler,
+  clock: Clock,
+  call: Call,
+): Promise<object> {
+  try {
+    return responseObject(message.id, await handler.request(message, call), clock.wallMs());
+  } catch (error) {
+    if (call.signal.aborted) {
+      const cancelled = { code: rpcCode.requestCancelled, message: "the request was cancelled" };
+      return errorObject(message.id, cancelled, clock.wallMs());
+    }
+    return errorObject(message.id, handler.describe(error, message.id), clock.wallMs());
+  }
+}

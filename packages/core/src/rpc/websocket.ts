@@ -1,0 +1,101 @@
+import type { WebSocket } from "ws";
+import type { Clock } from "../clock.ts";
+import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
+import { WriteGate } from "./write-gate.ts";
+
+export interface WebSocketTransportOptions {
+  readonly socket: WebSocket;
+  readonly clock: Clock;
+  readonly limits: TransportLimits;
+  /** Ping after so much silence; 0 turns the dead-peer test off. */
+  readonly pingIntervalMs: number;
+  /** Without any frame for so long the peer counts as dead. */
+  readonly deadAfterMs: number;
+}
+
+/**
+ * One JSON message a text frame. Any frame counts as a sign of life, not only pongs: a peer that floods us is alive.
+ * The size limit itself is `maxPayload` of the socket, which refuses before buffering.
+ */
+export class WebSocketTransport implements Transport {
+  readonly #options: WebSocketTransportOptions;
+  readonly #gate: WriteGate;
+  #closeReason: string | undefined;
+  #cancelHeartbeat: (() => void) | undefined;
+  #lastFrameAt = 0;
+
+  constructor(options: WebSocketTransportOptions) {
+    this.#options = options;
+    this.#gate = new WriteGate(options.clock, options.limits.writeDeadlineMs, () =>
+      this.#abort("the reader took nothing for too long"),
+    );
+  }
+
+  open(receiver: TransportReceiver): void {
+    const { socket, clock } = this.#options;
+    this.#lastFrameAt = clock.now();
+    socket.on("message", (data, isBinary) => {
+      this.#lastFrameAt = clock.now();
+      if (isBinary) receiver.problem({ kind: "not_text", message: "binary frames are not accepted, send text" });
+      else receiver.message((data as Buffer).toString("utf8"));
+    });
+    const alive = (): void => {
+      this.#lastFrameAt = clock.now();
+    };
+    socket.on("ping", alive);
+    socket.on("pong", alive);
+    socket.on("error", (error) => (this.#closeReason ??= error.message));
+    socket.on("close", (code, reason) => {
+      this.#cancelHeartbeat?.();
+      const said = reason.length > 0 ? reason.toString("utf8") : `the other side closed the connection (${code})`;
+      const text = this.#closeReason ?? said;
+      this.#gate.closed(text);
+      receiver.closed(text);
+    });
+    this.#armHeartbeat();
+  }
+
+  send(text: string): Promise<void> {
+    const { socket, limits } = this.#options;
+    if (socket.readyState !== socket.OPEN) {
+      return Promise.reject(new Error(this.#closeReason ?? "the connection is closed"));
+    }
+    // The callback tells when the frame has left for the kernel: ws has no drain event of its own.
+    socket.send(text, () => {
+      if (socket.bufferedAmount > limits.highWaterBytes) return;
+      this.#gate.opened();
+      if (socket.isPaused) socket.resume();
+    });
+    const full = socket.bufferedAmount > limits.highWaterBytes;
+    if (full && limits.pauseReadsWhenFull) socket.pause();
+    return this.#gate.wait(full);
+  }
+
+  close(reason: string): void {
+    const { socket, clock } = this.#options;
+    this.#closeReason ??= reason;
+    // ws itself waits 30 s for the closing handshake; a dead peer should not hold a shutdown for that long.
+    const cancel = clock.after(2_000, () => socket.terminate());
+    socket.once("close", cancel);
+    socket.close(1000, Buffer.from(reason).subarray(0, 120).toString("utf8"));
+  }
+
+  #abort(reason: string): void {
+    this.#closeReason ??= reason;
+    this.#options.socket.terminate();
+  }
+
+  #armHeartbeat(): void {
+    const { socket, clock, pingIntervalMs, deadAfterMs } = this.#options;
+    if (pingIntervalMs === 0) return;
+    this.#cancelHeartbeat = clock.after(pingIntervalMs, () => {
+      const silentMs = clock.now() - this.#lastFrameAt;
+      if (silentMs >= deadAfterMs) {
+        this.#abort(`no frame for ${Math.round(silentMs / 1000)} s`);
+        return;
+      }
+      if (socket.readyState === socket.OPEN) socket.ping();
+      this.#armHeartbeat();
+    });
+  }
+}

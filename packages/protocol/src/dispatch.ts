@@ -1,0 +1,104 @@
+import type { RequestHandler } from "@hl/core/rpc/answer.ts";
+import type { Clock } from "@hl/core/clock.ts";
+import { HlError, type ErrorType } from "./errors.ts";
+import {
+  parseParams,
+  type Caller,
+  type Handlers,
+  type MethodCall,
+  type MethodDefinition,
+  type MethodTable,
+} from "./method.ts";
+import { roleAllows, type RolePermissions } from "./permissions.ts";
+import { toWireError, type WireErrorOptions } from "./wire-error.ts";
+
+/** One served request, for audit, metrics and the request log. */
+export interface CallRecord {
+  readonly method: string;
+  readonly caller: Caller | undefined;
+  readonly definition: MethodDefinition | undefined;
+  readonly durationMs: number;
+  /** The first cause; undefined when it succeeded. */
+  readonly error: unknown;
+}
+
+export interface DispatchOptions<T extends MethodTable> {
+  readonly table: T;
+  readonly handlers: Handlers<T>;
+  readonly roles: RolePermissions;
+  readonly clock: Clock;
+  readonly wireError: WireErrorOptions;
+  /** Who asks at this moment; undefined before authentication. */
+  readonly caller: () => Caller | undefined;
+  readonly observe?: ((record: CallRecord) => void) | undefined;
+}
+
+/** The one place where a request is judged before any handler sees it (X3): known, authenticated, permitted, well-formed. */
+export function requestHandler<T extends MethodTable>(options: DispatchOptions<T>): RequestHandler {
+  const { table, handlers, roles, clock, wireError, observe } = options;
+  return {
+    async request(message, call) {
+      const caller = options.caller();
+      const definition = Object.hasOwn(table, message.method) ? table[message.method] : undefined;
+      const startedAt = clock.now();
+      const record = (error: unknown): void =>
+        observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error });
+      try {
+        const permitted = authorize(definition, message.method, caller, roles);
+        const params = parseParams(permitted, message.params);
+        const handler = handlers[message.method] as (params: unknown, call: MethodCall) => Promise<unknown>;
+        const work = handler(params, { ...call, caller: caller ?? anonymous });
+        const result = await (permitted.timeoutMs === null
+          ? work
+          : within(clock, permitted.timeoutMs, permitted.name, work));
+        record(undefined);
+        return result;
+      } catch (error) {
+        record(error);
+        throw error;
+      }
+    },
+    describe: (error, id) => toWireError(error, id, wireError),
+  };
+}
+
+const anonymous: Caller = { role: "", subject: "anonymous", via: "socket" };
+
+function authorize(
+  definition: MethodDefinition | undefined,
+  method: string,
+  caller: Caller | undefined,
+  roles: RolePermissions,
+): MethodDefinition {
+  if (caller === undefined && definition?.permission !== "none") {
+    throw new HlError(
+      "unauthenticated",
+      "authenticate first: auth/login on this connection, or an Authorization header",
+    );
+  }
+  if (definition === undefined) throw new HlError("method_not_found", `there is no method ${JSON.stringify(method)}`);
+  if (caller !== undefined && !roleAllows(roles, caller.role, definition.permission)) {
+    const text = `the role "${caller.role}" lacks the permission "${definition.permission}" that ${method} needs`;
+    throw new HlError("permission_denied", text, { permission: definition.permission, role: caller.role });
+  }
+  return definition;
+}
+
+function within<T>(clock: Clock, ms: number, method: string, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const cancel = clock.after(ms, () =>
+    reject(new HlError("internal_error", `${method} did not finish within ${ms} ms`)),
+  );
+  return Promise.race([work, promise]).finally(cancel);
+}
+
+/** True for errors that tell of a caller's mistake or a policy, not of a failure of ours. */
+export function isRefusal(type: ErrorType): boolean {
+  return (
+    type === "unauthenticated" ||
+    type === "permission_denied" ||
+    type === "command_blocked" ||
+    type === "command_not_allowed" ||
+    type === "path_denied"
+  );
+}

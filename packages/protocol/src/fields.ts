@@ -1,0 +1,35 @@
+import { z } from "zod";
+
+/** Fields that several methods share, each described once. */
+const printable = /^[^\p{Cc}]+$/u;
+
+export const commandId = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(printable, "must not contain control characters")
+  .describe(
+    "Identifier of the command, chosen by the caller and unique on this VM; asking again with it never runs the command twice (C1).",
+  );
+
+export const seconds = (description: string): z.ZodNumber =>
+  z.number().positive("must be a positive number of seconds").max(31_536_000).describe(description);
+
+export const unixTime = (description: string): z.ZodNumber =>
+  z.number().describe(`${description} (Unix seconds, with a fraction)`);
+
+export const stream = z.enum(["stdout", "stderr"]);
+
+export const encoding = z.enum(["utf8", "base64"]).describe("`base64` where the bytes are not valid UTF-8 (P6)");
+
+export const environment = z
+  .record(
+    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a valid environment variable name"),
+    z
+      .string()
+      .max(131_072)
+      .refine((value) => !value.includes("\0"), "must not contain NUL"),
+  )
+  .describe("Environment variables, on top of the clean environment of the daemon's configuration");
+
+export const byteOffset = z.int().min(0).describe("Offset in bytes");

@@ -1,0 +1,48 @@
+import { authLogin } from "./methods/auth-login.ts";
+import { claudeInterrupt } from "./methods/claude-interrupt.ts";
+import { claudeList } from "./methods/claude-list.ts";
+import { claudeRelay } from "./methods/claude-relay.ts";
+import { claudeStart } from "./methods/claude-start.ts";
+import { claudeStop } from "./methods/claude-stop.ts";
+import { commandCancel } from "./methods/command-cancel.ts";
+import { commandExecute } from "./methods/command-execute.ts";
+import { commandInput } from "./methods/command-input.ts";
+import { commandList } from "./methods/command-list.ts";
+import { commandLogs } from "./methods/command-logs.ts";
+import { commandSignal } from "./methods/command-signal.ts";
+import { commandStatus } from "./methods/command-status.ts";
+import { commandSubscribe } from "./methods/command-subscribe.ts";
+import { eventStream } from "./methods/event-stream.ts";
+import { eventSubscribe } from "./methods/event-subscribe.ts";
+import { rpcDiscover } from "./methods/rpc-discover.ts";
+import { systemConfigGet } from "./methods/system-config-get.ts";
+import { systemHealth } from "./methods/system-health.ts";
+import { systemInfo } from "./methods/system-info.ts";
+import { systemPing } from "./methods/system-ping.ts";
+
+/** Every method that hl-daemon serves. A row without a handler does not compile. */
+export const daemonMethods = {
+  "auth/login": authLogin,
+  "rpc.discover": rpcDiscover,
+  "system/ping": systemPing,
+  "system/info": systemInfo,
+  "system/health": systemHealth,
+  "system/config/get": systemConfigGet,
+  "command/execute": commandExecute,
+  "command/list": commandList,
+  "command/status": commandStatus,
+  "command/logs": commandLogs,
+  "command/subscribe": commandSubscribe,
+  "command/input": commandInput,
+  "command/signal": commandSignal,
+  "command/cancel": commandCancel,
+  "event/stream": eventStream,
+  "event/subscribe": eventSubscribe,
+  "claude/start": claudeStart,
+  "claude/relay": claudeRelay,
+  "claude/interrupt": claudeInterrupt,
+  "claude/stop": claudeStop,
+  "claude/list": claudeList,
+} as const;
+
+export type DaemonMethods = typeof daemonMethods;

@@ -1,0 +1,30 @@
+import { z } from "zod";
+import { seconds } from "../fields.ts";
+import { defineMethod } from "../method.ts";
+
+export const claudeRelay = defineMethod({
+  name: "claude/relay",
+  summary: "Send a message to the agent and wait for the end of its turn.",
+  direction: "to-daemon",
+  permission: "process:execute",
+  idempotent: false, // A relay_id makes it so.
+  timeoutMs: null,
+  errors: ["claude_process_unknown", "claude_timeout", "claude_exited", "claude_busy"],
+  params: z.object({
+    process_id: z.string().min(1).max(128),
+    message: z
+      .unknown()
+      .describe("A plain string, a user message, or a JSON-RPC request, as the agent's protocol has it"),
+    timeout: seconds("Default claude_integration.relay_timeout; stands still while an approval is open").optional(),
+    relay_id: z.uuid().optional().describe("Sent again it is not run twice"),
+  }),
+  result: z.object({
+    process_id: z.string(),
+    response: z.unknown(),
+    execution_time: z.number().describe("Milliseconds"),
+    relay_id: z.string(),
+  }),
+  notifications: {
+    "claude/message": z.object({ process_id: z.string(), type: z.string(), data: z.unknown() }),
+  },
+});

@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { commandId, environment, seconds } from "../fields.ts";
+import { defineMethod } from "../method.ts";
+import { commandNotifications, commandResult } from "./command-result.ts";
+
+const noNul = (value: string): boolean => !value.includes("\0");
+
+export const commandExecute = defineMethod({
+  name: "command/execute",
+  summary: "Run an executable in the sandbox; answers at its end, or at once and then streams its output.",
+  direction: "to-daemon",
+  permission: "process:execute",
+  idempotent: true, // The command_id makes it so (C1).
+  timeoutMs: null,
+  errors: [
+    "command_blocked",
+    "command_not_allowed",
+    "path_denied",
+    "process_limit",
+    "command_not_found",
+    "command_id_conflict",
+    "user_not_permitted",
+    "sandbox_unavailable",
+    "cwd_invalid",
+    "runner_unavailable",
+    "shutting_down",
+  ],
+  params: z.object({
+    command_id: commandId,
+    command: z
+      .string()
+      .min(1)
+      .max(4_096)
+      .describe("An executable: a name that is looked up in PATH, or a path; never a shell line"),
+    args: z
+      .array(z.string().max(131_071).refine(noNul, "must not contain NUL"))
+      .max(10_000)
+      .default([])
+      .describe("Given to the executable untouched"),
+    cwd: z
+      .string()
+      .min(1)
+      .max(4_096)
+      .refine(noNul, "must not contain NUL")
+      .optional()
+      .describe("Default: the workspace"),
+    env: environment.optional(),
+    timeout: seconds("Default process_timeout, at most max_execution_time").optional(),
+    idle_timeout: seconds("Stop it when it writes nothing for so long").optional(),
+    stream_output: z
+      .boolean()
+      .default(false)
+      .describe("Answer `started` at once, then command/output and command/exited"),
+    stdin: z.boolean().default(false).describe("Keep standard input open for command/input; else it is /dev/null"),
+    user: z.string().min(1).max(64).optional().describe("Default process_management.default_user"),
+  }),
+  result: commandResult,
+  notifications: commandNotifications,
+});

@@ -1,0 +1,62 @@
+import { z } from "zod";
+import { defineMethod } from "../method.ts";
+
+const alert = z.object({
+  code: z.string(),
+  severity: z.enum(["info", "warning", "critical"]),
+  title: z.string(),
+  text: z.string().describe("What was seen and what to do"),
+});
+
+export const systemHealth = defineMethod({
+  name: "system/health",
+  summary: "Whether the daemon and what depends on it are well, with the figures behind the verdict.",
+  direction: "to-daemon",
+  permission: "system:monitor",
+  idempotent: true,
+  timeoutMs: 5_000,
+  errors: [],
+  params: z.object({ detailed: z.boolean().default(false).describe("Include recent errors and every agent") }),
+  result: z.object({
+    status: z.enum(["healthy", "degraded", "unhealthy"]),
+    timestamp: z.number(),
+    uptime: z.number().describe("Seconds since the daemon started"),
+    version: z.string(),
+    system_metrics: z.object({
+      cpu_usage: z.number().describe("Percent of all cores since the last sample"),
+      memory_usage: z.number().describe("Used memory of the VM in MB"),
+      disk_usage: z.number().describe("Percent of the data file system"),
+      load_average: z.array(z.number()).describe("1, 5 and 15 minutes"),
+      network_io: z.object({ bytes_sent: z.number(), bytes_received: z.number() }),
+    }),
+    service_status: z.object({
+      claude_code: z.enum(["running", "stopped", "error"]),
+      api_connection: z.enum(["connected", "disconnected", "error"]),
+      event_streaming: z.enum(["active", "inactive", "error"]),
+    }),
+    recent_errors: z.array(z.string()).optional(),
+    alerts: z.array(alert),
+    agents: z.object({
+      running: z.int(),
+      list: z.array(z.object({ process_id: z.string(), status: z.string() })).optional(),
+    }),
+    spool: z.object({
+      depth: z.int().describe("Events not yet taken by the cloud"),
+      bytes: z.int(),
+      oldest_age: z.number().describe("Seconds; 0 when empty"),
+      rejected: z.int().describe("Refused since the start"),
+      gaps: z.int(),
+      dead_letters: z.int(),
+    }),
+    commands: z.object({ running: z.int(), finished: z.int() }),
+    cloud: z.object({
+      configured: z.boolean(),
+      last_contact: z.number().nullable().describe("Unix seconds"),
+      reconnects: z.int(),
+    }),
+    process: z.object({
+      memory_rss_mb: z.number().describe("The daemon's own resident memory"),
+      loop_delay_ms: z.number().describe("99th percentile of the event loop's delay since the last sample"),
+    }),
+  }),
+});

@@ -1,0 +1,43 @@
+import { z } from "zod";
+import { defineMethod } from "../method.ts";
+
+export const systemInfo = defineMethod({
+  name: "system/info",
+  summary: "What this daemon is, where it runs, and what the kernel lets it enforce.",
+  direction: "to-daemon",
+  permission: "any",
+  idempotent: true,
+  timeoutMs: 5_000,
+  errors: [],
+  params: z.object({}),
+  result: z.object({
+    name: z.literal("hl-daemon"),
+    version: z.string(),
+    protocol_version: z.string(),
+    instance_id: z.string(),
+    workspace_id: z.string(),
+    environment: z.string(),
+    pid: z.int(),
+    boot_id: z.string().describe("Identity of this boot of the VM"),
+    epoch: z.string().describe("Identity of the event database (S3)"),
+    started_at: z.number(),
+    system: z.object({
+      os: z.string(),
+      kernel: z.string(),
+      arch: z.string(),
+      hostname: z.string(),
+      cpu_cores: z.int(),
+      memory: z.int().describe("Total memory in MB"),
+      disk_space: z.int().describe("Free disk space in MB"),
+    }),
+    sandbox: z
+      .object({
+        mode: z.boolean().describe("security.sandbox_mode"),
+        landlock_abi: z.int().describe("0 where the kernel has no Landlock"),
+        enforced: z.array(z.string()).describe("What the kernel enforces for every command"),
+        reason: z.string().optional().describe("Why commands are refused, where they are (X2)"),
+      })
+      .describe("What holds a command in"),
+    capabilities: z.array(z.string()),
+  }),
+});

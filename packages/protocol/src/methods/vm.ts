@@ -1,0 +1,121 @@
+import { z } from "zod";
+import { defineMethod } from "../method.ts";
+import { eventDeliver } from "./event-deliver.ts";
+
+/** What the daemon asks of the cloud (DESIGN.md 4). */
+export const systemInfoParams = z.object({
+  os: z.string(),
+  arch: z.string(),
+  memory: z.number().describe("Total memory in MB"),
+  cpu_cores: z.number(),
+  disk_space: z.number().describe("Available disk space in MB"),
+});
+
+export const tokens = z.object({
+  access_token: z.string(),
+  refresh_token: z.string(),
+});
+
+export const vmRegister = defineMethod({
+  name: "vm/register",
+  summary: "Enrol a VM with its one-time token, or register an enrolled one again.",
+  direction: "to-cloud",
+  permission: "none",
+  idempotent: true,
+  timeoutMs: 30_000,
+  errors: ["unauthenticated", "enrollment_invalid", "rate_limited"],
+  params: z.object({
+    instance_id: z.string().min(1).max(256),
+    workspace_id: z.string().max(256),
+    capabilities: z.array(z.string().max(128)).max(100),
+    system_info: systemInfoParams,
+    network_info: z.object({ ip_address: z.string(), hostname: z.string(), ports: z.array(z.int()) }).optional(),
+    daemon_version: z.string().max(64).optional(),
+    epoch: z.string().max(64).optional(),
+  }),
+  result: tokens.extend({
+    registration_id: z.string(),
+    api_endpoints: z.object({
+      commands: z.string(),
+      events: z.string(),
+      heartbeat: z.string(),
+      status: z.string(),
+      token: z.string().optional(),
+    }),
+    configuration: z.object({ heartbeat_interval: z.number(), event_batch_size: z.int(), log_level: z.string() }),
+  }),
+});
+
+export const vmTokenRefresh = defineMethod({
+  name: "vm/token/refresh",
+  summary: "Exchange the refresh token for new ones; the same rotation_id answers the same tokens (C4).",
+  direction: "to-cloud",
+  permission: "none",
+  idempotent: true,
+  timeoutMs: 30_000,
+  errors: ["unauthenticated", "token_superseded"],
+  params: z.object({ refresh_token: z.string().min(1).max(16_384), rotation_id: z.uuid() }),
+  result: tokens,
+});
+
+export const vmHeartbeat = defineMethod({
+  name: "vm/heartbeat",
+  summary: "Sign of life with the figures an operator looks at first.",
+  direction: "to-cloud",
+  permission: "any",
+  idempotent: true,
+  timeoutMs: 30_000,
+  errors: [],
+  params: z.object({
+    registration_id: z.string(),
+    status: z.enum(["healthy", "degraded", "unhealthy"]),
+    uptime: z.number(),
+    spool_depth: z.int(),
+    commands_running: z.int(),
+    agents_running: z.int(),
+    memory_rss_mb: z.number(),
+    clock: z.number().describe("The VM's own wall clock, Unix seconds"),
+  }),
+  result: z.object({ server_time: z.number(), heartbeat_interval: z.number() }),
+});
+
+export const vmStatus = defineMethod({
+  name: "vm/status",
+  summary: "The full health of the VM, sent when it changes.",
+  direction: "to-cloud",
+  permission: "any",
+  idempotent: true,
+  timeoutMs: 30_000,
+  errors: [],
+  params: z.object({ registration_id: z.string(), health: z.record(z.string(), z.unknown()) }),
+  result: z.object({ ok: z.literal(true) }),
+});
+
+export const vmHello = defineMethod({
+  name: "vm/hello",
+  summary: "First message on the command channel: who is there, what it runs, what it has not delivered.",
+  direction: "to-cloud",
+  permission: "any",
+  idempotent: true,
+  timeoutMs: 15_000,
+  errors: ["unauthenticated"],
+  params: z.object({
+    registration_id: z.string(),
+    daemon_version: z.string(),
+    protocol_version: z.string(),
+    boot_id: z.string(),
+    epoch: z.string(),
+    running: z.array(z.string()).describe("Command ids"),
+    unacked_results: z.array(z.string()).describe("Request ids whose answers may not have arrived"),
+  }),
+  result: z.object({ protocol_version: z.string(), session_id: z.string(), server_time: z.number() }),
+});
+
+export const cloudMethods = {
+  "vm/register": vmRegister,
+  "vm/token/refresh": vmTokenRefresh,
+  "vm/heartbeat": vmHeartbeat,
+  "vm/status": vmStatus,
+  "vm/hello": vmHello,
+  "event/stream": eventDeliver,
+} as const;
