@@ -4,7 +4,8 @@
 
 /**
  * Variables to give an agent beside PATH, HOME and its own folders (`CLAUDE_CONFIG_DIR`, `CLAUDE_CODE_TMPDIR`); inherit nothing else.
- * `apiUrl` is the address of the stub of the model's API.
+ * `apiUrl` is the address of the stub of the model's API. `CLAUDE_CODE_SUBPROCESS_ENV_SCRUB` is missing on purpose: with it Claude Code
+ * 2.1.330 refuses to start where bubblewrap is not installed, and the key here is no secret.
  */
 export function agentEnvironment(apiUrl: string): Record<string, string> {
   return {
@@ -17,8 +18,6 @@ export function agentEnvironment(apiUrl: string): Record<string, string> {
     DISABLE_AUTOUPDATER: "1",
     // By default it retries ten times, which turns a steady 500 into three minutes of waiting.
     CLAUDE_CODE_MAX_RETRIES: "1",
-    // Its tools must not see the key.
-    CLAUDE_CODE_SUBPROCESS_ENV_SCRUB: "1",
     // The source of idle, running and requires_action.
     CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS: "1",
   };
