@@ -1,0 +1,162 @@
+/** `claude_integration`: the coding agent, how it is spoken to, and who decides what it may do. */
+import { z } from "zod";
+import { bytes, choice, count, flag, key, line, path, pathSchema, seconds, section } from "../declare.ts";
+import { environmentMap } from "./environment-map.ts";
+
+const rule = z.strictObject({
+  tool: line(),
+  pattern: line(4096).optional(),
+  path: pathSchema.optional(),
+  decision: z.enum(["allow", "deny", "ask"]),
+});
+
+const approvals = section({
+  summary: "The agent's permission requests.",
+  keys: {
+    timeout_seconds: seconds({
+      min: 1,
+      default: 3600,
+      reload: "live",
+      summary: "How long a request waits for a human.",
+    }),
+    default: choice({
+      values: ["deny", "allow"],
+      default: "deny",
+      reload: "live",
+      summary: "Decision on a request that nobody answered in time.",
+    }),
+    rules: key({
+      schema: z.array(rule).max(1000),
+      default: [],
+      reload: "live",
+      summary:
+        "Decisions without asking; the first rule that fits holds. `tool`: name of the tool, `*` stands for any characters. " +
+        "`pattern`: the same over its command or input. `path`: file or folder that the tool touches. " +
+        "`decision`: allow, deny, or ask a human.",
+    }),
+  },
+});
+
+const communication = section({
+  summary: "Messages to and from the agent.",
+  keys: {
+    buffer_size: bytes({
+      min: 512,
+      max: 16 * 2 ** 20,
+      default: 8192,
+      reload: "restart",
+      summary: "One read from the agent.",
+    }),
+    message_delimiter: key({
+      schema: z.enum(["\n", "\r\n"]),
+      default: "\n",
+      reload: "restart",
+      summary: "End of a message.",
+    }),
+    encoding: choice({ values: ["utf-8"], default: "utf-8", reload: "restart", summary: "Encoding of messages." }),
+    compression: key({
+      schema: z.literal(false, "must be false: no agent takes compressed messages"),
+      default: false,
+      reload: "restart",
+      summary: "No agent takes compressed messages, so only false is possible.",
+    }),
+    max_message_bytes: bytes({
+      min: 4096,
+      max: 2 ** 30,
+      default: 64 * 2 ** 20,
+      reload: "restart",
+      summary: "A longer message is skipped with a marker event, and reading goes on.",
+    }),
+    max_queued_messages: count({
+      min: 1,
+      max: 10_000,
+      default: 32,
+      unit: "messages",
+      reload: "restart",
+      summary: "Messages that wait behind the turn in flight; one more is refused as busy.",
+    }),
+  },
+});
+
+export const claudeIntegrationSection = section({
+  summary: "The coding agent.",
+  keys: {
+    enabled: flag({ default: true, reload: "restart", summary: "Whether agents can be started at all." }),
+    binary_path: key({
+      schema: pathSchema,
+      location: "executable",
+      default: "/opt/freestyle/claude-code/bin/claude-code",
+      reload: "live",
+      summary: "The agent's program: a path, or a bare name that is looked up in PATH.",
+    }),
+    config_path: path({
+      default: "/opt/freestyle/claude-code/config/claude-code.json",
+      reload: "live",
+      summary: "The agent's own configuration; the sandbox lets the agent read it where it exists.",
+    }),
+    protocol: choice({
+      values: ["auto", "jsonrpc", "stream-json", "acp"],
+      default: "auto",
+      reload: "live",
+      summary: "How the agent is spoken to. `auto` finds out from the program.",
+    }),
+    args: key({
+      schema: z
+        .array(
+          z
+            .string()
+            .max(131_072)
+            .refine((text) => !text.includes("\0"), "must not contain a NUL character"),
+        )
+        .max(256),
+      default: [],
+      reload: "live",
+      summary: "Arguments after those that the protocol needs.",
+    }),
+    environment: environmentMap("Environment variables for the agent, over a clean environment."),
+    start_timeout_seconds: seconds({
+      min: 0.1,
+      max: 3600,
+      default: 30,
+      reload: "live",
+      summary: "From start to the first answer.",
+    }),
+    stdio_timeout: seconds({
+      min: 0.1,
+      max: 86_400,
+      default: 30,
+      reload: "live",
+      summary: "Answer to a message where the request names no timeout.",
+    }),
+    restart_on_failure: flag({
+      default: true,
+      reload: "live",
+      summary: "Restart an agent that died and resume its session.",
+    }),
+    max_restart_attempts: count({
+      max: 1000,
+      default: 5,
+      unit: "attempts",
+      reload: "live",
+      summary: "Restarts in a row before the agent is given up.",
+    }),
+    restart_delay: seconds({ max: 3600, default: 10, reload: "live", summary: "Before a restart." }),
+    health_check_interval: seconds({
+      min: 1,
+      max: 86_400,
+      default: 60,
+      reload: "live",
+      summary: "Between liveness checks of an agent.",
+    }),
+    max_agents: count({
+      min: 1,
+      max: 1000,
+      default: 16,
+      unit: "processes",
+      reload: "live",
+      summary: "Agents at once.",
+    }),
+    communication,
+    approvals,
+  },
+});

@@ -1,0 +1,68 @@
+/** `event_streaming`: what the daemon reports, and how events wait and travel. */
+import { z } from "zod";
+import { bytes, choice, count, flag, key, seconds, section } from "../declare.ts";
+
+const eventType = z
+  .string()
+  .regex(/^[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*$/, 'must be lower-case words with "_" and "."')
+  .max(128)
+  .meta({ description: "event type" });
+
+export const eventStreamingSection = section({
+  summary: "Events.",
+  keys: {
+    enabled: flag({
+      default: true,
+      reload: "live",
+      summary: "Whether events are sent; accepted ones are kept meanwhile.",
+    }),
+    batch_size: count({
+      min: 1,
+      max: 10_000,
+      default: 100,
+      unit: "events",
+      reload: "live",
+      summary: "Events in one request, within 1 MiB.",
+    }),
+    flush_interval: seconds({
+      min: 0.01,
+      max: 3600,
+      default: 5,
+      reload: "live",
+      summary: "Longest wait of an event for a fuller batch.",
+    }),
+    max_queue_size: count({
+      min: 1,
+      max: 100_000_000,
+      default: 10_000,
+      unit: "events",
+      reload: "live",
+      summary: "Events that wait for the cloud; one more is rejected with a reason.",
+    }),
+    max_queue_bytes: bytes({
+      min: 65_536,
+      default: 512 * 2 ** 20,
+      reload: "live",
+      summary: "The same limit by size.",
+    }),
+    max_event_bytes: bytes({
+      min: 1024,
+      max: 2 ** 20,
+      default: 256 * 1024,
+      reload: "live",
+      summary: "One event; a larger one is rejected.",
+    }),
+    compression: choice({ values: ["gzip", "none"], default: "gzip", reload: "live", summary: "Coding of batches." }),
+    encryption: flag({
+      default: true,
+      reload: "restart",
+      summary: "Events leave only over TLS, or to a loopback address.",
+    }),
+    event_types: key({
+      schema: z.array(eventType).max(1000),
+      default: ["process_start", "process_end", "file_change", "system_metric", "error", "health_check"],
+      reload: "live",
+      summary: "What the daemon itself emits. Callers may send any well-formed type.",
+    }),
+  },
+});

@@ -1,0 +1,81 @@
+/** Checks of roles, tokens and paths. */
+import type { Finding, Trees } from "./finding.ts";
+
+export function* securityChecks(trees: Trees): Generator<Finding> {
+  yield* tokenChecks(trees);
+  yield* roleChecks(trees);
+  yield* pathChecks(trees);
+}
+
+function* tokenChecks({ security }: Trees): Generator<Finding> {
+  const { jwt } = security.authentication;
+  if (jwt.refresh_threshold >= jwt.expiry)
+    yield {
+      severity: "problem",
+      keys: ["security:/authentication/jwt/refresh_threshold", "security:/authentication/jwt/expiry"],
+      value: jwt.refresh_threshold,
+      message: `is not shorter than expiry (${jwt.expiry} s): a token would be renewed without end`,
+    };
+}
+
+function* roleChecks({ security }: Trees): Generator<Finding> {
+  const { rbac_enabled: enabled, default_role: role, permissions } = security.authorization;
+  if (!enabled)
+    yield {
+      severity: "warning",
+      keys: ["security:/authorization/rbac_enabled"],
+      value: false,
+      message: "lets every authenticated caller do everything",
+    };
+  const granted = Object.hasOwn(permissions, role) ? permissions[role] : undefined;
+  if (granted === undefined && role !== "admin")
+    yield {
+      severity: "problem",
+      keys: ["security:/authorization/default_role", "security:/authorization/permissions"],
+      value: role,
+      message: "is not a role in authorization.permissions",
+      allowed: Object.keys(permissions).join(", "),
+    };
+  else if (enabled && granted?.includes("approval:decide") === false)
+    yield {
+      severity: "warning",
+      keys: ["security:/authorization/permissions"],
+      message: `gives the default role "${role}" no approval:decide, so the cloud cannot answer the agent's permission requests`,
+    };
+}
+
+function* pathChecks({ daemon }: Trees): Generator<Finding> {
+  const { sandbox_mode: sandbox, file_access: files } = daemon.security;
+  if (!sandbox)
+    yield {
+      severity: "warning",
+      keys: ["/security/sandbox_mode"],
+      value: false,
+      message: "lets commands and agents read and write whatever their user can",
+    };
+  const keys = ["/security/file_access/allowed_paths", "/security/file_access/blocked_paths"];
+  if (files.allowed_paths.length === 0)
+    yield { severity: "problem", keys, value: [], message: "must name at least one path: the first is the workspace" };
+  if (sandbox && files.allowed_paths.includes("/"))
+    yield {
+      severity: "warning",
+      keys,
+      value: "/",
+      message: "allows the whole machine, so the sandbox protects little",
+    };
+  for (const allowed of files.allowed_paths) {
+    const blocker = files.blocked_paths.find((blocked) => isInside(allowed, blocked));
+    if (blocker !== undefined)
+      yield {
+        severity: "warning",
+        keys,
+        value: allowed,
+        message: `lies inside the blocked path ${blocker}, so nothing in it can be used`,
+      };
+  }
+}
+
+const isInside = (path: string, folder: string): boolean => {
+  const prefix = folder.endsWith("/") ? folder : `${folder}/`;
+  return path === folder || path.startsWith(prefix);
+};
