@@ -1,0 +1,186 @@
+/* See request.h. Two passes: the first checks every field and counts the lists, the second makes strings of them, so nothing is allocated for a bad request. */
+#include "request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol.h"
+
+struct list_counts {
+  size_t argv, env, allow_read, allow_write;
+};
+
+static bool id_is_good(const struct field *field) {
+  if (field->length < 1 || field->length > ID_LENGTH_MAX) return false;
+  for (size_t i = 0; i < field->length; i++) {
+    const unsigned char c = field->bytes[i];
+    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    if (!good) return false;
+  }
+  return true;
+}
+
+static bool has_nul(const struct field *field) {
+  return field->length > 0 && memchr(field->bytes, 0, field->length) != NULL;
+}
+
+static bool is_absolute(const struct field *field) {
+  return field->length > 0 && field->bytes[0] == '/';
+}
+
+/* The number's place and its upper bound; NULL for tags that are not numbers of START. */
+static uint64_t *number_place(struct start_request *request, uint16_t tag, uint64_t *max, uint64_t *flag) {
+  *max = WAIT_MS_MAX;
+  switch (tag) {
+    case TAG_TIMEOUT_MS: return &request->timeout_ms;
+    case TAG_IDLE_TIMEOUT_MS: return &request->idle_timeout_ms;
+    case TAG_GRACE_MS: return &request->grace_ms;
+    case TAG_DRAIN_MS: return &request->drain_ms;
+    case TAG_OPEN_FILES_MAX: *max = UINT32_MAX; return &request->open_files_max;
+    case TAG_LOG_BYTES_MAX: *max = 1ull << 50; return &request->log_bytes_max;
+    case TAG_SEGMENT_BYTES: *max = 1ull << 40; return &request->segment_bytes;
+    case TAG_STDIN:
+    case TAG_NO_NEW_PRIVS:
+    case TAG_SANDBOX:
+    case TAG_ROWS:
+    case TAG_COLUMNS: *max = UINT32_MAX; return flag;
+    default: return NULL;
+  }
+}
+
+static const char *read_number(struct start_request *request, const struct field *field) {
+  uint64_t max, flag, number;
+  uint64_t *place = number_place(request, field->tag, &max, &flag);
+  if (place == NULL) return NULL;
+  if (!field_number(field, &number)) return "START: a number field is not 8 bytes long";
+  *place = number < max ? number : max;
+  switch (field->tag) {
+    case TAG_STDIN:
+      if (number > STDIN_PTY) return "START: stdin is not 0, 1 or 2";
+      if (number == STDIN_PTY) return "START: PTY (stdin 2) is not supported by this version";
+      request->stdin_kind = number;
+      break;
+    case TAG_SANDBOX:
+      if (number > 1) return "START: sandbox is not 0 or 1";
+      request->sandbox = number == 1;
+      break;
+    case TAG_NO_NEW_PRIVS:
+      if (number > 1) return "START: no_new_privs is not 0 or 1";
+      request->no_new_privs = number == 1;
+      break;
+    default: break;
+  }
+  return NULL;
+}
+
+static const char *check_field(struct start_request *request, const struct field *field, struct list_counts *counts) {
+  switch (field->tag) {
+    case TAG_ID:
+      if (!id_is_good(field)) return "START: id is not 1 to 64 of [A-Za-z0-9_-]";
+      break;
+    case TAG_ARGV:
+      if (has_nul(field)) return "START: a NUL in argv";
+      if (counts->argv++ == 0 && !is_absolute(field)) return "START: the first argv is not an absolute path";
+      break;
+    case TAG_ARGV0:
+      if (has_nul(field)) return "START: a NUL in argv0";
+      break;
+    case TAG_ENV:
+      if (has_nul(field)) return "START: a NUL in env";
+      if (field->length < 2 || memchr(field->bytes + 1, '=', field->length - 1) == NULL) return "START: an env entry is not NAME=value";
+      counts->env++;
+      break;
+    case TAG_CWD:
+      if (has_nul(field)) return "START: a NUL in cwd";
+      if (!is_absolute(field)) return "START: cwd is not an absolute path";
+      break;
+    case TAG_ALLOW_READ:
+    case TAG_ALLOW_WRITE:
+      if (has_nul(field)) return "START: a NUL in an allowed path";
+      if (!is_absolute(field)) return "START: an allowed path is not absolute";
+      if (field->tag == TAG_ALLOW_READ) counts->allow_read++;
+      else counts->allow_write++;
+      break;
+    default: return read_number(request, field);
+  }
+  return NULL;
+}
+
+/* A field's header is no longer needed once it is parsed, so its text moves one byte down into it and the freed byte is its NUL. */
+static char *string_in_place(const struct field *field) {
+  char *text = (char *)field->bytes - 1;
+  memmove(text, field->bytes, field->length);
+  text[field->length] = 0;
+  return text;
+}
+
+static bool is_list(uint16_t tag) {
+  return tag == TAG_ARGV || tag == TAG_ENV || tag == TAG_ALLOW_READ || tag == TAG_ALLOW_WRITE;
+}
+
+static const char *check_frame(struct frame *frame, struct start_request *request, struct list_counts *counts) {
+  struct field_cursor cursor = field_cursor_of(frame);
+  struct field field;
+  uint64_t seen = 0;
+  int more;
+  while ((more = field_parse(&cursor, &field)) > 0) {
+    if (field.tag < 32 && !is_list(field.tag)) {
+      /* Two values for one field are two meanings; whoever sent them does not know what it asked for. */
+      if (seen & (1ull << field.tag)) return "START: a field that is no list came twice";
+      seen |= 1ull << field.tag;
+    }
+    const char *why = check_field(request, &field, counts);
+    if (why != NULL) return why;
+  }
+  if (more < 0) return "START: a field is longer than the frame";
+  if (!(seen & (1ull << TAG_ID))) return "START: id is missing";
+  if (!(seen & (1ull << TAG_CWD))) return "START: cwd is missing";
+  if (counts->argv == 0) return "START: argv is missing";
+  return NULL;
+}
+
+const char *start_request_decode(struct frame *frame, struct start_request *request) {
+  *request = (struct start_request){
+      .grace_ms = GRACE_MS_DEFAULT,
+      .drain_ms = DRAIN_MS_DEFAULT,
+      .log_bytes_max = LOG_BYTES_DEFAULT,
+      .segment_bytes = SEGMENT_BYTES_DEFAULT,
+      .no_new_privs = true,
+  };
+  struct list_counts counts = {0};
+  const char *why = check_frame(frame, request, &counts);
+  if (why != NULL) return why;
+
+  char **places = calloc(counts.argv + counts.env + counts.allow_read + counts.allow_write + 4, sizeof(char *));
+  if (places == NULL) return "START: out of memory";
+  request->arena = places;
+  request->argv = places;
+  request->env = request->argv + counts.argv + 1;
+  request->allow_read = request->env + counts.env + 1;
+  request->allow_write = request->allow_read + counts.allow_read + 1;
+
+  char **argv = request->argv, **env = request->env, **allow_read = request->allow_read, **allow_write = request->allow_write;
+  char *argv0 = NULL;
+  struct field_cursor cursor = field_cursor_of(frame);
+  struct field field;
+  while (field_parse(&cursor, &field) > 0) {
+    switch (field.tag) {
+      case TAG_ID: request->id = string_in_place(&field); break;
+      case TAG_CWD: request->cwd = string_in_place(&field); break;
+      case TAG_ARGV0: argv0 = string_in_place(&field); break;
+      case TAG_ARGV: *argv++ = string_in_place(&field); break;
+      case TAG_ENV: *env++ = string_in_place(&field); break;
+      case TAG_ALLOW_READ: *allow_read++ = string_in_place(&field); break;
+      case TAG_ALLOW_WRITE: *allow_write++ = string_in_place(&field); break;
+      default: break;
+    }
+  }
+  request->file = request->argv[0];
+  if (argv0 != NULL) request->argv[0] = argv0;
+  return NULL;
+}
+
+void start_request_free(struct start_request *request) {
+  free(request->arena);
+  request->arena = NULL;
+}

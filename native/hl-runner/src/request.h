@@ -1,0 +1,37 @@
+/* The START frame, decoded and judged. Its strings point into the frame's own bytes. */
+#ifndef HL_REQUEST_H
+#define HL_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "frames.h"
+
+struct start_request {
+  const char *id;
+  const char *file; /* what is executed: the first argv, whatever argv0 says */
+  char **argv;      /* NULL-terminated, argv0 applied */
+  char **env;       /* NULL-terminated */
+  const char *cwd;
+  char **allow_read;
+  char **allow_write;
+  uint64_t stdin_kind;
+  uint64_t timeout_ms;      /* 0: none */
+  uint64_t idle_timeout_ms; /* 0: none */
+  uint64_t grace_ms;
+  uint64_t drain_ms;
+  uint64_t open_files_max; /* 0: as inherited */
+  uint64_t log_bytes_max;
+  uint64_t segment_bytes;
+  bool no_new_privs;
+  bool sandbox;
+  void *arena;
+};
+
+/* Decodes in place: the payload is changed (strings get their NUL) and must outlive the request. NULL when it is good, else why not. */
+const char *start_request_decode(struct frame *frame, struct start_request *request);
+
+void start_request_free(struct start_request *request);
+
+#endif

@@ -1,0 +1,112 @@
+/* See sandbox.h. The numbers are spelled out here because the kernel headers of a supported distribution are older than the kernels the program meets. */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule 445
+#define SYS_landlock_restrict_self 446
+#endif
+
+#define RULESET_VERSION (1u << 0)
+#define RULE_PATH_BENEATH 1
+
+#define ACCESS_EXECUTE (1ull << 0)
+#define ACCESS_WRITE_FILE (1ull << 1)
+#define ACCESS_READ_FILE (1ull << 2)
+#define ACCESS_READ_DIR (1ull << 3)
+#define ACCESS_TRUNCATE (1ull << 14)
+#define ACCESS_IOCTL_DEV (1ull << 15)
+
+#define ACCESS_READ_ONLY (ACCESS_EXECUTE | ACCESS_READ_FILE | ACCESS_READ_DIR)
+/* The rights that mean something on a file that is no directory; the kernel refuses a rule that grants a file more. */
+#define ACCESS_OF_FILES (ACCESS_EXECUTE | ACCESS_WRITE_FILE | ACCESS_READ_FILE | ACCESS_TRUNCATE | ACCESS_IOCTL_DEV)
+
+#define SCOPE_ABSTRACT_UNIX_SOCKET (1ull << 0)
+#define SCOPE_SIGNAL (1ull << 1)
+
+struct ruleset_attributes {
+  uint64_t handled_access_fs;
+  uint64_t handled_access_net;
+  uint64_t scoped;
+};
+
+struct path_beneath_attributes {
+  uint64_t allowed_access;
+  int32_t parent_fd;
+} __attribute__((packed));
+
+int sandbox_abi(void) {
+  const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
+  return abi < 0 ? 0 : (int)abi;
+}
+
+/* All file rights of an ABI: what is not handled is not restricted, so everything that is known is handled. */
+static uint64_t file_rights(int abi) {
+  uint64_t rights = (1ull << 13) - 1; /* execute … make_sym */
+  if (abi >= 2) rights |= 1ull << 13; /* refer: rename and link across directories */
+  if (abi >= 3) rights |= ACCESS_TRUNCATE;
+  if (abi >= 5) rights |= ACCESS_IOCTL_DEV;
+  return rights;
+}
+
+static bool add_rules(int ruleset, char *const *paths, uint64_t rights, const char **what) {
+  for (; *paths != NULL; paths++) {
+    *what = *paths;
+    const int fd = open(*paths, O_PATH | O_CLOEXEC);
+    if (fd < 0) {
+      /* A path that is not there grants nothing; it is no reason to refuse the command. */
+      if (errno == ENOENT || errno == ENOTDIR) continue;
+      return false;
+    }
+    struct stat about;
+    bool added = fstat(fd, &about) == 0;
+    if (added) {
+      const uint64_t granted = S_ISDIR(about.st_mode) ? rights : rights & ACCESS_OF_FILES;
+      const struct path_beneath_attributes rule = {.allowed_access = granted, .parent_fd = fd};
+      added = syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0;
+    }
+    const int error = errno;
+    close(fd);
+    errno = error;
+    if (!added) return false;
+  }
+  return true;
+}
+
+int sandbox_prepare(char *const *allow_read, char *const *allow_write, const char **what) {
+  *what = "Landlock is not offered by this kernel";
+  const int abi = sandbox_abi();
+  if (abi < 1) {
+    errno = ENOSYS;
+    return -1;
+  }
+  const uint64_t rights = file_rights(abi);
+  struct ruleset_attributes attributes = {.handled_access_fs = rights};
+  size_t size = offsetof(struct ruleset_attributes, handled_access_net);
+  if (abi >= 6) {
+    attributes.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
+    size = sizeof attributes;
+  }
+  *what = "the ruleset cannot be created";
+  const int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0); /* close-on-exec by itself */
+  if (ruleset < 0) return -1;
+  if (!add_rules(ruleset, allow_read, rights & ACCESS_READ_ONLY, what) || !add_rules(ruleset, allow_write, rights, what)) {
+    const int error = errno;
+    close(ruleset);
+    errno = error;
+    return -1;
+  }
+  return ruleset;
+}
+
+bool sandbox_enter(int ruleset) {
+  return syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+}

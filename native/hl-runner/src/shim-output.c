@@ -1,0 +1,46 @@
+/* From the program's pipes into the log. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "shim.h"
+#include "util.h"
+
+#define READ_BYTES (256 * 1024)
+/* One stream must not starve the other, the connection or the timers. A drain takes more, so that a full pipe is emptied in one go. */
+#define PUMP_BYTES_MAX (1024 * 1024)
+#define DRAIN_BYTES_MAX (4 * 1024 * 1024)
+#define LARGE_OUTPUT_BYTES (256 * 1024)
+#define LARGE_PIPE_BYTES (1024 * 1024)
+
+/* Pages of it are only paid for once output has reached them. */
+static unsigned char read_buffer[READ_BYTES];
+
+static void close_output(struct shim *shim, enum stream stream) {
+  close(shim->output[stream]);
+  shim->output[stream] = -1;
+}
+
+void output_pump(struct shim *shim, enum stream stream, bool to_the_end) {
+  size_t most = log_append_max(&shim->log);
+  if (most > READ_BYTES) most = READ_BYTES;
+  size_t left = to_the_end ? DRAIN_BYTES_MAX : PUMP_BYTES_MAX;
+  while (left > 0 && shim->output[stream] >= 0) {
+    const ssize_t length = read(shim->output[stream], read_buffer, most);
+    if (length == 0) close_output(shim, stream);
+    if (length < 0 && errno == EINTR) continue;
+    if (length < 0 && errno != EAGAIN) close_output(shim, stream);
+    if (length <= 0) return;
+    log_append(&shim->log, stream, read_buffer, (size_t)length);
+    left -= (size_t)length < left ? (size_t)length : left;
+    shim->output_due = true;
+    if (shim->idle_timeout_ms != 0) shim->active_us = monotonic_us();
+    if (!shim->large_output[stream] && shim->log.stream_bytes[stream] >= LARGE_OUTPUT_BYTES) {
+      /* A refusal (the user's budget of pipe pages) only means that it stays as fast as it is. */
+      shim->large_output[stream] = true;
+      (void)fcntl(shim->output[stream], F_SETPIPE_SZ, LARGE_PIPE_BYTES);
+    }
+    /* A short read has emptied the pipe; whether that was the end shows the next event. */
+    if (!to_the_end && (size_t)length < most) return;
+  }
+}

@@ -1,0 +1,103 @@
+/* START: from the request to a running program, or to FAILED with nothing left behind. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sandbox.h"
+#include "shim.h"
+#include "spawn.h"
+#include "util.h"
+
+/* A command that ends sooner leaves no identity and no socket to make and to remove. */
+#define PUBLISH_DELAY_US 25000
+
+__attribute__((noreturn)) static void fail(struct shim *shim, const char *stage, int error, const char *what) {
+  char message[512];
+  snprintf(message, sizeof message, "%.300s: %s", what, strerror(error));
+  if (shim->directory >= 0) unlinkat(shim->state_directory, shim->request.id, AT_REMOVEDIR);
+  wire_fail_and_leave(shim, stage, error, message);
+}
+
+/* The folder is made exclusively: the same id is never started twice (C1), whoever asks. */
+static void make_directory(struct shim *shim) {
+  if (mkdirat(shim->state_directory, shim->request.id, 0750) != 0) fail(shim, "log", errno, "the state folder cannot be made");
+  shim->directory = openat(shim->state_directory, shim->request.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (shim->directory < 0) fail(shim, "log", errno, "the state folder cannot be opened");
+}
+
+static void make_stdin(struct shim *shim) {
+  if (shim->request.stdin_kind != STDIN_PIPE) return;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) fail(shim, "limits", errno, "the input pipe cannot be made");
+  fcntl(ends[1], F_SETFL, O_NONBLOCK);
+  close(shim->program_stdio[0]);
+  shim->program_stdio[0] = ends[0];
+  shim->stdin_pipe = ends[1];
+  /* No event but the error that says that the program has closed its end. */
+  shim_watch(shim, EPOLL_CTL_ADD, ends[1], 0, SOURCE_STDIN);
+}
+
+static int prepare_sandbox(struct shim *shim) {
+  const char *what;
+  if (!shim->request.sandbox) return -1;
+  const int ruleset = sandbox_prepare(shim->request.allow_read, shim->request.allow_write, &what);
+  if (ruleset < 0) fail(shim, "sandbox", errno, what);
+  return ruleset;
+}
+
+static const char *what_failed(const struct shim *shim, const char *stage) {
+  if (strcmp(stage, "exec") == 0) return shim->request.file;
+  if (strcmp(stage, "cwd") == 0) return shim->request.cwd;
+  if (strcmp(stage, "sandbox") == 0) return "the sandbox cannot be entered";
+  if (strcmp(stage, "limits") == 0) return "open_files_max cannot be set";
+  return "the program's process cannot be made";
+}
+
+static void keep_what_outlives_the_frame(struct shim *shim) {
+  const struct start_request *request = &shim->request;
+  snprintf(shim->id, sizeof shim->id, "%s", request->id);
+  shim->grace_ms = request->grace_ms;
+  shim->drain_ms = request->drain_ms;
+  shim->idle_timeout_ms = request->idle_timeout_ms;
+  const int64_t now = shim->started_us;
+  shim->active_us = now;
+  if (request->timeout_ms != 0) shim->deadlines[DEADLINE_TIMEOUT] = now + (int64_t)request->timeout_ms * 1000;
+  if (request->idle_timeout_ms != 0) shim->deadlines[DEADLINE_IDLE] = now + (int64_t)request->idle_timeout_ms * 1000;
+  shim->deadlines[DEADLINE_PUBLISH] = now + PUBLISH_DELAY_US;
+}
+
+void shim_start(struct shim *shim, struct frame *frame) {
+  const char *why = start_request_decode(frame, &shim->request);
+  if (why != NULL) wire_fail_and_leave(shim, "protocol", EINVAL, why);
+  make_directory(shim);
+  make_stdin(shim);
+  const struct spawn_plan plan = {
+      .request = &shim->request,
+      .stdio = {shim->program_stdio[0], shim->program_stdio[1], shim->program_stdio[2]},
+      .ruleset = prepare_sandbox(shim),
+  };
+  shim->started_ms = wall_ms();
+  shim->started_us = monotonic_us();
+  struct spawn_failure failure;
+  shim->pid = spawn_program(&plan, &failure);
+  if (shim->pid < 0) fail(shim, failure.stage, failure.error, what_failed(shim, failure.stage));
+
+  /* Ours must go, or the pipes would never come to their end. */
+  for (int fd = 0; fd < 3; fd++) close(shim->program_stdio[fd]);
+  if (plan.ruleset >= 0) close(plan.ruleset);
+  log_open(&shim->log, shim->directory, shim->request.log_bytes_max, shim->request.segment_bytes);
+  keep_what_outlives_the_frame(shim);
+  struct process_stat program;
+  if (process_stat_read(shim->pid, &program)) shim->start_ticks = program.start_ticks;
+  shim->started = true;
+  shim->started_due = true;
+  wire_flush(shim);
+  title_set("shim", shim->id);
+  start_request_free(&shim->request);
+  /* The environment may hold secrets (X4); the program has its own copy. */
+  explicit_bzero(frame->payload, frame->length);
+}

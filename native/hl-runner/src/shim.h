@@ -1,0 +1,135 @@
+/* The shim: one process that starts one program, holds its tree, and speaks with whichever daemon is connected.
+ *
+ * States: waiting (no START yet) → running (the program lives) → draining (it has ended, its pipes are not at EOF, P4) → ended (END is known;
+ * descendants may live on) → empty (none is left, P1) → gone. A connection may come and go in every state after waiting (P3). */
+#ifndef HL_SHIM_H
+#define HL_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "frames.h"
+#include "log.h"
+#include "protocol.h"
+#include "request.h"
+
+#define ALLOWED_UIDS_MAX 16
+#define OUTBOX_BYTES 4096
+#define RECEIVE_BYTES 16384
+
+/* Whom a socket of ours lets in besides its own user and root. */
+struct allowed_uids {
+  uid_t uids[ALLOWED_UIDS_MAX];
+  size_t count;
+};
+
+enum deadline {
+  DEADLINE_TIMEOUT,
+  DEADLINE_IDLE,
+  DEADLINE_DRAIN,
+  DEADLINE_GRACE,   /* SIGTERM was sent; SIGKILL follows */
+  DEADLINE_KILL,    /* the next round of a kill */
+  DEADLINE_OUTPUT,  /* the next OUTPUT may go */
+  DEADLINE_PUBLISH, /* identity and attach.sock are made: a command that is over by then never pays for them */
+  DEADLINE_RECORD,  /* the end record is made durable if no RELEASE came before */
+  DEADLINE_COUNT,
+};
+
+struct outbox {
+  unsigned char bytes[OUTBOX_BYTES];
+  size_t length, sent;
+};
+
+struct receive_buffer {
+  unsigned char fixed[RECEIVE_BYTES];
+  unsigned char *bytes; /* fixed, or allocated for one larger frame */
+  size_t capacity, length;
+};
+
+struct input_queue {
+  unsigned char *bytes; /* a ring of INPUT_WINDOW_BYTES, allocated while something waits in it */
+  size_t first, length;
+  uint64_t received, taken;
+  bool eof_wanted, closed_by_program;
+};
+
+struct end_facts {
+  bool exited; /* else signalled */
+  int code;
+  const char *reason;
+  uint64_t ended_ms, duration_us, max_rss_kb, cpu_us;
+  uint64_t stdout_bytes, stderr_bytes, dropped_bytes;
+  bool pipes_still_open;
+};
+
+struct shim {
+  const struct allowed_uids *allowed;
+  int state_directory, directory, epoll, signals, connection, listener, stdin_pipe;
+  int output[3], program_stdio[3]; /* output by enum stream; the program's ends until it has them */
+  char id[ID_LENGTH_MAX + 1];
+  pid_t shim_pid, pid;
+  uint64_t shim_start_ticks, start_ticks;
+  uint64_t grace_ms, drain_ms, idle_timeout_ms, started_ms;
+  int64_t started_us, active_us, output_next_us;
+  int64_t deadlines[DEADLINE_COUNT];
+  bool started, main_ended, end_known, empty, empty_announced, released;
+  bool published, recorded, large_output[3], wants_out;
+  /* What the connected daemon has not been told yet; each is one bit, so a slow reader costs nothing (P5). */
+  bool started_due, output_due, input_due, end_due, empty_due;
+  const char *refusal_due;
+  const char *stop_reason;
+  bool stopping, killing;
+  int64_t kill_wait_us;
+  struct end_facts end;
+  struct outbox outbox;
+  struct receive_buffer receive;
+  struct input_queue input;
+  struct start_request request;
+  struct log log;
+};
+
+/* Runs in the fork of the resident and never returns. */
+__attribute__((noreturn)) void shim_run(int connection, int state_directory, const struct allowed_uids *allowed);
+
+/* shim.c */
+void shim_reap(struct shim *shim);
+void shim_watch(struct shim *shim, int operation, int fd, uint32_t events, uint32_t source);
+enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, SOURCE_STDIN, SOURCE_LISTENER };
+
+/* shim-start.c: START. */
+void shim_start(struct shim *shim, struct frame *frame);
+
+/* shim-wire.c: the connection. */
+bool peer_is_allowed(int connection, const struct allowed_uids *allowed);
+void wire_receive(struct shim *shim);
+void wire_flush(struct shim *shim);
+void wire_drop(struct shim *shim);
+void wire_attach(struct shim *shim, int connection);
+__attribute__((noreturn)) void wire_fail_and_leave(struct shim *shim, const char *stage, int error, const char *message);
+size_t wire_encode_started(const struct shim *shim, unsigned char *bytes, size_t capacity, const char *boot_id);
+size_t wire_encode_end(const struct shim *shim, unsigned char *bytes, size_t capacity);
+size_t wire_encode_failed(unsigned char *bytes, size_t capacity, const char *stage, int error, const char *message);
+
+/* shim-input.c: standard input. */
+void input_push(struct shim *shim, const unsigned char *bytes, size_t length);
+void input_finish(struct shim *shim);
+void input_ready(struct shim *shim);
+
+/* shim-output.c: the program's pipes. */
+void output_pump(struct shim *shim, enum stream stream, bool to_the_end);
+
+/* shim-stop.c: signals, STOP, timeouts. */
+void stop_begin(struct shim *shim, const char *reason, uint64_t grace_ms);
+void stop_kill_round(struct shim *shim);
+void stop_check_timeouts(struct shim *shim, int64_t now);
+void stop_signal(struct shim *shim, int signal_number, uint64_t scope);
+
+/* shim-files.c: identity, end record, attach.sock. */
+void files_publish(struct shim *shim);
+void files_record_end(struct shim *shim, bool durable);
+void files_accept(struct shim *shim);
+void files_withdraw(struct shim *shim);
+
+#endif

@@ -1,0 +1,231 @@
+/** Starts a resident for a test and speaks with its shims. Everything waits for a frame or an event; nothing sleeps. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { frame, parseFrames, TYPE, type FieldName, type FieldValue, type Fields, type Frame } from './frames.ts';
+
+export const binary: string = process.env['HL_RUNNER_BIN'] ?? join(import.meta.dirname, '../build/hl-runner');
+const FRAME_WAIT_MS = 20_000;
+
+export type StartOptions = {
+  id?: string;
+  argv: readonly string[];
+  env?: readonly string[];
+  cwd?: string;
+  numbers?: Partial<Record<FieldName, number>>;
+  allowRead?: readonly string[];
+  allowWrite?: readonly string[];
+};
+
+let nextId = 0;
+export function newId(): string {
+  return `t${String(process.pid)}-${String(nextId++)}`;
+}
+
+export function startFrame(options: StartOptions): Buffer {
+  const fields: [FieldName, FieldValue][] = [['id', options.id ?? newId()]];
+  for (const argument of options.argv) fields.push(['argv', argument]);
+  for (const entry of options.env ?? ['PATH=/usr/bin:/bin']) fields.push(['env', entry]);
+  fields.push(['cwd', options.cwd ?? '/']);
+  for (const [name, value] of Object.entries(options.numbers ?? {})) fields.push([name as FieldName, value]);
+  for (const path of options.allowRead ?? []) fields.push(['allow_read', path]);
+  for (const path of options.allowWrite ?? []) fields.push(['allow_write', path]);
+  return frame(TYPE.start, fields);
+}
+
+/** One connection; frames are kept until somebody waits for them. */
+export class Connection {
+  readonly socket: Socket;
+  readonly frames: Frame[] = [];
+  closed = false;
+  #rest: Buffer = Buffer.alloc(0);
+  #wake: (() => void)[] = [];
+
+  constructor(path: string) {
+    this.socket = createConnection(path);
+    this.socket.on('data', (bytes) => {
+      const { frames, rest } = parseFrames(Buffer.concat([this.#rest, bytes]));
+      this.#rest = rest;
+      this.frames.push(...frames);
+      this.#notify();
+    });
+    this.socket.on('error', () => { /* 'close' follows and is what the tests look at */ });
+    this.socket.on('close', () => {
+      this.closed = true;
+      this.#notify();
+    });
+  }
+
+  send(bytes: Uint8Array): void {
+    this.socket.write(bytes);
+  }
+
+  disconnect(): void {
+    this.socket.destroy();
+  }
+
+  /** The first frame that fits, now or later. Rejects when the connection closes without one. */
+  async frame(type: number, fits: (fields: Fields) => boolean = () => true): Promise<Fields> {
+    const find = (): Frame | undefined => this.frames.find((each) => each.type === type && fits(each.fields));
+    await this.until(() => find() !== undefined || this.closed, `frame ${String(type)}`);
+    const found = find();
+    if (found === undefined) throw new Error(`the connection closed without frame ${String(type)}; it brought ${JSON.stringify(this.frames)}`);
+    return found.fields;
+  }
+
+  async untilClosed(): Promise<void> {
+    await this.until(() => this.closed, 'the end of the connection');
+  }
+
+  async until(condition: () => boolean, what: string): Promise<void> {
+    const limit = AbortSignal.timeout(FRAME_WAIT_MS);
+    while (!condition()) {
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = (): void => { reject(new Error(`waited ${String(FRAME_WAIT_MS)} ms in vain for ${what}; so far ${JSON.stringify(this.frames)}`)); };
+        limit.addEventListener('abort', onAbort, { once: true });
+        this.#wake.push(() => {
+          limit.removeEventListener('abort', onAbort);
+          resolve();
+        });
+      });
+    }
+  }
+
+  #notify(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+export class Runner {
+  readonly folder: string;
+  readonly socket: string;
+  readonly state: string;
+  readonly process: ChildProcess;
+  readonly ready: Record<string, unknown>;
+  stderr = '';
+
+  private constructor(folder: string, child: ChildProcess, ready: Record<string, unknown>) {
+    this.folder = folder;
+    this.socket = join(folder, 'runner.sock');
+    this.state = join(folder, 'state');
+    this.process = child;
+    this.ready = ready;
+    child.stderr?.on('data', (bytes: Buffer) => { this.stderr += bytes.toString(); });
+  }
+
+  static async start(more: readonly string[] = [], folder: string = mkdtempSync(join(tmpdir(), 'hl-runner-'))): Promise<Runner> {
+    chmodSync(folder, 0o755);
+    const child = spawn(binary, ['serve', '--socket', join(folder, 'runner.sock'), '--state', join(folder, 'state'), ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const lines = createInterface({ input: child.stdout });
+    const [line] = (await once(lines, 'line')) as [string];
+    return new Runner(folder, child, JSON.parse(line) as Record<string, unknown>);
+  }
+
+  get pid(): number {
+    const { pid } = this.process;
+    if (pid === undefined) throw new Error('the resident has no pid');
+    return pid;
+  }
+
+  connect(): Connection {
+    return new Connection(this.socket);
+  }
+
+  start(options: StartOptions): Connection {
+    const connection = this.connect();
+    connection.send(startFrame(options));
+    return connection;
+  }
+
+  /** Runs to the end; answers END's fields and what the log has. */
+  async run(options: StartOptions): Promise<{ end: Fields; stdout: Buffer; stderr: Buffer; id: string }> {
+    const id = options.id ?? newId();
+    const connection = this.start({ ...options, id });
+    const end = await connection.frame(TYPE.end);
+    const log = readLog(join(this.state, id));
+    connection.send(frame(TYPE.release));
+    connection.send(frame(TYPE.stop, [['grace_ms', 0]]));
+    await connection.untilClosed();
+    return { end, stdout: log.bytes(1), stderr: log.bytes(2), id };
+  }
+
+  async failed(options: StartOptions): Promise<Fields> {
+    const connection = this.start(options);
+    const failed = await connection.frame(TYPE.failed);
+    await connection.untilClosed();
+    return failed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      this.process.kill('SIGTERM');
+      await once(this.process, 'exit');
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export type LogRecord = { stream: number; offset: number; payload: Buffer };
+
+/** Reads the segments of a state folder, in order, and checks what a reader relies on. */
+export function readLog(folder: string): { records: LogRecord[]; segments: string[]; fileBytes: number; bytes: (stream: number) => Buffer } {
+  const segments = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith('log.')).sort() : [];
+  const records: LogRecord[] = [];
+  let fileBytes = 0;
+  for (const name of segments) {
+    const file = readFileSync(join(folder, name));
+    fileBytes += file.length;
+    if (file.subarray(0, 8).toString('latin1') !== 'HLLOG1\n\0') throw new Error(`${name} has no header`);
+    if (file.readBigUInt64LE(8) !== file.readBigUInt64LE(16) + file.readBigUInt64LE(24)) throw new Error(`${name}: position is not the sum of the streams`);
+    let at = 32;
+    while (at < file.length) {
+      const stream = file.readUInt8(at);
+      const length = file.readUInt32LE(at + 4);
+      const payload = file.subarray(at + 16, at + 16 + length);
+      if (payload.length !== length || (stream !== 1 && stream !== 2)) throw new Error(`${name}: a broken record at ${String(at)}`);
+      records.push({ stream, offset: Number(file.readBigUInt64LE(at + 8)), payload });
+      at += 16 + length;
+    }
+  }
+  return { records, segments, fileBytes, bytes: (stream) => Buffer.concat(records.filter((record) => record.stream === stream).map((record) => record.payload)) };
+}
+
+/** Not running: gone, or a zombie that only waits to be reaped by somebody outside this test. */
+export function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
+}
+
+export function childrenOf(parent: number): number[] {
+  const children: number[] = [];
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
+      if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent) children.push(Number(name));
+    } catch { /* it ended while we looked */ }
+  }
+  return children;
+}
+
+export function descriptorsOf(pid: number): string[] {
+  return readdirSync(`/proc/${String(pid)}/fd`).map((fd) => `${fd} ${readlinkSync(`/proc/${String(pid)}/fd/${fd}`)}`);
+}
+
+/** Resolves when the process is gone, by a file that only its end makes readable: inotify has no event for it, so /proc is asked between turns of the event loop. */
+export async function untilDead(pid: number): Promise<void> {
+  const limit = performance.now() + FRAME_WAIT_MS;
+  while (isAlive(pid)) {
+    if (performance.now() > limit) throw new Error(`process ${String(pid)} lives on`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
