@@ -20,6 +20,8 @@ export interface MethodDefinition<Params extends z.ZodType = z.ZodType, Result e
   readonly errors: readonly ErrorType[];
   readonly params: Params;
   readonly result: Result;
+  /** The error for parameters of the wrong shape, where the table has a row of its own for it. */
+  readonly invalidParams?: ErrorType | undefined;
   /** Notifications that may follow, by name. */
   readonly notifications?: Readonly<Record<string, z.ZodType>> | undefined;
 }
@@ -69,7 +71,7 @@ export function parseParams(definition: MethodDefinition, params: unknown): unkn
   const [first] = problems;
   const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";
   const text = first === undefined ? "" : `${first.path}: ${first.message}${more}`;
-  throw new HlError("invalid_params", `${definition.name}: ${text}`, { problems });
+  throw new HlError(definition.invalidParams ?? "invalid_params", `${definition.name}: ${text}`, { problems });
 }
 
 function preview(value: unknown): string {

@@ -11,6 +11,7 @@ export const eventDeliver = defineMethod({
   idempotent: true,
   timeoutMs: 30_000,
   errors: ["event_invalid", "rate_limited"],
+  invalidParams: "event_invalid",
   params: storedEvent,
   result: z.object({ event_id: z.string(), status: z.enum(["accepted", "rejected"]), reason: z.string().optional() }),
 });

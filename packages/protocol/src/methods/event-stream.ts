@@ -28,6 +28,7 @@ export const eventStream = defineMethod({
   idempotent: true,
   timeoutMs: 30_000,
   errors: ["queue_full", "event_invalid"],
+  invalidParams: "event_invalid",
   params: eventBody,
   result: z.object({
     event_id: z.string(),

@@ -1,0 +1,115 @@
+import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
+import type { Run } from "../runner/run.ts";
+import { statusOf, type Ending } from "./ending.ts";
+import { replyOutput } from "./reply-output.ts";
+
+/**
+ * One command as this daemon knows it. States: starting (no run yet) → running → ended. `ended` resolves once and never
+ * rejects; a command that could not be started is removed instead, and its callers get the error from `launched`.
+ */
+export class Command {
+  readonly id: string;
+  readonly runId: string;
+  readonly paramsHash: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly startedMs: number;
+  readonly #launched = Promise.withResolvers<undefined>();
+  readonly #ended = Promise.withResolvers<Ending>();
+  #run: Run | undefined;
+  #ending: Ending | undefined;
+
+  constructor(facts: Pick<Command, "id" | "runId" | "paramsHash" | "command" | "args" | "startedMs">) {
+    this.id = facts.id;
+    this.runId = facts.runId;
+    this.paramsHash = facts.paramsHash;
+    this.command = facts.command;
+    this.args = facts.args;
+    this.startedMs = facts.startedMs;
+    this.#launched.promise.catch(() => {}); // The first caller hears of it by its own path.
+  }
+
+  /** Resolves when the process runs (or is known to have run); rejects with the refusal. */
+  get launched(): Promise<undefined> {
+    return this.#launched.promise;
+  }
+
+  get ended(): Promise<Ending> {
+    return this.#ended.promise;
+  }
+
+  get run(): Run | undefined {
+    return this.#run;
+  }
+
+  get ending(): Ending | undefined {
+    return this.#ending;
+  }
+
+  launch(run: Run): void {
+    this.#run = run;
+    this.#launched.resolve(undefined);
+  }
+
+  refuse(error: unknown): void {
+    this.#launched.reject(error);
+  }
+
+  end(ending: Ending): void {
+    this.#ending ??= ending;
+    this.#launched.resolve(undefined);
+    this.#ended.resolve(this.#ending);
+  }
+
+  /** @param outputBytesMax for each stream; the reply has head and tail within it. */
+  async result(nowMs: number, outputBytesMax: number): Promise<CommandResult> {
+    const ending = this.#ending;
+    if (ending === undefined) return this.#runningResult(nowMs);
+    const source = this.#run;
+    const output = async (stream: "stdout" | "stderr", bytes: number): Promise<Partial<CommandResult>> => {
+      if (source === undefined) return bytes === 0 ? { [stream]: "" } : { [`${stream}_truncated`]: true };
+      const reply = await replyOutput(source, stream, bytes, outputBytesMax);
+      return {
+        [stream]: reply.text,
+        ...(reply.encoding === "base64" ? { [`${stream}_encoding`]: "base64" } : {}),
+        [`${stream}_truncated`]: reply.truncated,
+      };
+    };
+    return {
+      command_id: this.id,
+      process_id: ending.pid,
+      status: statusOf(ending),
+      ...(ending.exitCode === undefined ? {} : { exit_code: ending.exitCode }),
+      ...(ending.signal === undefined ? {} : { signal: ending.signal }),
+      reason: ending.reason,
+      stdout_bytes: ending.stdoutBytes,
+      stderr_bytes: ending.stderrBytes,
+      stdout_truncated: false,
+      stderr_truncated: false,
+      ...(await output("stdout", ending.stdoutBytes)),
+      ...(await output("stderr", ending.stderrBytes)),
+      pipes_still_open: ending.pipesStillOpen,
+      execution_time: ending.durationMs,
+      resource_usage: { max_memory: ending.maxRssMb, cpu_time: ending.cpuMs },
+      started_at: ending.startedMs / 1000,
+      ended_at: ending.endedMs / 1000,
+    };
+  }
+
+  #runningResult(nowMs: number): CommandResult {
+    const mark = this.#run?.output;
+    return {
+      command_id: this.id,
+      process_id: this.#run?.pid ?? 0,
+      status: "started",
+      stdout_bytes: mark?.stdoutBytes ?? 0,
+      stderr_bytes: mark?.stderrBytes ?? 0,
+      stdout_truncated: false,
+      stderr_truncated: false,
+      pipes_still_open: false,
+      execution_time: Math.max(0, nowMs - this.startedMs),
+      resource_usage: { max_memory: 0, cpu_time: 0 },
+      started_at: this.startedMs / 1000,
+    };
+  }
+}

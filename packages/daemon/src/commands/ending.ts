@@ -1,0 +1,75 @@
+import { constants } from "node:os";
+import type { CommandReason, CommandResult } from "@hl/protocol/methods/command-result.ts";
+import type { EndRecord } from "../runner/records.ts";
+
+/** The recorded end of a command: what its result says besides the output itself. Stored as JSON. */
+export interface Ending {
+  readonly reason: CommandReason;
+  readonly exitCode: number | undefined;
+  readonly signal: string | undefined;
+  readonly pid: number;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly durationMs: number;
+  readonly maxRssMb: number;
+  readonly cpuMs: number;
+  readonly position: number;
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
+  readonly pipesStillOpen: boolean;
+}
+
+export function endingOf(end: EndRecord): Ending {
+  const { reason, exitCode, pid, startedMs, endedMs, durationMs, maxRssMb, cpuMs } = end;
+  const { position, stdoutBytes, stderrBytes, pipesStillOpen } = end;
+  const signal = end.signal === undefined ? undefined : signalName(end.signal);
+  const times = { startedMs, endedMs, durationMs };
+  return {
+    reason,
+    exitCode,
+    signal,
+    pid,
+    ...times,
+    maxRssMb,
+    cpuMs,
+    position,
+    stdoutBytes,
+    stderrBytes,
+    pipesStillOpen,
+  };
+}
+
+/** A command whose end nobody saw: the machine stopped under it. It is never run again by itself (C1). */
+export function interruptedEnding(startedMs: number, nowMs: number): Ending {
+  return {
+    reason: "interrupted",
+    exitCode: undefined,
+    signal: undefined,
+    pid: 0,
+    startedMs,
+    endedMs: nowMs,
+    durationMs: 0,
+    maxRssMb: 0,
+    cpuMs: 0,
+    position: 0,
+    stdoutBytes: 0,
+    stderrBytes: 0,
+    pipesStillOpen: false,
+  };
+}
+
+/** P2: success is exit code 0 and nothing else. */
+export function statusOf(ending: Ending): CommandResult["status"] {
+  if (ending.reason === "exited" && ending.exitCode === 0) return "completed";
+  return ending.reason === "timeout" || ending.reason === "idle_timeout" ? "timeout" : "failed";
+}
+
+const nameByNumber = new Map(Object.entries(constants.signals).map(([name, value]) => [value as number, name]));
+
+export function signalName(number: number): string {
+  return nameByNumber.get(number) ?? `SIG${number}`;
+}
+
+export function signalNumber(name: string): number | undefined {
+  return (constants.signals as Readonly<Record<string, number>>)[name];
+}

@@ -1,0 +1,128 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { SandboxRules, StartRequest } from "../runner/records.ts";
+import { sandboxRules, type SandboxPolicy } from "../sandbox/rules.ts";
+import type { ExecuteParams } from "./commands.ts";
+import { judgeCommand, type CommandPolicy } from "./policy.ts";
+import { judgeDirectory } from "./workspace.ts";
+
+/** Everything the configuration says about how a command is run. */
+export interface PlanSettings {
+  readonly policy: CommandPolicy;
+  readonly paths: SandboxPolicy;
+  /** The first of the allowed paths; relative paths start here. */
+  readonly workspace: string;
+  /** `security.sandbox_mode`. */
+  readonly sandboxed: boolean;
+  /** Why the sandbox cannot be enforced here; then sandboxed commands are refused (X2). */
+  readonly sandboxProblem: string | undefined;
+  /** Folder of the private TMPDIRs. */
+  readonly temporaryRoot: string;
+  readonly user: string;
+  /** Users whose runner is installed. */
+  readonly users: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
+  readonly timeoutMsMax: number;
+  readonly idleTimeoutMs: number | undefined;
+  readonly stopGraceMs: number;
+  readonly openFilesMax: number;
+  readonly logBytesMax: number;
+}
+
+export interface LaunchPlan {
+  readonly request: StartRequest;
+  /** Makes what the command needs on disk; only after its record is durable. */
+  prepare(): void;
+  cleanUp(): void;
+}
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Turns a judged request into what the shim is asked for; throws the refusal. Nothing is started here. */
+export class Planner {
+  readonly #settings: PlanSettings;
+
+  constructor(settings: PlanSettings) {
+    this.#settings = settings;
+  }
+
+  plan(params: ExecuteParams, runId: string): LaunchPlan {
+    const settings = this.#settings;
+    this.#checkUser(params.user);
+    const cwd = judgeDirectory(settings.paths, settings.workspace, params.cwd);
+    const temporary = join(settings.temporaryRoot, runId);
+    const env = this.environment(temporary, params.env);
+    const searchPath = env["PATH"] ?? defaultPath;
+    const executable = judgeCommand(settings.policy, { command: params.command, args: params.args, cwd, searchPath });
+    const timeoutMs = this.#timeoutMs(params.timeout);
+    const idleTimeoutMs = params.idle_timeout === undefined ? settings.idleTimeoutMs : params.idle_timeout * 1000;
+    return {
+      request: {
+        id: runId,
+        argv: [executable, ...params.args],
+        env,
+        cwd,
+        stdin: params.stdin ? "pipe" : "null",
+        timeoutMs,
+        idleTimeoutMs,
+        graceMs: settings.stopGraceMs,
+        openFilesMax: settings.openFilesMax,
+        logBytesMax: settings.logBytesMax,
+        sandbox: this.sandbox(temporary, env["HOME"]),
+      },
+      prepare: () => {
+        mkdirSync(temporary, { recursive: true, mode: 0o700 });
+        if (env["HOME"] !== undefined) mkdirSync(env["HOME"], { recursive: true, mode: 0o700 });
+      },
+      cleanUp: () => rmSync(temporary, { recursive: true, force: true }),
+    };
+  }
+
+  /** A clean environment, the configured additions, then the caller's; never the daemon's own. */
+  environment(temporary: string, own: Readonly<Record<string, string>> | undefined): Record<string, string> {
+    const { user, temporaryRoot, environment } = this.#settings;
+    return {
+      PATH: defaultPath,
+      // Private to the sandbox: the user's real home is not readable in it, and git, npm and pip insist on a home.
+      HOME: join(temporaryRoot, "home"),
+      USER: user,
+      LOGNAME: user,
+      LANG: "C.UTF-8",
+      TMPDIR: temporary,
+      ...environment,
+      ...own,
+    };
+  }
+
+  /** Undefined where sandbox_mode is off; throws where it is on and cannot be enforced (X2). */
+  sandbox(temporary: string, home: string | undefined, extraRead: readonly string[] = []): SandboxRules | undefined {
+    const { sandboxed, sandboxProblem, paths, temporaryRoot } = this.#settings;
+    if (!sandboxed) return undefined;
+    if (sandboxProblem !== undefined) {
+      throw new HlError("sandbox_unavailable", `sandbox_mode is on and cannot be enforced: ${sandboxProblem}`, {
+        reason: sandboxProblem,
+      });
+    }
+    // A home that the caller names is no reason to open it; the one we made is.
+    const ownHome = home === join(temporaryRoot, "home") ? [home] : [];
+    return sandboxRules(paths, { read: extraRead, write: [temporary, ...ownHome] });
+  }
+
+  #timeoutMs(seconds: number | undefined): number {
+    const { timeoutMs, timeoutMsMax } = this.#settings;
+    if (seconds === undefined) return Math.min(timeoutMs, timeoutMsMax);
+    if (seconds * 1000 > timeoutMsMax) {
+      const text = `timeout: ${seconds} s is over max_execution_time (${timeoutMsMax / 1000} s)`;
+      throw new HlError("invalid_params", text, { timeout: seconds, max_execution_time: timeoutMsMax / 1000 });
+    }
+    return seconds * 1000;
+  }
+
+  #checkUser(user: string | undefined): void {
+    if (user === undefined || this.#settings.users.includes(user)) return;
+    const text = `no runner is installed for the user ${JSON.stringify(user)}`;
+    throw new HlError("user_not_permitted", text, { user, users: this.#settings.users });
+  }
+}

@@ -1,0 +1,148 @@
+import { accessSync, constants, realpathSync, statSync } from "node:fs";
+import { basename, isAbsolute, join, resolve } from "node:path";
+import { HlError } from "@hl/protocol/errors.ts";
+
+/**
+ * Judges `command` and `args` against the lists (DESIGN.md 3.5): blocked first, then allowed, both by the file that would
+ * really run. The lists are hygiene, since an interpreter on them can run anything; the boundary is the sandbox (X1).
+ */
+export interface CommandPolicy {
+  readonly allowed: readonly string[];
+  readonly blocked: readonly string[];
+}
+
+export interface CommandLine {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  /** Folders to search for a plain name, as in PATH. */
+  readonly searchPath: string;
+}
+
+const metacharacters = /[|&;<>()$`\\"'*?[\]{}!#~\p{Cc}]/u;
+
+/** Answers the absolute path to execute; throws the refusal. */
+export function judgeCommand(policy: CommandPolicy, line: CommandLine): string {
+  const { command } = line;
+  const odd = metacharacters.exec(command)?.[0];
+  if (odd !== undefined) {
+    const text = `command ${JSON.stringify(command)} is blocked: ${JSON.stringify(odd)} has no meaning here, no shell is involved`;
+    throw new HlError("command_blocked", text, { command, character: odd });
+  }
+  const isPath = command.includes("/");
+  if (!isPath && command.includes(" ")) {
+    const text = `command ${JSON.stringify(command)} is blocked: pass the executable in "command" and its arguments in "args"`;
+    throw new HlError("command_blocked", text, { command });
+  }
+  const file = isPath ? realFile(resolve(line.cwd, command)) : findInPath(command, line.searchPath);
+  const names = namesOf(command, file);
+  const rule = policy.blocked.find((entry) => matchesBlocked(entry, names, line.args));
+  if (rule !== undefined) {
+    throw new HlError("command_blocked", `${JSON.stringify(command)} is blocked by the rule ${JSON.stringify(rule)}`, {
+      command,
+      rule,
+    });
+  }
+  if (!isAllowed(policy.allowed, line, isPath, file)) {
+    const name = basename(command);
+    const text = `${JSON.stringify(command)} is not allowed: add ${JSON.stringify(name)} to process_management.allowed_commands in daemon.json`;
+    throw new HlError("command_not_allowed", text, { command, allowed_commands: policy.allowed });
+  }
+  return executable(command, file, line);
+}
+
+function isAllowed(allowed: readonly string[], line: CommandLine, isPath: boolean, file: string | undefined): boolean {
+  if (allowed.includes("*")) return true;
+  if (!isPath) return allowed.includes(line.command);
+  if (file === undefined) return allowed.includes(basename(line.command));
+  // A path is as good as a name when it is the same file that the name stands for.
+  return allowed.includes(basename(file)) || allowed.some((name) => findInPath(name, line.searchPath) === file);
+}
+
+function executable(command: string, file: string | undefined, line: CommandLine): string {
+  const found =
+    isAbsolute(command) || command.includes("/") ? resolve(line.cwd, command) : whichName(command, line.searchPath);
+  if (file === undefined || found === undefined) {
+    throw new HlError("command_not_found", `there is no executable ${JSON.stringify(command)} in ${line.searchPath}`, {
+      command,
+    });
+  }
+  if (!statSync(file).isFile()) {
+    throw new HlError("command_not_found", `${JSON.stringify(command)} is not a file`, { command });
+  }
+  if (!isExecutable(file)) {
+    throw new HlError("command_not_found", `${JSON.stringify(command)} is not executable`, { command });
+  }
+  return found; // Not the real file: programs such as busybox look at the name they were called by.
+}
+
+/** Both the name that was asked for and the one it leads to. */
+function namesOf(command: string, file: string | undefined): Set<string> {
+  return new Set([basename(command), ...(file === undefined ? [] : [basename(file)])]);
+}
+
+function matchesBlocked(rule: string, names: ReadonlySet<string>, args: readonly string[]): boolean {
+  const [program, ...words] = rule.split(/\s+/);
+  if (program === undefined || !names.has(basename(program))) return false;
+  return words.length === 0 || matchesWords(words, args);
+}
+
+const longNames: Readonly<Record<string, readonly string[]>> = {
+  r: ["--recursive"],
+  R: ["--recursive"],
+  f: ["--force"],
+};
+
+/** "rm -rf" means these flags in any spelling and order; a plain word must come in the order of the rule. */
+function matchesWords(words: readonly string[], args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  const before = end === -1 ? args : args.slice(0, end);
+  const shorts = new Set(before.filter((arg) => /^-[^-]/.test(arg)).flatMap((arg) => [...arg.slice(1)]));
+  const longs = before.filter((arg) => arg.startsWith("--") && arg.length > 3).map((arg) => arg.replace(/=.*/s, ""));
+  const hasLong = (name: string): boolean => longs.some((long) => name.startsWith(long)); // GNU takes abbreviations.
+  const hasShort = (flag: string): boolean => {
+    const same = flag === "r" || flag === "R" ? ["r", "R"] : [flag];
+    return same.some((spelling) => shorts.has(spelling)) || (longNames[flag] ?? []).some(hasLong);
+  };
+  const plain = args.filter((arg) => !arg.startsWith("-"));
+  let plainAt = 0;
+  return words.every((word) => {
+    if (word.startsWith("--")) {
+      const short = Object.entries(longNames).find(([, names]) => names.includes(word))?.[0];
+      return hasLong(word) || (short !== undefined && hasShort(short));
+    }
+    if (word.startsWith("-")) return [...word.slice(1)].every(hasShort);
+    return plain[plainAt++] === word;
+  });
+}
+
+function findInPath(name: string, searchPath: string): string | undefined {
+  const found = whichName(name, searchPath);
+  return found === undefined ? undefined : realFile(found);
+}
+
+function whichName(name: string, searchPath: string): string | undefined {
+  if (name === "" || name.includes("/")) return undefined;
+  return searchPath
+    .split(":")
+    .filter((folder) => isAbsolute(folder))
+    .map((folder) => join(folder, name))
+    .find((path) => isExecutable(path) && statSync(path).isFile());
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function realFile(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,185 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { Clock } from "@hl/core/clock.ts";
+import { LoopService } from "@hl/core/service.ts";
+import type { ResultOf } from "@hl/protocol/method.ts";
+import type { systemHealth } from "@hl/protocol/methods/system-health.ts";
+import { SystemSampler, type SystemMetrics } from "./system-metrics.ts";
+
+export type Health = ResultOf<typeof systemHealth>;
+export type Alert = Health["alerts"][number];
+
+/** What the monitor asks of the other parts; compose.ts answers from the real ones. */
+export interface HealthSources {
+  readonly spool: () => Omit<Health["spool"], "gaps">;
+  readonly commands: () => Health["commands"];
+  readonly agents: () => readonly { process_id: string; status: string }[];
+  readonly agentFailed: () => boolean;
+  readonly cloud: () => Health["cloud"] & { readonly connected: boolean; readonly lastError: string | undefined };
+  /** Conditions that hold now: the runner, the store, the sandbox. */
+  readonly conditions: () => readonly Alert[];
+}
+
+export interface HealthThresholds {
+  readonly cpuPercent: number;
+  readonly memoryPercent: number;
+  readonly diskPercent: number;
+  /** Per core: 2.0 on four cores is a load of 8. */
+  readonly loadPerCore: number;
+}
+
+export interface MonitorOptions {
+  readonly version: string;
+  readonly clock: Clock;
+  readonly sources: HealthSources;
+  readonly thresholds: HealthThresholds;
+  readonly cores: number;
+  readonly diskPath: string;
+  readonly intervalMs: number;
+  readonly onChange: (health: Health) => void;
+  readonly onSample: (metrics: SystemMetrics) => void;
+}
+
+/** Asked within this time again, the figures of the machine are not read again: health is cheap however often it is asked. */
+const sampleAgeMsMax = 1_000;
+/** A threshold must be passed in this many checks in a row: one busy minute is not an alert. */
+const breachesToAlert = 2;
+const recentErrorsMax = 20;
+
+/** Watches and tells. `healthy`: nothing to do; `degraded`: works, somebody should look; `unhealthy`: does not do its job. */
+export class HealthMonitor extends LoopService {
+  override readonly name = "health/monitor";
+  readonly #options: MonitorOptions;
+  readonly #sampler: SystemSampler;
+  readonly #startedAt: number;
+  readonly #loopDelay = monitorEventLoopDelay({ resolution: 100 });
+  readonly #breaches = new Map<string, number>();
+  #recentErrors: string[] = [];
+  #metrics: SystemMetrics;
+  #sampledAt: number;
+  #lastStatus: Health["status"] | undefined;
+
+  constructor(options: MonitorOptions) {
+    super();
+    this.#options = options;
+    this.#sampler = new SystemSampler(options.diskPath);
+    this.#startedAt = options.clock.now();
+    this.#metrics = this.#sampler.sample();
+    this.#sampledAt = options.clock.now();
+  }
+
+  get uptimeSeconds(): number {
+    return (this.#options.clock.now() - this.#startedAt) / 1000;
+  }
+
+  /** Kept for `recent_errors`; messages only. */
+  noteError(message: string): void {
+    this.#recentErrors = [...this.#recentErrors.slice(1 - recentErrorsMax), message];
+  }
+
+  read(detailed: boolean): Health {
+    const { clock, sources, version } = this.#options;
+    if (clock.now() - this.#sampledAt > sampleAgeMsMax) this.#sample();
+    const alerts = [...sources.conditions(), ...this.#thresholdAlerts()];
+    const { connected, lastError, ...cloud } = sources.cloud();
+    const agents = sources.agents();
+    const running = agents.filter((agent) => agent.status !== "ended").length;
+    const metrics = this.#metrics;
+    return {
+      status: statusOf(alerts),
+      timestamp: clock.wallMs() / 1000,
+      uptime: this.uptimeSeconds,
+      version,
+      system_metrics: {
+        cpu_usage: metrics.cpuPercent,
+        memory_usage: metrics.memoryUsedMb,
+        disk_usage: metrics.diskPercent,
+        load_average: [...metrics.load],
+        network_io: { bytes_sent: metrics.bytesSent, bytes_received: metrics.bytesReceived },
+      },
+      service_status: {
+        claude_code: running > 0 ? "running" : sources.agentFailed() ? "error" : "stopped",
+        api_connection: connected ? "connected" : lastError === undefined ? "disconnected" : "error",
+        event_streaming: !cloud.configured ? "inactive" : connected ? "active" : "inactive",
+      },
+      ...(detailed ? { recent_errors: this.#recentErrors } : {}),
+      alerts,
+      agents: { running, ...(detailed ? { list: [...agents] } : {}) },
+      spool: { ...sources.spool(), gaps: 0 },
+      commands: sources.commands(),
+      cloud,
+      process: {
+        memory_rss_mb: Math.round(process.memoryUsage.rss() / 104_857.6) / 10,
+        loop_delay_ms: Math.round(this.#loopDelay.percentile(99) / 10_000) / 100,
+      },
+    };
+  }
+
+  /** Tells `onChange` when the verdict differs from the last one told. */
+  check(): void {
+    const health = this.read(true);
+    if (health.status === this.#lastStatus) return;
+    this.#lastStatus = health.status;
+    this.#options.onChange(health);
+  }
+
+  protected override async run(signal: AbortSignal): Promise<void> {
+    this.#loopDelay.enable();
+    try {
+      while (!signal.aborted) {
+        this.#sample();
+        this.#countBreaches();
+        this.#options.onSample(this.#metrics);
+        this.check();
+        this.#loopDelay.reset();
+        await this.#options.clock.sleep(this.#options.intervalMs, signal).catch(() => {});
+      }
+    } finally {
+      this.#loopDelay.disable();
+    }
+  }
+
+  #sample(): void {
+    this.#metrics = this.#sampler.sample();
+    this.#sampledAt = this.#options.clock.now();
+  }
+
+  #countBreaches(): void {
+    for (const [code, [value, limit]] of this.#measures()) {
+      this.#breaches.set(code, value > limit ? (this.#breaches.get(code) ?? 0) + 1 : 0);
+    }
+  }
+
+  #measures(): Map<string, readonly [value: number, limit: number]> {
+    const { thresholds, cores } = this.#options;
+    const metrics = this.#metrics;
+    return new Map([
+      ["cpu_high", [metrics.cpuPercent, thresholds.cpuPercent]],
+      ["memory_high", [metrics.memoryPercent, thresholds.memoryPercent]],
+      ["disk_high", [metrics.diskPercent, thresholds.diskPercent]],
+      ["load_high", [metrics.load[0] / cores, thresholds.loadPerCore]],
+    ]);
+  }
+
+  #thresholdAlerts(): Alert[] {
+    return [...this.#measures()]
+      .filter(([code]) => (this.#breaches.get(code) ?? 0) >= breachesToAlert)
+      .map(([code, [value, limit]]) => ({
+        code,
+        severity: "warning",
+        title: titles[code] ?? code,
+        text: `${Math.round(value * 10) / 10} is over the threshold of ${limit} (health_monitoring.alerts)`,
+      }));
+  }
+}
+
+const titles: Readonly<Record<string, string>> = {
+  cpu_high: "The processors are busy",
+  memory_high: "Memory is short",
+  disk_high: "The disk is filling up",
+  load_high: "More work than processors",
+};
+
+function statusOf(alerts: readonly Alert[]): Health["status"] {
+  if (alerts.some((alert) => alert.severity === "critical")) return "unhealthy";
+  return alerts.some((alert) => alert.severity === "warning") ? "degraded" : "healthy";
+}

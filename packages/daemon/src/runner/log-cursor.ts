@@ -1,0 +1,203 @@
+import { open, readdir, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+
+/**
+ * Reads the log segments of one run (docs/runner-protocol.md "Files") from any byte on. A cursor never blocks the writer
+ * and holds one open segment and one buffer (P5, P7). A segment that rotation has removed becomes an explicit gap.
+ */
+export interface LogChunk {
+  readonly stream: "stdout" | "stderr";
+  /** Of the first byte, in its stream. */
+  readonly offset: number;
+  /** Of the first byte, in both streams together. */
+  readonly position: number;
+  /** Valid until the next read. */
+  readonly data: Buffer;
+}
+
+export interface LogRead {
+  readonly chunks: readonly LogChunk[];
+  /** Bytes before the first chunk that are no longer retained; 0 nearly always. */
+  readonly gapBytes: number;
+}
+
+export type LogAxis = "position" | "stdout" | "stderr";
+
+const segmentHeaderBytes = 32;
+const recordHeaderBytes = 16;
+const bufferBytes = 1024 * 1024;
+
+interface Segment {
+  readonly index: number;
+  readonly file: FileHandle;
+  readonly start: Readonly<Record<LogAxis, number>>;
+}
+
+export class LogCursor implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #axis: LogAxis;
+  /** Next byte to deliver, on the cursor's axis. */
+  #target: number;
+  #segment: Segment | undefined;
+  #fileOffset = 0;
+  /** Position (both streams) of the byte at #fileOffset. */
+  #position = 0;
+  #buffer: Buffer | undefined;
+
+  constructor(directory: string, from: number, axis: LogAxis = "position") {
+    this.#directory = directory;
+    this.#axis = axis;
+    this.#target = from;
+  }
+
+  /** Where the next read continues, on the cursor's axis. */
+  get offset(): number {
+    return this.#target;
+  }
+
+  /**
+   * Reads what lies before `publishedPosition` (what the shim has announced), at most about `bytesMax`.
+   * Answers no chunks when everything announced has been delivered.
+   */
+  async read(publishedPosition: number, bytesMax: number = bufferBytes): Promise<LogRead> {
+    let gapBytes = 0;
+    for (;;) {
+      if (this.#segment === undefined && !(await this.#seek())) return { chunks: [], gapBytes };
+      if (this.#position >= publishedPosition) return { chunks: [], gapBytes };
+      const chunks = await this.#readSome(publishedPosition, bytesMax);
+      if (chunks === "end of segment") {
+        const skipped = await this.#nextSegment();
+        if (skipped === undefined) return { chunks: [], gapBytes };
+        gapBytes += skipped;
+        continue;
+      }
+      const [first] = chunks;
+      if (first === undefined) continue; // Only records of the other stream, or before the target.
+      const start = this.#axis === "position" ? first.position : first.offset;
+      if (start > this.#target) gapBytes = start - this.#target;
+      const last = chunks[chunks.length - 1] as LogChunk;
+      this.#target = (this.#axis === "position" ? last.position : last.offset) + last.data.length;
+      return { chunks, gapBytes };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const segment = this.#segment;
+    this.#segment = undefined;
+    await segment?.file.close();
+  }
+
+  /** Opens the last segment that begins at or before the target. */
+  async #seek(): Promise<boolean> {
+    const indexes = await this.#indexes();
+    for (let at = indexes.length - 1; at >= 0; at -= 1) {
+      const segment = await this.#open(indexes[at] as number);
+      if (segment === undefined) continue;
+      if (at === 0 || segment.start[this.#axis] <= this.#target) {
+        this.#enter(segment);
+        return true;
+      }
+      await segment.file.close();
+    }
+    return false;
+  }
+
+  /** Answers the bytes that rotation took between the two segments, or undefined when there is no later one. */
+  async #nextSegment(): Promise<number | undefined> {
+    const current = this.#segment as Segment;
+    let next = await this.#open(current.index + 1);
+    if (next === undefined) {
+      const later = (await this.#indexes()).find((index) => index > current.index);
+      next = later === undefined ? undefined : await this.#open(later);
+    }
+    if (next === undefined) return undefined;
+    await current.file.close();
+    const skipped = Math.max(0, next.start.position - this.#position);
+    this.#enter(next);
+    return this.#axis === "position" ? skipped : 0;
+  }
+
+  #enter(segment: Segment): void {
+    this.#segment = segment;
+    this.#fileOffset = segmentHeaderBytes;
+    this.#position = segment.start.position;
+  }
+
+  async #readSome(publishedPosition: number, bytesMax: number): Promise<LogChunk[] | "end of segment"> {
+    const buffer = (this.#buffer ??= Buffer.allocUnsafeSlow(bufferBytes));
+    const { file } = this.#segment as Segment;
+    const want = Math.min(buffer.length, Math.max(bytesMax + recordHeaderBytes, 4096));
+    const { bytesRead } = await file.read(buffer, 0, want, this.#fileOffset);
+    const chunks: LogChunk[] = [];
+    let at = 0;
+    while (at + recordHeaderBytes <= bytesRead && this.#position < publishedPosition) {
+      const length = buffer.readUInt32LE(at + 4);
+      const streamOffset = Number(buffer.readBigUInt64LE(at + 8));
+      const stream = buffer[at] === 2 ? "stderr" : "stdout";
+      const whole = at + recordHeaderBytes + length <= bytesRead;
+      // A record that does not fit is read again from its header, unless it is alone and larger than the buffer.
+      if (!whole && at > 0) break;
+      const available = Math.min(length, bytesRead - at - recordHeaderBytes);
+      const data = buffer.subarray(at + recordHeaderBytes, at + recordHeaderBytes + available);
+      if (!whole && available < length) {
+        await this.#readLargeRecord(chunks, stream, streamOffset, length);
+        return chunks;
+      }
+      this.#keep(chunks, stream, streamOffset, data);
+      at += recordHeaderBytes + length;
+      this.#position += length;
+    }
+    this.#fileOffset += at;
+    return at === 0 ? "end of segment" : chunks;
+  }
+
+  async #readLargeRecord(
+    chunks: LogChunk[],
+    stream: LogChunk["stream"],
+    streamOffset: number,
+    length: number,
+  ): Promise<void> {
+    const { file } = this.#segment as Segment;
+    const data = Buffer.allocUnsafe(length);
+    const { bytesRead } = await file.read(data, 0, length, this.#fileOffset + recordHeaderBytes);
+    if (bytesRead < length) throw new Error(`a log record in ${this.#directory} is cut off`);
+    this.#keep(chunks, stream, streamOffset, data);
+    this.#fileOffset += recordHeaderBytes + length;
+    this.#position += length;
+  }
+
+  /** Adds what lies behind the target; cuts the record in which the target lies. */
+  #keep(chunks: LogChunk[], stream: LogChunk["stream"], offset: number, data: Buffer): void {
+    if (this.#axis !== "position" && this.#axis !== stream) return;
+    const start = this.#axis === "position" ? this.#position : offset;
+    const skip = Math.max(0, this.#target - start);
+    if (skip >= data.length) return;
+    chunks.push({ stream, offset: offset + skip, position: this.#position + skip, data: data.subarray(skip) });
+  }
+
+  async #open(index: number): Promise<Segment | undefined> {
+    let file: FileHandle;
+    try {
+      file = await open(join(this.#directory, `log.${String(index).padStart(6, "0")}`), "r");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+    const header = Buffer.alloc(segmentHeaderBytes);
+    const { bytesRead } = await file.read(header, 0, segmentHeaderBytes, 0);
+    if (bytesRead < segmentHeaderBytes) {
+      await file.close();
+      return undefined; // Just created: nothing of it has been announced yet.
+    }
+    const at = (offset: number): number => Number(header.readBigUInt64LE(offset));
+    return { index, file, start: { position: at(8), stdout: at(16), stderr: at(24) } };
+  }
+
+  async #indexes(): Promise<number[]> {
+    const names = await readdir(this.#directory).catch(() => []);
+    return names
+      .filter((name) => /^log\.\d{6}$/.test(name))
+      .map((name) => Number(name.slice(4)))
+      .sort((a, b) => a - b);
+  }
+}

@@ -1,0 +1,109 @@
+import { decodeFields, tag, type Fields } from "./frames.ts";
+
+/** What a shim reports, as values. The same bytes travel in frames and lie in the files `end` and `identity`. */
+export interface StartRequest {
+  /** Names the state folder of this run; 1 to 64 of `[A-Za-z0-9_-]`. */
+  readonly id: string;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly stdin: "null" | "pipe";
+  readonly timeoutMs?: number | undefined;
+  readonly idleTimeoutMs?: number | undefined;
+  readonly graceMs: number;
+  readonly openFilesMax: number;
+  readonly logBytesMax: number;
+  /** Undefined: no sandbox was asked for. */
+  readonly sandbox?: SandboxRules | undefined;
+}
+
+/** Absolute paths; a path that does not exist is skipped by the shim. */
+export interface SandboxRules {
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+}
+
+export interface StartedRecord {
+  readonly pid: number;
+  readonly shimPid: number;
+}
+
+export interface OutputMark {
+  /** Bytes of both streams together. */
+  readonly position: number;
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
+}
+
+export type EndReason =
+  "exited" | "signalled" | "timeout" | "idle_timeout" | "cancelled" | "oom" | "shutdown" | "daemon_lost" | "unknown";
+
+export interface EndRecord extends OutputMark {
+  readonly reason: EndReason;
+  readonly exitCode: number | undefined;
+  readonly signal: number | undefined;
+  readonly pid: number;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly durationMs: number;
+  readonly maxRssMb: number;
+  readonly cpuMs: number;
+  readonly pipesStillOpen: boolean;
+  readonly droppedBytes: number;
+}
+
+/** Nothing was started; `stage` says which step of the shim refused. */
+export class StartFailed extends Error {
+  override readonly name = "StartFailed";
+  readonly stage: string;
+  readonly errno: number;
+
+  constructor(stage: string, errno: number, message: string) {
+    super(message);
+    this.stage = stage;
+    this.errno = errno;
+  }
+}
+
+export function outputMark(fields: Fields): OutputMark {
+  return {
+    position: fields.number(tag.position) ?? 0,
+    stdoutBytes: fields.number(tag.stdoutBytes) ?? 0,
+    stderrBytes: fields.number(tag.stderrBytes) ?? 0,
+  };
+}
+
+const reasons = new Set<string>([
+  "exited",
+  "signalled",
+  "timeout",
+  "idle_timeout",
+  "cancelled",
+  "oom",
+  "shutdown",
+  "daemon_lost",
+]);
+
+export function endRecord(fields: Fields): EndRecord {
+  const reason = fields.text(tag.reason) ?? "unknown";
+  return {
+    ...outputMark(fields),
+    reason: reasons.has(reason) ? (reason as EndReason) : "unknown",
+    exitCode: fields.number(tag.exitCode),
+    signal: fields.number(tag.signal),
+    pid: fields.number(tag.pid) ?? 0,
+    startedMs: fields.number(tag.startedMs) ?? 0,
+    endedMs: fields.number(tag.endedMs) ?? 0,
+    durationMs: (fields.number(tag.durationUs) ?? 0) / 1000,
+    maxRssMb: (fields.number(tag.maxRssKb) ?? 0) / 1024,
+    cpuMs: (fields.number(tag.cpuUs) ?? 0) / 1000,
+    pipesStillOpen: fields.number(tag.pipesStillOpen) === 1,
+    droppedBytes: fields.number(tag.droppedBytes) ?? 0,
+  };
+}
+
+/** The file `end` holds one whole END frame; undefined when it is cut off. */
+export function endRecordOfFile(bytes: Buffer): EndRecord | undefined {
+  if (bytes.length < 5 || bytes.readUInt32LE(0) !== bytes.length - 4) return undefined;
+  return endRecord(decodeFields(bytes.subarray(5)));
+}

@@ -1,0 +1,69 @@
+import { spawn, execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { errorText } from "@hl/core/logger.ts";
+
+/**
+ * In development the daemon starts `hl-runner serve` itself; under systemd hl-runner@USER.service does. This is the only
+ * process that the daemon ever starts. It ends by itself when the daemon is gone (its pipe reaches EOF), its shims do not (P3).
+ */
+export class Resident implements AsyncDisposable {
+  readonly #child: ReturnType<typeof spawn>;
+  readonly #exited: Promise<number | null>;
+
+  private constructor(child: ReturnType<typeof spawn>) {
+    this.#child = child;
+    this.#exited = new Promise((resolve) => {
+      child.once("exit", (code) => resolve(code));
+    });
+  }
+
+  static async start(binary: string, socketPath: string, stateDirectory: string): Promise<Resident> {
+    const child = spawn(binary, ["serve", "--socket", socketPath, "--state", stateDirectory, "--exit-with-fd", "3"], {
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      env: {},
+      detached: true, // A Ctrl-C in the terminal is for the daemon, which then stops things in order.
+    });
+    const resident = new Resident(child);
+    let stderr = "";
+    child.stderr?.on("data", (chunk: Buffer) => (stderr = (stderr + chunk.toString("utf8")).slice(-2048)));
+    await new Promise<void>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code) => reject(new Error(`hl-runner ended with ${code}: ${stderr.trim()}`)));
+      child.stdout?.once("data", () => resolve());
+    });
+    child.removeAllListeners("exit").once("exit", () => {});
+    return resident;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      this.#child.kill("SIGTERM");
+      await new Promise<void>((resolve) => {
+        if (this.#child.exitCode !== null) resolve();
+        else this.#child.once("exit", () => resolve());
+      });
+    }
+    void this.#exited;
+  }
+}
+
+export interface RunnerProbe {
+  readonly landlockAbi: number;
+  /** Why the probe itself failed. */
+  readonly problem?: string | undefined;
+}
+
+/** Asks the C program what this kernel can enforce. */
+export async function probeRunner(binary: string): Promise<RunnerProbe> {
+  try {
+    const { stdout } = await promisify(execFile)(binary, ["probe"], { env: {}, timeout: 10_000 });
+    const { landlock_abi: abi } = JSON.parse(stdout) as { landlock_abi?: unknown };
+    return { landlockAbi: typeof abi === "number" ? abi : 0 };
+  } catch (error) {
+    return { landlockAbi: 0, problem: errorText(error) };
+  }
+}

@@ -1,0 +1,216 @@
+import { createConnection, type Socket } from "node:net";
+import { encodeFrame, frameType, FrameReader, inputWindowBytes, tag, type Field, type Frame } from "./frames.ts";
+import {
+  endRecord,
+  outputMark,
+  StartFailed,
+  type EndReason,
+  type EndRecord,
+  type OutputMark,
+  type StartedRecord,
+  type StartRequest,
+} from "./records.ts";
+
+/**
+ * One connection to one shim. States: fresh (a shim is forked and waits) → started | failed → ended → empty → closed.
+ * The shim outlives this object (P3): losing the connection says nothing about the process.
+ */
+export class Shim {
+  readonly #socket: Socket;
+  readonly #reader = new FrameReader();
+  readonly #started = Promise.withResolvers<StartedRecord>();
+  readonly #ended = Promise.withResolvers<EndRecord | undefined>();
+  readonly #empty = Promise.withResolvers<undefined>();
+  readonly #closed = Promise.withResolvers<string>();
+  #output: OutputMark = { position: 0, stdoutBytes: 0, stderrBytes: 0 };
+  #onOutput: (() => void) | undefined;
+  #inputSent = 0;
+  #inputTaken = 0;
+  #inputClosed = false;
+  #inputWaiters: (() => void)[] = [];
+  #closeReason: string | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    // Whoever does not wait for a promise does not want an unhandled rejection from it either.
+    this.#started.promise.catch(() => {});
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("error", (error) => (this.#closeReason ??= error.message));
+    socket.on("close", () => this.#onClose());
+  }
+
+  /** Connects to the resident (a fresh shim) or to an `attach.sock` (a shim that runs). */
+  static connect(path: string): Promise<Shim> {
+    return new Promise((resolve, reject) => {
+      const socket = createConnection(path);
+      socket.once("error", reject);
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        resolve(new Shim(socket));
+      });
+    });
+  }
+
+  /** Rejects with `StartFailed`, or with the reason why the connection was lost. */
+  get started(): Promise<StartedRecord> {
+    return this.#started.promise;
+  }
+
+  /** Undefined when the connection was lost before the end was seen. */
+  get ended(): Promise<EndRecord | undefined> {
+    return this.#ended.promise;
+  }
+
+  /** Resolves when no descendant is left, or the connection is lost. */
+  get empty(): Promise<undefined> {
+    return this.#empty.promise;
+  }
+
+  get closed(): Promise<string> {
+    return this.#closed.promise;
+  }
+
+  get isClosed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  get output(): OutputMark {
+    return this.#output;
+  }
+
+  /** Called after every growth of the log; one listener. */
+  onOutput(listener: () => void): void {
+    this.#onOutput = listener;
+  }
+
+  start(request: StartRequest): Promise<StartedRecord> {
+    const fields: Field[] = [[tag.id, request.id]];
+    for (const argument of request.argv) fields.push([tag.argv, argument]);
+    for (const [name, value] of Object.entries(request.env)) fields.push([tag.env, `${name}=${value}`]);
+    fields.push([tag.cwd, request.cwd], [tag.stdin, request.stdin === "pipe" ? 1 : 0], [tag.graceMs, request.graceMs]);
+    if (request.timeoutMs !== undefined) fields.push([tag.timeoutMs, request.timeoutMs]);
+    if (request.idleTimeoutMs !== undefined) fields.push([tag.idleTimeoutMs, request.idleTimeoutMs]);
+    fields.push([tag.openFilesMax, request.openFilesMax], [tag.logBytesMax, request.logBytesMax]);
+    if (request.sandbox !== undefined) {
+      fields.push([tag.sandbox, 1]);
+      for (const path of request.sandbox.read) fields.push([tag.allowRead, path]);
+      for (const path of request.sandbox.write) fields.push([tag.allowWrite, path]);
+    }
+    this.#socket.write(encodeFrame(frameType.start, fields));
+    return this.started;
+  }
+
+  /** @param scope who receives it: the main process or the whole tree. */
+  signal(signal: number, scope: "main" | "tree"): void {
+    this.#send(frameType.signal, [
+      [tag.signal, signal],
+      [tag.scope, scope === "main" ? 0 : 2],
+    ]);
+  }
+
+  stop(reason: EndReason, graceMs: number): void {
+    this.#send(frameType.stop, [
+      [tag.reason, reason],
+      [tag.graceMs, graceMs],
+    ]);
+  }
+
+  /** Resolves when the program's pipe has taken the bytes; answers false when the program no longer reads. */
+  async input(data: Uint8Array): Promise<boolean> {
+    for (let at = 0; at < data.length; at += inputWindowBytes) {
+      const piece = data.subarray(at, at + inputWindowBytes);
+      await this.#inputRoom(piece.length);
+      if (this.#inputClosed || this.#socket.destroyed) return false;
+      this.#inputSent += piece.length;
+      this.#send(frameType.input, [[tag.data, piece]]);
+    }
+    const target = this.#inputSent;
+    while (this.#inputTaken < target && !this.#inputClosed && !this.#socket.destroyed) await this.#inputEvent();
+    return !this.#inputClosed;
+  }
+
+  inputEof(): void {
+    this.#send(frameType.inputEof, []);
+  }
+
+  /** The end is recorded on our side; the shim may leave as soon as its tree is empty. */
+  release(): void {
+    this.#send(frameType.release, []);
+  }
+
+  /** Lets go without a word to the process. */
+  detach(): void {
+    this.#closeReason ??= "detached";
+    this.#socket.destroy();
+  }
+
+  async #inputRoom(bytes: number): Promise<void> {
+    const full = (): boolean => this.#inputSent - this.#inputTaken + bytes > inputWindowBytes;
+    while (full() && !this.#inputClosed && !this.#socket.destroyed) await this.#inputEvent();
+  }
+
+  #inputEvent(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#inputWaiters.push(resolve);
+    });
+  }
+
+  #wakeInput(): void {
+    for (const wake of this.#inputWaiters.splice(0)) wake();
+  }
+
+  #send(type: number, fields: readonly Field[]): void {
+    if (!this.#socket.destroyed) this.#socket.write(encodeFrame(type, fields));
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const frame of this.#reader.push(chunk)) this.#dispatch(frame);
+    } catch (error) {
+      this.#closeReason ??= (error as Error).message;
+      this.#socket.destroy();
+    }
+  }
+
+  #dispatch({ type, fields }: Frame): void {
+    switch (type) {
+      case frameType.started:
+        this.#started.resolve({ pid: fields.number(tag.pid) ?? 0, shimPid: fields.number(tag.shimPid) ?? 0 });
+        return;
+      case frameType.failed: {
+        const stage = fields.text(tag.stage) ?? "unknown";
+        const message = fields.text(tag.message) ?? "the shim gave no reason";
+        this.#started.reject(new StartFailed(stage, fields.number(tag.errno) ?? 0, message));
+        return;
+      }
+      case frameType.output:
+        this.#output = outputMark(fields);
+        this.#onOutput?.();
+        return;
+      case frameType.inputTaken:
+        this.#inputTaken = fields.number(tag.total) ?? this.#inputTaken;
+        this.#inputClosed ||= fields.number(tag.closed) === 1;
+        this.#wakeInput();
+        return;
+      case frameType.end: {
+        const end = endRecord(fields);
+        this.#output = end;
+        this.#ended.resolve(end);
+        this.#onOutput?.();
+        return;
+      }
+      case frameType.empty:
+        this.#empty.resolve(undefined);
+        return;
+    }
+  }
+
+  #onClose(): void {
+    const reason = this.#closeReason ?? "the shim closed the connection";
+    this.#started.reject(new Error(reason));
+    this.#ended.resolve(undefined);
+    this.#empty.resolve(undefined);
+    this.#wakeInput();
+    this.#closed.resolve(reason);
+  }
+}

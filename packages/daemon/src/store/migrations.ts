@@ -1,0 +1,48 @@
+/**
+ * The schema, one step a version; a step is never edited once released, only followed by another.
+ * One database holds everything, so that one transaction covers it (S5).
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+  -- The spool. AUTOINCREMENT: a sequence number is never used again, also after the newest rows were deleted (S3).
+  CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    body TEXT NOT NULL,
+    accepted_ms INTEGER NOT NULL
+  );
+  CREATE TABLE dead_letters (
+    seq INTEGER PRIMARY KEY,
+    body TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    refused_ms INTEGER NOT NULL
+  );
+  -- One row: everything up to acked_seq has been taken by the cloud.
+  CREATE TABLE delivery (id INTEGER PRIMARY KEY CHECK (id = 1), acked_seq INTEGER NOT NULL);
+  INSERT INTO delivery VALUES (1, 0);
+
+  CREATE TABLE commands (
+    command_id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    params_hash TEXT NOT NULL,
+    command TEXT NOT NULL,
+    args TEXT NOT NULL,
+    boot_id TEXT NOT NULL,
+    started_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    ending TEXT
+  ) WITHOUT ROWID;
+  CREATE INDEX commands_by_start ON commands (started_ms);
+
+  -- Requests of the cloud that are not idempotent by themselves: recorded before they begin (C1), answered again after a reconnect (C2).
+  CREATE TABLE inbox (
+    request_id TEXT PRIMARY KEY,
+    method TEXT NOT NULL,
+    received_ms INTEGER NOT NULL,
+    answer TEXT
+  ) WITHOUT ROWID;
+  `,
+];
