@@ -14,15 +14,25 @@ class MemoryTransport implements Transport {
   #receiver: TransportReceiver | undefined;
   #early: string[] = [];
   #closed = false;
+  #paused = false;
 
   open(receiver: TransportReceiver): void {
     this.#receiver = receiver;
-    for (const text of this.#early.splice(0)) receiver.message(text);
+    this.#deliverEarly();
   }
 
   async send(text: string): Promise<void> {
     if (this.#closed) throw new Error("the connection is closed");
     queueMicrotask(() => this.other?.deliver(text));
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#deliverEarly();
   }
 
   close(reason: string): void {
@@ -36,7 +46,15 @@ class MemoryTransport implements Transport {
 
   deliver(text: string): void {
     if (this.#closed) return;
-    if (this.#receiver === undefined) this.#early.push(text);
-    else this.#receiver.message(text);
+    this.#early.push(text);
+    this.#deliverEarly();
+  }
+
+  #deliverEarly(): void {
+    while (this.#receiver !== undefined && !this.#paused) {
+      const text = this.#early.shift();
+      if (text === undefined) return;
+      this.#receiver.message(text);
+    }
   }
 }

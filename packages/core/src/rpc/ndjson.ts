@@ -12,6 +12,9 @@ export class NdjsonTransport implements Transport {
   readonly #gate: WriteGate;
   #cancelPartialTimer: (() => void) | undefined;
   #closeReason: string | undefined;
+  /** Reading has two possible brakes: our own unsent bytes, and an owner that cannot take more. */
+  #paused = false;
+  #partial = false;
 
   constructor(socket: Socket, clock: Clock, limits: TransportLimits) {
     this.#socket = socket;
@@ -43,11 +46,12 @@ export class NdjsonTransport implements Transport {
     });
     this.#socket.on("data", (chunk: Buffer) => {
       splitter.push(chunk);
-      this.#watchPartial(splitter.partial);
+      this.#partial = splitter.partial;
+      this.#watchPartial();
     });
     this.#socket.on("drain", () => {
       this.#gate.opened();
-      this.#socket.resume();
+      if (!this.#paused) this.#socket.resume();
     });
     this.#socket.on("end", () => {
       splitter.flush();
@@ -70,6 +74,18 @@ export class NdjsonTransport implements Transport {
     return this.#gate.wait(full);
   }
 
+  pause(): void {
+    this.#paused = true;
+    this.#socket.pause();
+    this.#watchPartial();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#socket.resume();
+    this.#watchPartial();
+  }
+
   close(reason: string): void {
     this.#closeReason ??= reason;
     // What is queued still goes out, but a reader that does not take it may not hold the connection open.
@@ -83,9 +99,9 @@ export class NdjsonTransport implements Transport {
     this.#socket.destroy();
   }
 
-  /** Half a line and then silence must not hold a connection for ever. */
-  #watchPartial(partial: boolean): void {
-    if (!partial) {
+  /** Half a line and then silence must not hold a connection for ever; a silence of our own making does not count. */
+  #watchPartial(): void {
+    if (!this.#partial || this.#paused) {
       this.#cancelPartialTimer?.();
       this.#cancelPartialTimer = undefined;
       return;

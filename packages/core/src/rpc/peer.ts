@@ -150,6 +150,15 @@ export class Peer {
     return this.#options.transport.send(encodeNotification(method, params, this.#options.clock.wallMs(), requestId));
   }
 
+  /** Stops receiving while the owner cannot take more (P5); answers wait behind what is held back too. */
+  pause(): void {
+    this.#options.transport.pause();
+  }
+
+  resume(): void {
+    this.#options.transport.resume();
+  }
+
   close(reason: string): void {
     this.#options.transport.close(reason);
     this.#onClosed(reason);

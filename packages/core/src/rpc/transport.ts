@@ -10,6 +10,12 @@ export interface Transport {
    * rejects when the connection is closed. Callers that answer a single request need not wait.
    */
   send(text: string): Promise<void>;
+  /**
+   * Stops reading, so that a consumer that is slow slows the sender down instead of filling our memory (P5, P7).
+   * A few messages that were read already may still be delivered; what the other side's deadlines do is up to it.
+   */
+  pause(): void;
+  resume(): void;
   /** Closes in order; idempotent. */
   close(reason: string): void;
 }

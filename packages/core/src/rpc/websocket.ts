@@ -23,6 +23,8 @@ export class WebSocketTransport implements Transport {
   #closeReason: string | undefined;
   #cancelHeartbeat: (() => void) | undefined;
   #lastFrameAt = 0;
+  /** Reading has two possible brakes: our own unsent bytes, and an owner that cannot take more. */
+  #paused = false;
 
   constructor(options: WebSocketTransportOptions) {
     this.#options = options;
@@ -52,6 +54,7 @@ export class WebSocketTransport implements Transport {
       this.#gate.closed(text);
       receiver.closed(text);
     });
+    if (socket.isPaused && !this.#paused) socket.resume(); // connectWebSocket holds back what came before this.
     this.#armHeartbeat();
   }
 
@@ -64,11 +67,22 @@ export class WebSocketTransport implements Transport {
     socket.send(text, () => {
       if (socket.bufferedAmount > limits.highWaterBytes) return;
       this.#gate.opened();
-      if (socket.isPaused) socket.resume();
+      if (socket.isPaused && !this.#paused) socket.resume();
     });
     const full = socket.bufferedAmount > limits.highWaterBytes;
     if (full && limits.pauseReadsWhenFull) socket.pause();
     return this.#gate.wait(full);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#options.socket.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#lastFrameAt = this.#options.clock.now(); // Nothing could arrive meanwhile; that says nothing about the peer.
+    this.#options.socket.resume();
   }
 
   close(reason: string): void {
@@ -89,6 +103,7 @@ export class WebSocketTransport implements Transport {
     const { socket, clock, pingIntervalMs, deadAfterMs } = this.#options;
     if (pingIntervalMs === 0) return;
     this.#cancelHeartbeat = clock.after(pingIntervalMs, () => {
+      if (this.#paused) this.#lastFrameAt = clock.now();
       const silentMs = clock.now() - this.#lastFrameAt;
       if (silentMs >= deadAfterMs) {
         this.#abort(`no frame for ${Math.round(silentMs / 1000)} s`);

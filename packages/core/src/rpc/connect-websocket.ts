@@ -1,0 +1,74 @@
+import { WebSocket } from "ws";
+
+/** Opens the client end of a WebSocket; the caller wraps it in a WebSocketTransport and owns it from then on. */
+export interface ConnectWebSocketOptions {
+  readonly url: string;
+  readonly subprotocol?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Frames above this are refused before they are buffered. */
+  readonly messageBytesMax: number;
+  /** Name look-up, connect, TLS and upgrade together. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The server answered the upgrade with an ordinary response; its body often says why. */
+export class UpgradeRefused extends Error {
+  override readonly name = "UpgradeRefused";
+  readonly status: number;
+  readonly body: string;
+  /** The header as it came: seconds or a date. */
+  readonly retryAfter: string | undefined;
+
+  constructor(status: number, body: string, retryAfter: string | undefined) {
+    super(`the server answered the WebSocket upgrade with status ${status}`);
+    this.status = status;
+    this.body = body;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Enough for an error object; a proxy's page is cut. */
+const refusalBytesMax = 16_384;
+
+/** Rejects with `UpgradeRefused`, with the system's error (its `code` is kept), or with the signal's reason. */
+export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebSocket> {
+  const { url, subprotocol, headers = {}, messageBytesMax, timeoutMs, signal } = options;
+  const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
+  if (signal?.aborted === true) {
+    reject(signal.reason);
+    return promise;
+  }
+  const socket = new WebSocket(url, subprotocol === undefined ? [] : [subprotocol], {
+    headers,
+    maxPayload: messageBytesMax,
+    handshakeTimeout: timeoutMs,
+    followRedirects: false, // A redirect would carry the token to somewhere nobody named.
+    perMessageDeflate: false, // The peers compress nothing small and their largest messages are often compressed already.
+  });
+  const onAbort = (): void => {
+    reject(signal?.reason);
+    socket.terminate();
+  };
+  signal?.addEventListener("abort", onAbort, { once: true });
+  socket.on("error", reject); // Stays: ws emits an error for a connection that is given up while it opens.
+  socket.on("unexpected-response", (request, response) => {
+    let body = "";
+    response.setEncoding("utf8");
+    response.on("data", (text: string) => {
+      body += text;
+      if (body.length > refusalBytesMax) response.destroy();
+    });
+    response.on("error", () => {}); // `close` follows and tells.
+    response.on("close", () => {
+      reject(new UpgradeRefused(response.statusCode ?? 0, body, response.headers["retry-after"]));
+      request.destroy();
+    });
+  });
+  socket.once("open", () => {
+    signal?.removeEventListener("abort", onAbort);
+    socket.pause(); // Nothing may arrive before the transport listens; opening that lets reading begin.
+    resolve(socket);
+  });
+  return promise;
+}
