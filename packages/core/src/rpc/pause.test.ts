@@ -18,19 +18,25 @@ import { WebSocketTransport } from "./websocket.ts";
 // Method: real sockets; the sender writes until it is told to wait, and only a resumed reader lets it go on.
 async function pauseHoldsAndLosesNothing(sender: Transport, reader: Transport): Promise<void> {
   const received: string[] = [];
+  const paused = Promise.withResolvers<undefined>();
   const arrived = Promise.withResolvers<undefined>();
   const filler = "x".repeat(64 * 1024);
   reader.open({
     message: (text) => {
       received.push(text.slice(0, text.indexOf(" ")));
-      if (received.length === 1) reader.pause();
+      if (received.length === 1) {
+        reader.pause();
+        paused.resolve(undefined);
+      }
       if (text.startsWith("last ")) arrived.resolve(undefined);
     },
     problem: (problem) => arrived.reject(new Error(problem.message)),
     closed: (reason) => arrived.reject(new Error(reason)),
   });
   sender.open({ message: () => {}, problem: () => {}, closed: () => {} });
-  const sent: string[] = [];
+  const sent = ["first"];
+  await sender.send("first ");
+  await paused.promise;
   let blocked: Promise<void> | undefined;
   while (blocked === undefined && sent.length < 2_000) {
     sent.push(String(sent.length));
