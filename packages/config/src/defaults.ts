@@ -7,8 +7,9 @@ import { keysBelow } from "./schema.ts";
 
 export interface Home {
   readonly directory: string;
-  /** True where the defaults for development hold. */
-  readonly development: boolean;
+  /** False in the directory of an installation. */
+  readonly elsewhere: boolean;
+  readonly testMode: boolean;
 }
 
 export interface BuiltTree {
@@ -24,17 +25,16 @@ export const buildTree = (root: Section<Shape>, entries: ReadonlyMap<string, Ent
     const pointer = toPointer(path);
     const entry = entries.get(pointer);
     sources[pointer] = entry?.source ?? { kind: "default" };
-    place(
-      values,
-      path,
-      atHome(key, entry === undefined ? defaultOf(key, home.development) : entry.value, home.directory),
-    );
+    place(values, path, atHome(key, entry === undefined ? defaultOf(key, home) : entry.value, home.directory));
   }
   return { values, sources };
 };
 
-export const defaultOf = (key: Key<unknown>, development: boolean): unknown =>
-  development && key.developmentDefault !== undefined ? key.developmentDefault.value : key.default;
+/** Away from an installation the defaults for development hold; test mode changes only those that are no place. */
+const defaultOf = (key: Key<unknown>, home: Home): unknown => {
+  const development = home.elsewhere || (home.testMode && key.location === undefined);
+  return development && key.developmentDefault !== undefined ? key.developmentDefault.value : key.default;
+};
 
 const place = (values: Record<string, unknown>, path: readonly string[], value: unknown): void => {
   let parent = values;

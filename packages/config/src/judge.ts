@@ -31,7 +31,7 @@ export const judge = (key: Key<unknown>, raw: unknown): Judgement => {
     if (!quantity.ok) return refuse(quantity.message, key);
     value = quantity.value;
   }
-  const result = key.schema.safeParse(withoutComments(value));
+  const result = key.schema.safeParse(withoutComments(value), { reportInput: true });
   if (result.success) return { ok: true, value: result.data };
   return { ok: false, faults: result.error.issues.flatMap((issue) => explain(issue, key)) };
 };
@@ -125,11 +125,18 @@ const inWords = (issue: Issue, part: Described | undefined): { message: string; 
       return { message: outOfRange(issue) };
     case "invalid_key":
       return { message: `has a key that is not allowed: ${issue.issues.map((inner) => inner.message).join(", ")}` };
+    case "custom": {
+      const candidates: unknown = issue.params?.candidates;
+      const known = Array.isArray(candidates) && typeof issue.input === "string";
+      return {
+        message: issue.message,
+        suggestion: known ? didYouMean(issue.input, candidates.map(String)) : undefined,
+      };
+    }
     case "invalid_format":
     case "not_multiple_of":
     case "invalid_union":
     case "invalid_element":
-    case "custom":
     case "unrecognized_keys":
       return { message: issue.message };
   }
@@ -146,7 +153,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
 };
 
 const wrongType = (issue: Extract<Issue, { code: "invalid_type" }>, part: Described | undefined): string => {
-  if (issue.input === undefined && issue.message.endsWith("received undefined")) return "is missing";
+  if (issue.input === undefined) return "is missing";
   const expected = TYPE_NAMES[issue.expected] ?? TYPE_NAMES[part?.type ?? ""] ?? issue.expected;
   return `must be ${expected}`;
 };

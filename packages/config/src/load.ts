@@ -23,6 +23,9 @@ import { readRegularFile, readSource, type ReadFile } from "./source-file.ts";
 
 export const DEFAULT_HOME = "/opt/freestyle/hl-daemon";
 
+/** Problems listed for one file; the rest are counted. */
+const FILE_PROBLEMS_MAX = 100;
+
 /** Where the value at each JSON pointer came from. */
 export type Sources = Readonly<Record<TreeName, Readonly<Record<string, Source>>>>;
 
@@ -44,7 +47,7 @@ export interface LoadOptions {
   /** Files that were asked for, which must exist; the others are optional. */
   readonly files?: { readonly daemon?: string | undefined; readonly security?: string | undefined } | undefined;
   readonly env: Environment;
-  /** Takes the defaults for development, as a home other than the installed one does. */
+  /** Then no cloud is assumed. */
   readonly testMode?: boolean | undefined;
   /** Judged in place of the overrides file, to try a change before it is written. */
   readonly overrides?: object | undefined;
@@ -57,10 +60,16 @@ export const overridesFile = (home: string): string => join(home, "data/state/co
 export const loadConfig = (options: LoadOptions): LoadResult => {
   const home = resolve(options.home ?? DEFAULT_HOME);
   const into = new Collection();
-  for (const file of filesOf(home, options)) collectOne(file, options, into);
+  for (const file of filesOf(home, options)) {
+    const before = into.problems.length;
+    collectOne(file, options, into);
+    const extra = into.problems.splice(before + FILE_PROBLEMS_MAX).length;
+    if (extra > 0)
+      into.problems.push({ file: file.file, pointer: "", message: `has ${extra} more problems, not listed here` });
+  }
   collectEnvironment(options.env, into);
 
-  const place: Home = { directory: home, development: home !== DEFAULT_HOME || options.testMode === true };
+  const place: Home = { directory: home, elsewhere: home !== DEFAULT_HOME, testMode: options.testMode === true };
   const daemon = buildTree(daemonFile, into.entries.daemon, place);
   const security = buildTree(securityFile, into.entries.security, place);
   const checked = crossCheck(daemon.values as DaemonConfig, security.values as SecurityConfig, into);

@@ -64,3 +64,15 @@ export function* keysBelow(root: Section<Shape>, path: readonly string[] = [], r
     else yield* keysBelow(node, [...path, name], open);
   }
 }
+
+/** False where a key or section of daemon.json is unknown, or closed to `system/config/update` and the overrides file. */
+export const isRemotelyChangeable = (path: readonly string[]): boolean => {
+  let node: Section<Shape> | Key<unknown> = daemonFile;
+  for (const name of path) {
+    const inner: Section<Shape> | Key<unknown> | undefined =
+      node.kind === "section" && Object.hasOwn(node.keys, name) ? node.keys[name] : undefined;
+    if (inner === undefined || (inner.kind === "section" && !inner.remote)) return false;
+    node = inner;
+  }
+  return true;
+};

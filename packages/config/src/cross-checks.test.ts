@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Problem } from "./problem.ts";
+import { tlsPolicy } from "./tls-policy.ts";
+import { accepted, load, refused, short } from "./testing.ts";
+
+const warningsOf = (files: Record<string, unknown>): string[] => short(accepted(files).warnings);
+const one = (problems: readonly Problem[], pattern: RegExp): void => {
+  assert.equal(problems.length, 1, JSON.stringify(problems));
+  assert.match(short(problems)[0] ?? "", pattern);
+};
+const tls = (config: object): Record<string, unknown> => ({
+  "security.json": { network_security: { tls_config: config } },
+});
+const cloud = (base_url: string, security: object = {}): Record<string, unknown> => ({
+  "daemon.json": { cloud_api: { base_url }, security },
+});
+
+describe("limits", () => {
+  it("process_timeout above max_execution_time is a problem where it was set, and follows where it was not", () => {
+    one(
+      refused({ "daemon.json": { process_management: { process_timeout: 3600 } } }),
+      /process_timeout: is longer than .*1800 s/,
+    );
+    const limits = { resource_limits: { max_execution_time: 100 } };
+    assert.equal(
+      accepted({ "daemon.json": { process_management: limits } }).daemon.process_management.process_timeout,
+      100,
+    );
+    one(refused({ "daemon.json": { process_management: { ...limits, process_timeout: 101 } } }), /process_timeout/);
+    one(
+      refused({}, { env: { HL_PROCESS_MANAGEMENT__PROCESS_TIMEOUT: "1h" } }),
+      /^HL_PROCESS_MANAGEMENT__PROCESS_TIMEOUT: is longer/,
+    );
+  });
+  it("a broken value causes no second problem", () => {
+    one(
+      refused({
+        "daemon.json": { process_management: { process_timeout: 3600, resource_limits: { max_execution_time: "x" } } },
+      }),
+      /max_execution_time/,
+    );
+  });
+  it("one broken key does not hide the checks of others", () => {
+    const problems = refused(
+      { "daemon.json": { logging: { level: 1 }, process_management: { process_timeout: 3600 } } },
+      { env: { HL_LOGGING__X: "" } },
+    );
+    assert.equal(problems.length, 3);
+  });
+  it("a socket path that the kernel cannot hold is a problem, also where it comes from home", () => {
+    one(refused({ "daemon.json": { local_api: { socket_path: `/${"x".repeat(107)}` } } }), /108 bytes/);
+    accepted({ "daemon.json": { local_api: { socket_path: `/${"x".repeat(106)}` } } });
+    const result = load({}, { home: `/${"x".repeat(100)}` });
+    assert.ok(!result.ok);
+    one(result.problems, /socket_path: is .* bytes long/);
+  });
+  it("delays must fit each other", () => {
+    one(
+      refused({ "daemon.json": { cloud_api: { connection: { ping_interval: 60 } } } }),
+      /ping_interval: is not longer|dead_after|would count as dead/,
+    );
+    one(refused({ "daemon.json": { cloud_api: { connection: { retry_delay: 61 } } } }), /longer than max_retry_delay/);
+    one(refused({ "daemon.json": { event_streaming: { max_queue_bytes: "100KB" } } }), /larger than the whole queue/);
+    one(refused({ "security.json": { authentication: { jwt: { expiry: 300 } } } }), /renewed without end/);
+  });
+});
+
+describe("cloud", () => {
+  it("plain http only to loopback, no credentials inside", () => {
+    one(refused(cloud("http://hl.example")), /plain http is allowed only to a loopback/);
+    one(refused(cloud("https://user:word@hl.example")), /user name or password/);
+    accepted(cloud("http://127.0.0.1:8090"));
+  });
+  it("its host is allowed and its keys are its own, unless somebody says otherwise", () => {
+    const { daemon, security } = accepted(cloud("https://hl.example:8443"));
+    assert.deepEqual(daemon.security.allowed_networks, ["api.humanlayer.dev", "releases.humanlayer.dev", "hl.example"]);
+    assert.equal(security.authentication.jwt.public_key_url, "https://hl.example:8443/.well-known/jwks.json");
+    const covered = accepted(
+      cloud("https://hl.example", { allowed_networks: ["*.example", "hl.*".replace("*", "example")] }),
+    );
+    assert.equal(covered.daemon.security.allowed_networks.at(-1), "hl.example");
+    const wide = accepted(cloud("https://a.hl.example", { allowed_networks: ["*.hl.example"] }));
+    assert.deepEqual(wide.daemon.security.allowed_networks, ["*.hl.example"]);
+    const own = { authentication: { jwt: { public_key_url: "https://keys.example/jwks" } } };
+    assert.ok(
+      warningsOf({ ...cloud("https://hl.example"), "security.json": own }).some((text) =>
+        text.includes("another host"),
+      ),
+    );
+  });
+  it("a blocked cloud, or one that nobody verifies, is a problem", () => {
+    one(refused(cloud("https://10.1.2.3", { blocked_networks: ["10.0.0.0/8"] })), /could never connect/);
+    one(refused(cloud("https://hl.example", { certificate_validation: false })), /only a loopback cloud/);
+    accepted(cloud("https://127.0.0.1:8443", { certificate_validation: false }));
+  });
+});
+
+describe("TLS", () => {
+  it("versions must leave one", () => {
+    one(refused(tls({ min_version: "1.3", max_version: "1.2" })), /min_version: is above max_version/);
+    one(refused(tls({ max_version: "1.2" })), /no version is left/);
+    one(refused(tls({ min_version: "1.1" })), /min_version: must be "1.2" or "1.3"/);
+    accepted({ ...tls({ min_version: 1.3 }), "daemon.json": { security: { tls_version: 1.3 } } });
+  });
+  it("suites must be known and fit the versions", () => {
+    one(
+      refused(tls({ cipher_suites: ["TLS_AES_256_GCM_SHA384", "TLS_RC4"] })),
+      /cipher_suites\/1: is not a known cipher suite/,
+    );
+    const [slip] = refused(tls({ cipher_suites: ["TLS_AES_256_GCM_SHA348"] }));
+    assert.equal(slip?.suggestion, 'did you mean "TLS_AES_256_GCM_SHA384"?');
+    one(refused(tls({ cipher_suites: ["ECDHE-RSA-AES128-GCM-SHA256"] })), /no suite of TLS 1.3/);
+    one(
+      refused({
+        ...tls({ max_version: "1.2", cipher_suites: ["TLS_AES_128_GCM_SHA256"] }),
+        "daemon.json": { security: { tls_version: "1.2" } },
+      }),
+      /no suite of TLS 1.2/,
+    );
+  });
+  it("pins: malformed and missing ones are problems, the placeholder is a warning where it matters", () => {
+    one(refused(tls({ pin_hashes: ["sha256:abc"] })), /pin_hashes\/0: must be "sha256:"/);
+    one(refused(tls({ pin_hashes: [] })), /is empty although/);
+    accepted(tls({ pin_hashes: [], certificate_pinning: false }));
+    assert.ok(warningsOf(cloud("https://hl.example")).some((text) => text.includes("only the placeholder pin")));
+    assert.deepEqual(warningsOf(cloud("http://127.0.0.1:1")), []);
+  });
+  it("the policy is the stricter of both files", () => {
+    assert.deepEqual(tlsPolicy(accepted({})), {
+      minVersion: "TLSv1.3",
+      maxVersion: "TLSv1.3",
+      ciphers: "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES256-GCM-SHA384",
+      rejectUnauthorized: true,
+      verifyHostname: true,
+      pins: [],
+    });
+    const suites = {
+      cipher_suites: ["TLS_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+      certificate_pinning: false,
+    };
+    const config = accepted({ ...tls(suites), "daemon.json": { security: { tls_version: "1.2" } } });
+    const policy = tlsPolicy(config, true);
+    assert.deepEqual(
+      [policy.minVersion, policy.ciphers, policy.pins],
+      ["TLSv1.2", "TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256", undefined],
+    );
+  });
+});
+
+describe("roles and paths", () => {
+  it("the default role must exist, permissions must be known", () => {
+    one(refused({ "security.json": { authorization: { default_role: "nobody" } } }), /not a role/);
+    const [problem] = refused({
+      "security.json": { authorization: { permissions: { "vm-instance": ["file:reed"] } } },
+    });
+    assert.deepEqual(
+      [problem?.pointer, problem?.suggestion],
+      ["/authorization/permissions/vm-instance/0", 'did you mean "file:read"?'],
+    );
+  });
+  it("what is weaker than it looks is warned about", () => {
+    const texts = warningsOf({
+      "daemon.json": {
+        security: {
+          sandbox_mode: false,
+          file_access: { allowed_paths: ["/root/work"], blocked_paths: ["/root", "/root/work/x"] },
+        },
+        local_api: { http_host: "0.0.0.0" },
+        claude_integration: { approvals: { default: "allow" } },
+      },
+      "security.json": { authorization: { rbac_enabled: false } },
+    });
+    assert.equal(texts.length, 5);
+    assert.ok(texts.some((text) => text.includes("inside the blocked path /root")));
+  });
+  it("a blocked path inside an allowed one is fine; no allowed path at all is not", () => {
+    assert.deepEqual(
+      warningsOf({
+        "daemon.json": { security: { file_access: { allowed_paths: ["/w"], blocked_paths: ["/w/secret", "/ww"] } } },
+      }),
+      [],
+    );
+    one(refused({ "daemon.json": { security: { file_access: { allowed_paths: [] } } } }), /at least one path/);
+  });
+});
