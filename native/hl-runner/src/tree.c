@@ -61,7 +61,7 @@ static pid_t child_above(const struct process_list *list, const struct process_s
 }
 
 /* Zombies are signalled too: one whose first thread has ended looks like a zombie while its other threads run on. */
-static bool send_signal(const struct process_stat *process, int signal_number, pid_t self) {
+static bool send_one(const struct process_stat *process, int signal_number, pid_t self) {
   /* Only we can reap our own child, so its pid is its own until we do. */
   if (process->parent == self) return kill(process->pid, signal_number) == 0;
   /* Any other may be gone and its pid somebody else's by now: hold the process, then make sure that it is the one that was seen. */
@@ -71,6 +71,13 @@ static bool send_signal(const struct process_stat *process, int signal_number, p
   const bool same = process_stat_read(process->pid, &now) && now.start_ticks == process->start_ticks;
   const bool sent = same && syscall(SYS_pidfd_send_signal, held, signal_number, NULL, 0) == 0;
   close(held);
+  return sent;
+}
+
+static bool send_signal(const struct process_stat *process, int signal_number, pid_t self) {
+  const bool sent = send_one(process, signal_number, self);
+  /* A stopped process cannot obey before it goes on. */
+  if (sent && signal_number == SIGTERM) send_one(process, SIGCONT, self);
   return sent;
 }
 

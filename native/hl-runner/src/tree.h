@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Sends the signal to every descendant of this process except those at or below a child that `spare` (may be NULL) says yes to. Returns how many were signalled. */
+/* Sends the signal to every descendant of this process except those at or below a child that `spare` (may be NULL) says yes to. Returns how many were signalled. SIGTERM is followed by SIGCONT. */
 size_t tree_signal(int signal_number, int (*spare)(pid_t child));
 
 /* The same for the descendants in one process group. */

@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { frame, parseFrames, TYPE, type FieldName, type FieldValue, type Fields, type Frame } from './frames.ts';
 
 export const binary: string = process.env['HL_RUNNER_BIN'] ?? join(import.meta.dirname, '../build/hl-runner');
-const FRAME_WAIT_MS = 20_000;
+const FRAME_WAIT_MS = 15_000;
 
 export type StartOptions = {
   id?: string;
@@ -65,6 +65,11 @@ export class Connection {
     this.socket.write(bytes);
   }
 
+  abandon(): void {
+    if (!this.closed) this.socket.end(frame(TYPE.stop, [['grace_ms', 0]]));
+    this.socket.unref();
+  }
+
   disconnect(): void {
     this.socket.destroy();
   }
@@ -83,16 +88,18 @@ export class Connection {
   }
 
   async until(condition: () => boolean, what: string): Promise<void> {
-    const limit = AbortSignal.timeout(FRAME_WAIT_MS);
-    while (!condition()) {
-      await new Promise<void>((resolve, reject) => {
-        const onAbort = (): void => { reject(new Error(`waited ${String(FRAME_WAIT_MS)} ms in vain for ${what}; so far ${JSON.stringify(this.frames)}`)); };
-        limit.addEventListener('abort', onAbort, { once: true });
-        this.#wake.push(() => {
-          limit.removeEventListener('abort', onAbort);
-          resolve();
-        });
-      });
+    let late = false;
+    const limit = setTimeout(() => {
+      late = true;
+      this.#notify();
+    }, FRAME_WAIT_MS);
+    try {
+      while (!condition()) {
+        if (late) throw new Error(`waited ${String(FRAME_WAIT_MS)} ms in vain for ${what}; so far ${JSON.stringify(this.frames)}`);
+        await new Promise<void>((resolve) => this.#wake.push(resolve));
+      }
+    } finally {
+      clearTimeout(limit);
     }
   }
 
@@ -108,6 +115,9 @@ export class Runner {
   readonly process: ChildProcess;
   readonly ready: Record<string, unknown>;
   stderr = '';
+  /** A test that kills shims says how many; any other death is a crash, and fails the test file. */
+  shimDeathsExpected = 0;
+  readonly #connections: Connection[] = [];
 
   private constructor(folder: string, child: ChildProcess, ready: Record<string, unknown>) {
     this.folder = folder;
@@ -133,7 +143,9 @@ export class Runner {
   }
 
   connect(): Connection {
-    return new Connection(this.socket);
+    const connection = new Connection(this.socket);
+    this.#connections.push(connection);
+    return connection;
   }
 
   start(options: StartOptions): Connection {
@@ -161,12 +173,16 @@ export class Runner {
     return failed;
   }
 
+  /** Ends what a failed test left running: a STOP on each connection, then the resident. */
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const connection of this.#connections) connection.abandon();
     if (this.process.exitCode === null && this.process.signalCode === null) {
       this.process.kill('SIGTERM');
       await once(this.process, 'exit');
     }
     rmSync(this.folder, { recursive: true, force: true });
+    const deaths = this.stderr.split('\n').filter((line) => line.includes('a shim died')).length;
+    if (deaths !== this.shimDeathsExpected) throw new Error(`${String(deaths)} shims died; the resident said:\n${this.stderr}`);
   }
 }
 
@@ -195,16 +211,6 @@ export function readLog(folder: string): { records: LogRecord[]; segments: strin
   return { records, segments, fileBytes, bytes: (stream) => Buffer.concat(records.filter((record) => record.stream === stream).map((record) => record.payload)) };
 }
 
-/** Not running: gone, or a zombie that only waits to be reaped by somebody outside this test. */
-export function isAlive(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
-    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
-  } catch {
-    return false;
-  }
-}
-
 export function childrenOf(parent: number): number[] {
   const children: number[] = [];
   for (const name of readdirSync('/proc')) {
@@ -221,11 +227,29 @@ export function descriptorsOf(pid: number): string[] {
   return readdirSync(`/proc/${String(pid)}/fd`).map((fd) => `${fd} ${readlinkSync(`/proc/${String(pid)}/fd/${fd}`)}`);
 }
 
-/** Resolves when the process is gone, by a file that only its end makes readable: inotify has no event for it, so /proc is asked between turns of the event loop. */
-export async function untilDead(pid: number): Promise<void> {
+/** Resolves when the condition holds. For what has no event a test could await: it is asked again at every turn of the event loop. */
+export async function eventually(condition: () => boolean, what: string): Promise<void> {
   const limit = performance.now() + FRAME_WAIT_MS;
-  while (isAlive(pid)) {
-    if (performance.now() > limit) throw new Error(`process ${String(pid)} lives on`);
+  while (!condition()) {
+    if (performance.now() > limit) throw new Error(`waited in vain for ${what}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+export function stateOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+    return stat.charAt(stat.lastIndexOf(')') + 2);
+  } catch {
+    return 'gone';
+  }
+}
+
+/** Not running: gone, or a zombie that only waits to be reaped by somebody outside this test. */
+export function isAlive(pid: number): boolean {
+  return !['Z', 'X', 'gone'].includes(stateOf(pid));
+}
+
+export async function untilDead(pid: number): Promise<void> {
+  await eventually(() => !isAlive(pid), `the end of process ${String(pid)}`);
 }

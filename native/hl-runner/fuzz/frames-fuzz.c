@@ -1,0 +1,112 @@
+/* Feeds arbitrary bytes to what reads a connection: the frame parser, the fields of every frame, and START's decoding. With libFuzzer the engine
+ * brings the inputs; standalone, a seed and a count do: the same seed gives the same inputs on every machine. Sanitizers judge both. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frames.h"
+#include "protocol.h"
+#include "request.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static volatile size_t touched;
+
+static void touch(char *const *strings) {
+  for (; *strings != NULL; strings++) touched += strlen(*strings);
+}
+
+static void decode(struct frame *frame) {
+  struct start_request request;
+  if (start_request_decode(frame, &request) == NULL) {
+    touch(request.argv);
+    touch(request.env);
+    touch(request.allow_read);
+    touch(request.allow_write);
+    touched += strlen(request.id) + strlen(request.cwd) + strlen(request.file);
+    if (strlen(request.id) > ID_LENGTH_MAX || request.file[0] != '/' || request.cwd[0] != '/') abort();
+  }
+  start_request_free(&request);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  /* A copy of exactly this size, so that one byte too far is seen. */
+  unsigned char *bytes = malloc(size == 0 ? 1 : size);
+  if (bytes == NULL) return 0;
+  if (size > 0) memcpy(bytes, data, size);
+  size_t done = 0;
+  struct frame frame;
+  long taken;
+  while (done < size && (taken = frame_parse(bytes + done, size - done, &frame)) > 0) {
+    struct field_cursor cursor = field_cursor_of(&frame);
+    struct field field;
+    uint64_t number;
+    while (field_parse(&cursor, &field) > 0) touched += field_number(&field, &number) ? (size_t)number : field.length;
+    decode(&frame);
+    done += (size_t)taken;
+  }
+  free(bytes);
+  return 0;
+}
+
+#ifdef STANDALONE
+static uint64_t state;
+
+static uint64_t next_random(void) {
+  state += 0x9e3779b97f4a7c15ull;
+  uint64_t mixed = state;
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ull;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebull;
+  return mixed ^ (mixed >> 31);
+}
+
+/* A good START and a good STOP: mutations of them reach deeper than noise. */
+static size_t corpus(unsigned char *bytes, size_t capacity) {
+  struct frame_writer writer = {.bytes = bytes, .capacity = capacity};
+  frame_begin(&writer, FRAME_START);
+  frame_put_text(&writer, TAG_ID, "fuzz-1");
+  frame_put_text(&writer, TAG_ARGV, "/bin/true");
+  frame_put_text(&writer, TAG_ARGV, "argument");
+  frame_put_text(&writer, TAG_ARGV0, "zero");
+  frame_put_text(&writer, TAG_ENV, "NAME=value");
+  frame_put_text(&writer, TAG_CWD, "/");
+  frame_put_number(&writer, TAG_STDIN, 1);
+  frame_put_number(&writer, TAG_TIMEOUT_MS, 1000);
+  frame_put_text(&writer, TAG_ALLOW_READ, "/usr");
+  frame_put_text(&writer, TAG_ALLOW_WRITE, "/tmp");
+  frame_end(&writer);
+  frame_begin(&writer, FRAME_STOP);
+  frame_put_text(&writer, TAG_REASON, "cancelled");
+  frame_put_number(&writer, TAG_GRACE_MS, 10);
+  frame_end(&writer);
+  return writer.length;
+}
+
+static size_t mutate(unsigned char *bytes, size_t length) {
+  for (uint64_t changes = 1 + next_random() % 6; changes > 0 && length > 0; changes--) {
+    const size_t at = next_random() % length;
+    switch (next_random() % 5) {
+      case 0: bytes[at] ^= (unsigned char)(1u << (next_random() % 8)); break;
+      case 1: bytes[at] = (unsigned char)next_random(); break;
+      case 2: length = at; break;
+      case 3: store_u32(bytes + (at + 4 <= length ? at : 0), (uint32_t)(next_random() % 3 == 0 ? next_random() : next_random() % 64)); break;
+      default: memmove(bytes + at, bytes + next_random() % length, (length - at) / 2); break;
+    }
+    if (length < 4) break;
+  }
+  return length;
+}
+
+int main(int argc, char **argv) {
+  state = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+  const uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 200000;
+  for (uint64_t i = 0; i < count; i++) {
+    unsigned char bytes[1024];
+    const size_t length = corpus(bytes, sizeof bytes);
+    LLVMFuzzerTestOneInput(bytes, mutate(bytes, length));
+  }
+  printf("%llu inputs, no finding\n", (unsigned long long)count);
+  return 0;
+}
+#endif
