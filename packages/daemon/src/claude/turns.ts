@@ -1,0 +1,223 @@
+/**
+ * Relays as turns: who waits for which turn and for how long, when a turn has ended, and what is remembered of it.
+ *
+ * Every relay settles (A1): by the end of its turn, by its time limit (the turn is then interrupted, and given `interruptGraceMs` to
+ * end), by its signal (likewise), or by the end of the process. Claude Code silently swallows a uuid that it has seen in the same
+ * process, so a relay id that was sent once is answered from memory and never written again (A2).
+ */
+import type { Clock } from "@hl/core/clock.ts";
+import { AgentFailure, type RelayError, type RelayResult } from "./agent.ts";
+import { PausableDeadline } from "./pausable-deadline.ts";
+import { promptLine, uuidOfRelay, type RelayMessage } from "./relay-message.ts";
+import { duplicateOf, relayResultOf, relayResultWithoutMessage } from "./relay-result.ts";
+import type { ResultMessage } from "./stream-json-messages.ts";
+import { Turn, TurnQueue } from "./turn-queue.ts";
+
+/** How long a relay may take, and what makes it one of its own. */
+export interface RelayOptions {
+  /** Sent again with the same id it is not run twice. */
+  readonly relayId: string;
+  /** From the call on, waiting in the queue included; stands still while a permission of its turn is open. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TurnsOptions {
+  readonly clock: Clock;
+  readonly turnsWaitingMax: number;
+  readonly interruptGraceMs: number;
+  /** Relay ids that this process has seen and ended before. */
+  readonly relayIdsKnown: readonly string[];
+  readonly send: (line: string) => Promise<void>;
+  readonly interrupt: () => void;
+  readonly onEnded: (turn: Turn, result: RelayResult) => void;
+}
+
+/** Relay ids that are remembered; a longer history belongs into the daemon's journal. */
+const relaysRememberedMax = 10_000;
+
+export class Turns {
+  readonly #options: TurnsOptions;
+  readonly #queue: TurnQueue;
+  /** By uuid, oldest first, without texts and raw messages. */
+  readonly #remembered: Map<string, RelayResult | undefined>;
+  #closed: AgentFailure | undefined;
+  #sessionId: string | undefined;
+
+  constructor(options: TurnsOptions) {
+    this.#options = options;
+    this.#remembered = new Map(options.relayIdsKnown.map((relayId) => [uuidOfRelay(relayId), undefined]));
+    this.#queue = new TurnQueue({ waitingMax: options.turnsWaitingMax, start: (turn) => void this.#start(turn) });
+  }
+
+  get active(): Turn | undefined {
+    return this.#queue.active;
+  }
+
+  async relay(message: Extract<RelayMessage, { kind: "prompt" }>, options: RelayOptions): Promise<RelayResult> {
+    const uuid = uuidOfRelay(options.relayId);
+    const line = promptLine(message.content, uuid);
+    if (this.#closed)
+      throw new AgentFailure("exited", this.#closed.message, { ...this.#closed.facts, sent: false }, this.#closed);
+    if (options.signal?.aborted === true)
+      throw new AgentFailure("cancelled", "The relay was cancelled.", { sent: false });
+    const running = this.#queue.find(uuid);
+    if (running) return await this.#wait(running, options, false);
+    if (this.#remembered.has(uuid)) return duplicateOf(this.#remembered.get(uuid), this.#sessionId);
+    const turn = new Turn(options.relayId, uuid, line);
+    if (!this.#queue.push(turn)) {
+      const why = `A turn is in flight and ${this.#queue.waiting} relays wait behind it; send this one again later.`;
+      throw new AgentFailure("busy", why, { sent: false });
+    }
+    return await this.#wait(turn, options, true);
+  }
+
+  /** Waits for a turn that an earlier life of the daemon has sent to this process. */
+  async adopt(options: RelayOptions): Promise<RelayResult> {
+    const uuid = uuidOfRelay(options.relayId);
+    const turn = this.#queue.find(uuid) ?? new Turn(options.relayId, uuid, "");
+    if (turn.state === "queued" && !this.#queue.adopt(turn)) {
+      throw new AgentFailure(
+        "busy",
+        `The turn of relay ${this.#queue.active?.relayId ?? ""} is in flight, not that of ${options.relayId}.`,
+      );
+    }
+    this.#remember(uuid, undefined);
+    return await this.#wait(turn, options, true);
+  }
+
+  /** Whether the result was that of one of our turns. */
+  onResult(message: ResultMessage, raw: unknown): boolean {
+    const turn = this.#queue.active;
+    if (!turn || !isResultOf(turn, message)) {
+      this.#queue.release();
+      return false;
+    }
+    this.#end(turn, relayResultOf(message, raw, turn.partialText));
+    return true;
+  }
+
+  /** A turn may end without a result: the uuid was known from before a crash, or the line was taken back before it started. */
+  onLifecycle(uuid: string, state: string): void {
+    const turn = this.#queue.active;
+    if (turn?.uuid !== uuid) return;
+    if (state === "started") turn.state = "started";
+    if (state !== "completed" && state !== "cancelled") return;
+    if (state === "completed" && turn.state !== "started") this.#end(turn, duplicateOf(undefined, this.#sessionId));
+    else this.#end(turn, relayResultWithoutMessage(missingResult(turn, state), turn.partialText, this.#sessionId));
+  }
+
+  onSession(sessionId: string): void {
+    this.#sessionId = sessionId;
+  }
+
+  /** The agent is busy with a turn that is not ours; `release` when it is idle again. */
+  hold(): void {
+    this.#queue.hold();
+  }
+
+  release(): void {
+    this.#queue.release();
+  }
+
+  /** No more turns: the ones that wait are rejected, the one in flight may still end. */
+  refuse(failure: AgentFailure): void {
+    this.#closed ??= failure;
+    this.#queue.endWaiting(new AgentFailure(failure.kind, failure.message, { ...failure.facts, sent: false }, failure));
+  }
+
+  /** The process is gone and with it the turn in flight. */
+  close(failure: AgentFailure): void {
+    this.#closed = failure;
+    this.refuse(failure);
+    const turn = this.#queue.active;
+    if (!turn) return;
+    const facts = { ...failure.facts, sent: true, turnEnded: true, partialText: turn.partialText };
+    this.#queue.end(turn, new AgentFailure(failure.kind, failure.message, facts, failure));
+  }
+
+  async #start(turn: Turn): Promise<void> {
+    this.#remember(turn.uuid, undefined);
+    try {
+      await this.#options.send(turn.line);
+    } catch (cause) {
+      const why = `The agent's standard input cannot be written: ${String(cause)}`;
+      if (turn.state !== "ended")
+        this.#queue.end(turn, new AgentFailure("exited", why, { sent: true, turnEnded: true }, cause));
+    }
+  }
+
+  #end(turn: Turn, result: RelayResult): void {
+    this.#remember(turn.uuid, { ...result, text: "", raw: null });
+    this.#options.onEnded(turn, result);
+    this.#queue.end(turn, result);
+  }
+
+  #remember(uuid: string, result: RelayResult | undefined): void {
+    this.#remembered.set(uuid, result);
+    const [oldest] = this.#remembered.keys();
+    if (this.#remembered.size > relaysRememberedMax && oldest !== undefined) this.#remembered.delete(oldest);
+  }
+
+  /** The owner's patience is the turn's: when it ends the turn is stopped. Who only asked for the same relay id just leaves. */
+  async #wait(turn: Turn, { timeoutMs, signal }: RelayOptions, owner: boolean): Promise<RelayResult> {
+    const gaveUp = Promise.withResolvers<"timeout" | "cancelled">();
+    const deadline = new PausableDeadline(this.#options.clock, timeoutMs, () => gaveUp.resolve("timeout"));
+    const onAbort = (): void => gaveUp.resolve("cancelled");
+    signal?.addEventListener("abort", onAbort, { once: true });
+    turn.addDeadline(deadline);
+    try {
+      const first = await Promise.race([turn.done, gaveUp.promise]);
+      if (typeof first !== "string") return first;
+      const sent = turn.state !== "queued";
+      const turnEnded = owner && (await this.#stop(turn));
+      const why = first === "timeout" ? `No answer within ${timeoutMs} ms` : "The relay was cancelled";
+      const state = sent
+        ? turnEnded
+          ? "the turn was interrupted"
+          : "the agent has not confirmed its end"
+        : "it was never sent";
+      throw new AgentFailure(first, `${why}; ${state}.`, { sent, turnEnded, partialText: turn.partialText });
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      turn.removeDeadline(deadline);
+    }
+  }
+
+  /** Resolves when the turn has ended, or when it has not within the grace. */
+  async #stop(turn: Turn): Promise<boolean> {
+    if (turn.state === "queued") {
+      this.#queue.end(
+        turn,
+        new AgentFailure("cancelled", "The relay was taken back before it was sent.", { sent: false }),
+      );
+      return true;
+    }
+    this.#options.interrupt();
+    const grace = Promise.withResolvers<false>();
+    const cancelTimer = this.#options.clock.after(this.#options.interruptGraceMs, () => grace.resolve(false));
+    const ended = turn.done.then(
+      () => true,
+      () => true,
+    );
+    const confirmed = await Promise.race([ended, grace.promise]);
+    cancelTimer();
+    return confirmed;
+  }
+}
+
+/** A version without uuids in its results still runs one turn at a time. */
+function isResultOf(turn: Turn, message: ResultMessage): boolean {
+  const uuids = [
+    ...(message.user_message_uuids ?? []),
+    ...(message.user_message_uuid ? [message.user_message_uuid] : []),
+  ];
+  return uuids.length === 0 ? turn.state === "started" : uuids.includes(turn.uuid);
+}
+
+function missingResult(turn: Turn, state: "completed" | "cancelled"): RelayError {
+  if (turn.lineSkipped)
+    return { kind: "limit", message: "The agent's result was longer than the longest line the daemon reads." };
+  if (state === "cancelled") return { kind: "interrupted", message: "The turn was cancelled." };
+  return { kind: "other", message: "The agent completed the turn without a result." };
+}
