@@ -1,0 +1,52 @@
+import { accessSync, constants, realpathSync, statSync } from "node:fs";
+import { basename, dirname, isAbsolute, join } from "node:path";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { StartParams } from "./agents.ts";
+
+export interface AgentBinary {
+  readonly path: string;
+  /** What the sandbox must let it read to run: where it lies, and its package when it lies in a `bin`. */
+  readonly folders: readonly string[];
+}
+
+/** Finds the agent's program; the error says which of the usual mistakes was made. */
+export function findAgentBinary(configured: string, searchPath: string): AgentBinary {
+  const refuse = (why: string): never => {
+    const text = `the agent ${JSON.stringify(configured)} ${why} (claude_integration.binary_path)`;
+    throw new HlError("claude_unavailable", text, { binary_path: configured });
+  };
+  const candidates = configured.includes("/")
+    ? [configured]
+    : searchPath
+        .split(":")
+        .filter(isAbsolute)
+        .map((folder) => join(folder, configured));
+  const path = candidates.find((candidate) => statSync(candidate, { throwIfNoEntry: false }) !== undefined);
+  if (path === undefined) return refuse("does not exist");
+  const real = realpathSync(path);
+  if (!statSync(real).isFile()) return refuse("is not a file");
+  try {
+    accessSync(real, constants.X_OK);
+  } catch {
+    return refuse("is not executable");
+  }
+  const folder = dirname(real);
+  return { path: real, folders: basename(folder) === "bin" ? [dirname(folder)] : [folder] };
+}
+
+/**
+ * Claude Code in stream-json. `--setting-sources user` is a security setting: without it a hook in the repository runs its
+ * shell command at start, unasked. `--permission-prompt-tool stdio` brings permission requests to us.
+ */
+export function streamJsonArguments(params: StartParams, sessionId: string): string[] {
+  const overrides = params.config_overrides;
+  return [
+    "-p",
+    ...["--input-format", "stream-json", "--output-format", "stream-json", "--verbose", "--include-partial-messages"],
+    ...["--permission-prompt-tool", "stdio", "--setting-sources", "user", "--strict-mcp-config"],
+    ...(params.resume === undefined ? ["--session-id", sessionId] : ["--resume", params.resume]),
+    ...(overrides?.model === undefined ? [] : ["--model", overrides.model]),
+    ...(overrides?.permission_mode === undefined ? [] : ["--permission-mode", overrides.permission_mode]),
+    ...(overrides?.max_turns === undefined ? [] : ["--max-turns", String(overrides.max_turns)]),
+  ];
+}
