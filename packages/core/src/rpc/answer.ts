@@ -18,7 +18,7 @@ export interface Call {
   readonly canNotify: boolean;
   /** Sends a notification that belongs to this request; waits for a slow reader (P5). */
   notify(method: string, params: unknown): Promise<void>;
-  /** Goes on after the answer: the producer's signal aborts when the caller cancels or leaves. */
+  /** Begins when the answer is on its way and goes on after it; the producer's signal aborts when the caller cancels or leaves. */
   stream(producer: (signal: AbortSignal) => Promise<void>): void;
 }
 

@@ -180,10 +180,12 @@ export class Peer {
         return { code: rpcCode.internalError, message: "internal error" };
       },
     };
-    answer(input, this.#limited(serving), this.#options.clock, (message) => this.#beginCall(message))
+    const producers: (() => void)[] = [];
+    answer(input, this.#limited(serving), this.#options.clock, (message) => this.#beginCall(message, producers))
       .then((output) => {
         for (const message of input.messages) if (message.kind === "request") this.#endCall(message.id);
         if (output !== undefined) this.#sendQuietly(JSON.stringify(output));
+        for (const produce of producers) produce(); // Only now, so that no notification overtakes the answer.
       })
       .catch(() => {
         this.close("an answer could not be written as JSON"); // A handler returned something cyclic: a bug, but not a hang.
@@ -203,7 +205,7 @@ export class Peer {
     };
   }
 
-  #beginCall(message: RequestMessage): Call {
+  #beginCall(message: RequestMessage, producers: (() => void)[]): Call {
     const controller = new AbortController();
     this.#serving.set(message.id, controller);
     return {
@@ -213,11 +215,13 @@ export class Peer {
       notify: (method, params) => this.notify(method, params, message.id),
       stream: (producer) => {
         this.#streaming.set(message.id, controller);
-        producer(controller.signal)
-          .catch(() => {}) // The producer reports its own failures in its stream; here only the end counts.
-          .finally(() => {
-            if (this.#streaming.get(message.id) === controller) this.#streaming.delete(message.id);
-          });
+        producers.push(() => {
+          producer(controller.signal)
+            .catch(() => {}) // The producer reports its own failures in its stream; here only the end counts.
+            .finally(() => {
+              if (this.#streaming.get(message.id) === controller) this.#streaming.delete(message.id);
+            });
+        });
       },
     };
   }
