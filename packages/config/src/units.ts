@@ -82,7 +82,7 @@ export const parseQuantity = (text: string, unit: Unit): Quantity => {
   return { ok: true, value: scale.kind === "size" ? Math.floor(value) : value };
 };
 
-/** The number with its unit in words, for documentation: 104857600 bytes is "100 MiB", 3600 seconds is "1 h". */
+/** The number in the largest unit that fits it exactly, for documentation: 104857600 bytes are "100 MiB". */
 export const formatQuantity = (value: number, unit: Unit | undefined): string => {
   if (unit === "bytes" && value > 0) {
     for (const [name, one] of Object.entries({ GiB: 2 ** 30, MiB: 2 ** 20, GB: 1e9, MB: 1e6, KiB: 2 ** 10 }))
