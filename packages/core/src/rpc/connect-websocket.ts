@@ -10,6 +10,8 @@ export interface ConnectWebSocketOptions {
   /** Name look-up, connect, TLS and upgrade together. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** The oldest TLS version to accept on wss; the caller's configuration decides. */
+  readonly tlsVersionMin?: "TLSv1.2" | "TLSv1.3" | undefined;
 }
 
 /** The server answered the upgrade with an ordinary response; its body often says why. */
@@ -33,7 +35,7 @@ const refusalBytesMax = 16_384;
 
 /** Rejects with `UpgradeRefused`, with the system's error (its `code` is kept), or with the signal's reason. */
 export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebSocket> {
-  const { url, subprotocol, headers = {}, messageBytesMax, timeoutMs, signal } = options;
+  const { url, subprotocol, headers = {}, messageBytesMax, timeoutMs, signal, tlsVersionMin } = options;
   const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
   if (signal?.aborted === true) {
     reject(signal.reason);
@@ -43,6 +45,7 @@ export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebS
     headers,
     maxPayload: messageBytesMax,
     handshakeTimeout: timeoutMs,
+    ...(tlsVersionMin === undefined ? {} : { minVersion: tlsVersionMin }),
     followRedirects: false, // A redirect would carry the token to somewhere nobody named.
     perMessageDeflate: false, // The peers compress nothing small and their largest messages are often compressed already.
   });

@@ -1,7 +1,8 @@
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
-import type { StartParams } from "./agents.ts";
+import type { ParamsOf } from "@hl/protocol/method.ts";
+import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
 
 export interface AgentBinary {
   readonly path: string;
@@ -38,7 +39,7 @@ export function findAgentBinary(configured: string, searchPath: string): AgentBi
  * Claude Code in stream-json. `--setting-sources user` is a security setting: without it a hook in the repository runs its
  * shell command at start, unasked. `--permission-prompt-tool stdio` brings permission requests to us.
  */
-export function streamJsonArguments(params: StartParams, sessionId: string): string[] {
+export function streamJsonArguments(params: ParamsOf<typeof claudeStart>, sessionId: string): string[] {
   const overrides = params.config_overrides;
   return [
     "-p",

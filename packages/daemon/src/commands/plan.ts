@@ -17,6 +17,7 @@ export interface PlanSettings {
   readonly sandboxed: boolean;
   /** Why the sandbox cannot be enforced here; then sandboxed commands are refused (X2). */
   readonly sandboxProblem: string | undefined;
+  readonly readOnlyPaths: readonly string[];
   /** Folder of the private TMPDIRs. */
   readonly temporaryRoot: string;
   readonly user: string;
@@ -51,7 +52,7 @@ export class Planner {
   plan(params: ExecuteParams, runId: string): LaunchPlan {
     const settings = this.#settings;
     this.#checkUser(params.user);
-    const cwd = judgeDirectory(settings.paths, settings.workspace, params.cwd);
+    const cwd = this.directory(params.cwd);
     const temporary = join(settings.temporaryRoot, runId);
     const env = this.environment(temporary, params.env);
     const searchPath = env["PATH"] ?? defaultPath;
@@ -62,6 +63,7 @@ export class Planner {
       request: {
         id: runId,
         argv: [executable, ...params.args],
+        argv0: params.command,
         env,
         cwd,
         stdin: params.stdin ? "pipe" : "null",
@@ -72,21 +74,41 @@ export class Planner {
         logBytesMax: settings.logBytesMax,
         sandbox: this.sandbox(temporary, env["HOME"]),
       },
-      prepare: () => {
-        mkdirSync(temporary, { recursive: true, mode: 0o700 });
-        if (env["HOME"] !== undefined) mkdirSync(env["HOME"], { recursive: true, mode: 0o700 });
-      },
-      cleanUp: () => rmSync(temporary, { recursive: true, force: true }),
+      prepare: () => this.makeFolders(temporary, env["HOME"]),
+      cleanUp: () => this.removeFolder(temporary),
     };
+  }
+
+  makeFolders(temporary: string, home: string | undefined): void {
+    mkdirSync(temporary, { recursive: true, mode: 0o700 });
+    // Only the home that we chose; one that the caller names is the caller's to make.
+    if (home === this.#ownHome) mkdirSync(home, { recursive: true, mode: 0o700 });
+  }
+
+  removeFolder(temporary: string): void {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+
+  /** Where a process of ours may work: inside the allowed paths, relative to the workspace. */
+  directory(wanted: string | undefined): string {
+    return judgeDirectory(this.#settings.paths, this.#settings.workspace, wanted);
+  }
+
+  get temporaryRoot(): string {
+    return this.#settings.temporaryRoot;
+  }
+
+  get #ownHome(): string {
+    return join(this.#settings.temporaryRoot, "home");
   }
 
   /** A clean environment, the configured additions, then the caller's; never the daemon's own. */
   environment(temporary: string, own: Readonly<Record<string, string>> | undefined): Record<string, string> {
-    const { user, temporaryRoot, environment } = this.#settings;
+    const { user, environment } = this.#settings;
     return {
       PATH: defaultPath,
       // Private to the sandbox: the user's real home is not readable in it, and git, npm and pip insist on a home.
-      HOME: join(temporaryRoot, "home"),
+      HOME: this.#ownHome,
       USER: user,
       LOGNAME: user,
       LANG: "C.UTF-8",
@@ -98,7 +120,7 @@ export class Planner {
 
   /** Undefined where sandbox_mode is off; throws where it is on and cannot be enforced (X2). */
   sandbox(temporary: string, home: string | undefined, extraRead: readonly string[] = []): SandboxRules | undefined {
-    const { sandboxed, sandboxProblem, paths, temporaryRoot } = this.#settings;
+    const { sandboxed, sandboxProblem, paths, readOnlyPaths } = this.#settings;
     if (!sandboxed) return undefined;
     if (sandboxProblem !== undefined) {
       throw new HlError("sandbox_unavailable", `sandbox_mode is on and cannot be enforced: ${sandboxProblem}`, {
@@ -106,8 +128,8 @@ export class Planner {
       });
     }
     // A home that the caller names is no reason to open it; the one we made is.
-    const ownHome = home === join(temporaryRoot, "home") ? [home] : [];
-    return sandboxRules(paths, { read: extraRead, write: [temporary, ...ownHome] });
+    const homes = home === this.#ownHome ? [home] : [];
+    return sandboxRules(paths, { read: [...readOnlyPaths, ...extraRead], write: [temporary, ...homes] });
   }
 
   #timeoutMs(seconds: number | undefined): number {

@@ -44,6 +44,7 @@ const sampleAgeMsMax = 1_000;
 /** A threshold must be passed in this many checks in a row: one busy minute is not an alert. */
 const breachesToAlert = 2;
 const recentErrorsMax = 20;
+const loopSampleMs = 100;
 
 /** Watches and tells. `healthy`: nothing to do; `degraded`: works, somebody should look; `unhealthy`: does not do its job. */
 export class HealthMonitor extends LoopService {
@@ -51,7 +52,7 @@ export class HealthMonitor extends LoopService {
   readonly #options: MonitorOptions;
   readonly #sampler: SystemSampler;
   readonly #startedAt: number;
-  readonly #loopDelay = monitorEventLoopDelay({ resolution: 100 });
+  readonly #loopDelay = monitorEventLoopDelay({ resolution: loopSampleMs });
   readonly #breaches = new Map<string, number>();
   #recentErrors: string[] = [];
   #metrics: SystemMetrics;
@@ -109,7 +110,8 @@ export class HealthMonitor extends LoopService {
       cloud,
       process: {
         memory_rss_mb: Math.round(process.memoryUsage.rss() / 104_857.6) / 10,
-        loop_delay_ms: Math.round(this.#loopDelay.percentile(99) / 10_000) / 100,
+        // The histogram counts from one sample to the next, so an idle loop shows the sampling interval itself.
+        loop_delay_ms: Math.max(0, Math.round(this.#loopDelay.percentile(99) / 10_000) / 100 - loopSampleMs),
       },
     };
   }

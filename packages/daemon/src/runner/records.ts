@@ -5,6 +5,8 @@ export interface StartRequest {
   /** Names the state folder of this run; 1 to 64 of `[A-Za-z0-9_-]`. */
   readonly id: string;
   readonly argv: readonly string[];
+  /** What the program sees as its own name, where that differs from the file. */
+  readonly argv0?: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly stdin: "null" | "pipe";

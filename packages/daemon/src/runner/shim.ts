@@ -86,6 +86,7 @@ export class Shim {
   start(request: StartRequest): Promise<StartedRecord> {
     const fields: Field[] = [[tag.id, request.id]];
     for (const argument of request.argv) fields.push([tag.argv, argument]);
+    if (request.argv0 !== undefined) fields.push([tag.argv0, request.argv0]);
     for (const [name, value] of Object.entries(request.env)) fields.push([tag.env, `${name}=${value}`]);
     fields.push([tag.cwd, request.cwd], [tag.stdin, request.stdin === "pipe" ? 1 : 0], [tag.graceMs, request.graceMs]);
     if (request.timeoutMs !== undefined) fields.push([tag.timeoutMs, request.timeoutMs]);

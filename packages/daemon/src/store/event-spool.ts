@@ -118,6 +118,14 @@ export class EventSpool {
     });
   }
 
+  /** Without a cloud nothing is ever delivered: local readers have the newest, the oldest go. */
+  async keepNewest(keep: number): Promise<void> {
+    const upTo = this.nextSeq - 1 - Math.floor(keep);
+    if (upTo <= this.#acked) return;
+    await this.acknowledge(upTo, new Map());
+    while ((await this.prune(0, 1_000)) === 1_000);
+  }
+
   figures(): SpoolFigures {
     const oldest = this.#database.prepare("SELECT accepted_ms FROM events WHERE seq > ? ORDER BY seq LIMIT 1");
     const dead = this.#database.prepare("SELECT count(*) AS count FROM dead_letters").get() as { count: number };

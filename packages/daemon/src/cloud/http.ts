@@ -1,0 +1,172 @@
+import { randomUUID } from "node:crypto";
+import { gzip } from "node:zlib";
+import { promisify } from "node:util";
+import { Agent, request } from "undici";
+import type { Clock } from "@hl/core/clock.ts";
+import { encodeRequest, parseInput, type ResponseMessage } from "@hl/core/rpc/message.ts";
+import { RpcError } from "@hl/core/rpc/error.ts";
+import { fromRpcError } from "@hl/protocol/wire-error.ts";
+
+/**
+ * Requests to the cloud: JSON-RPC envelopes over HTTPS. Only an answer that is a well-formed envelope of ours is an
+ * answer; anything else (a proxy's page, a cut body, a 2xx with HTML) is the network failing, and is tried again.
+ */
+export interface CloudHttpOptions {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly compress: boolean;
+  readonly connectionsMax: number;
+  readonly answerBytesMax: number;
+}
+
+/** The cloud could not be reached, or what answered was not the cloud. */
+export class CloudUnreachable extends Error {
+  override readonly name = "CloudUnreachable";
+  /** From a `Retry-After` header. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, retryAfterMs?: number, options?: ErrorOptions) {
+    super(message, options);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+const compress = promisify(gzip);
+/** Below this, compressing costs more than it saves. */
+const compressBytesMin = 1_024;
+
+export class CloudHttp implements AsyncDisposable {
+  readonly #options: CloudHttpOptions;
+  readonly #agent: Agent;
+
+  constructor(options: CloudHttpOptions) {
+    this.#options = options;
+    this.#agent = new Agent({
+      connections: options.connectionsMax,
+      connect: { timeout: 15_000, minVersion: "TLSv1.3" },
+      headersTimeout: options.timeoutMs,
+      bodyTimeout: options.timeoutMs,
+    });
+  }
+
+  /** One request. Rejects with the cloud's own error (an `HlError`) or `CloudUnreachable`. */
+  async call(
+    url: string,
+    method: string,
+    params: unknown,
+    token: string | undefined,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const [response] = await this.#post(
+      url,
+      encodeRequest(randomUUID(), method, params, this.#options.clock.wallMs()),
+      token,
+      signal,
+    );
+    if (response === undefined) throw new CloudUnreachable(`${url} answered nothing`);
+    return resultOf(response);
+  }
+
+  /** A batch; answers the outcome of each request, in the order of `paramsList`; undefined where the answer has none. */
+  async batch(
+    url: string,
+    method: string,
+    paramsList: readonly string[],
+    token: string,
+    signal: AbortSignal,
+  ): Promise<(ResponseMessage["outcome"] | undefined)[]> {
+    const timestamp = this.#options.clock.wallMs() / 1000;
+    const name = JSON.stringify(method);
+    // The events are JSON already: parsing and writing them again would be the dearest part of shipping them.
+    const items = paramsList.map(
+      (params, id) => `{"jsonrpc":"2.0","id":${id},"method":${name},"timestamp":${timestamp},"params":${params}}`,
+    );
+    const responses = await this.#post(url, `[${items.join(",")}]`, token, signal);
+    const [first] = responses;
+    if (responses.length === 1 && first?.id === null) resultOf(first); // The batch as a whole was refused.
+    const outcomes: (ResponseMessage["outcome"] | undefined)[] = new Array(paramsList.length).fill(undefined);
+    for (const { id, outcome } of responses) if (typeof id === "number") outcomes[id] = outcome;
+    return outcomes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #post(url: string, text: string, token: string | undefined, signal: AbortSignal): Promise<ResponseMessage[]> {
+    const { timeoutMs, compress: mayCompress, answerBytesMax } = this.#options;
+    const squeeze = mayCompress && text.length >= compressBytesMin;
+    const body = squeeze ? await compress(text) : text;
+    let status: number;
+    let answerText: string;
+    let retryAfter: string | undefined;
+    try {
+      const response = await request(url, {
+        method: "POST",
+        dispatcher: this.#agent,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+        headers: {
+          "content-type": "application/json",
+          ...(squeeze ? { "content-encoding": "gzip" } : {}),
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        },
+        body,
+      });
+      status = response.statusCode;
+      retryAfter = firstOf(response.headers["retry-after"]);
+      answerText = await readBounded(response.body, answerBytesMax);
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw new CloudUnreachable(`${url} cannot be reached: ${reasonOf(error)}`, undefined, { cause: error });
+    }
+    const responses = responsesIn(answerText);
+    if (responses === undefined || (status >= 500 && status !== 503)) {
+      throw new CloudUnreachable(`${url} answered ${status} with something that is not ours`, retryAfterMs(retryAfter));
+    }
+    if (status === 429 || status === 503) {
+      throw new CloudUnreachable(`${url} asks to wait (${status})`, retryAfterMs(retryAfter));
+    }
+    return responses;
+  }
+}
+
+function responsesIn(text: string): ResponseMessage[] | undefined {
+  const { messages } = parseInput(text, { depthMax: 64, batchLengthMax: 100_000 });
+  const responses = messages.filter((message) => message.kind === "response");
+  return responses.length === messages.length && responses.length > 0 ? responses : undefined;
+}
+
+function resultOf(response: ResponseMessage): unknown {
+  if ("result" in response.outcome) return response.outcome.result;
+  const { code, message, data } = response.outcome.error;
+  throw fromRpcError(new RpcError(code, message, data));
+}
+
+async function readBounded(body: AsyncIterable<Buffer>, bytesMax: number): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    bytes += part.length;
+    if (bytes > bytesMax) throw new Error(`the answer is over ${bytesMax} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+function firstOf(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header;
+}
+
+/** Seconds only; clamped, so that a mistaken server cannot silence a VM for a day. */
+function retryAfterMs(header: string | undefined): number | undefined {
+  const seconds = Number(header);
+  if (header === undefined || !Number.isFinite(seconds)) return undefined;
+  return Math.min(Math.max(seconds, 1), 900) * 1000;
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const inner = error.cause instanceof Error ? error.cause.message : "";
+  const code = (error as NodeJS.ErrnoException).code;
+  return [error.message || code || error.name, inner].filter((part) => part !== "").join(": ");
+}

@@ -1,0 +1,139 @@
+import type { Clock } from "@hl/core/clock.ts";
+import { errorText, type Logger } from "@hl/core/logger.ts";
+import type { Service } from "@hl/core/service.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { CommandChannel } from "./channel.ts";
+import type { Heartbeat } from "./heartbeat.ts";
+import type { CloudHttp } from "./http.ts";
+import { resolveUrl, type Identity, type Registration } from "./identity.ts";
+import type { Uplink } from "./uplink.ts";
+
+export type Endpoint = "commands" | "events" | "heartbeat" | "status";
+
+export interface LinkOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly http: CloudHttp;
+}
+
+/**
+ * Where and as whom to speak to the cloud. Enrolment is done once, by whichever part needs the cloud first; the others
+ * wait for the same attempt.
+ */
+export class CloudTarget {
+  readonly #options: Readonly<{ identity: Identity; baseUrl: string }>;
+  #registering: Promise<Registration> | undefined;
+
+  constructor(options: Readonly<{ identity: Identity; baseUrl: string }>) {
+    this.#options = options;
+  }
+
+  async endpoint(which: Endpoint, signal: AbortSignal): Promise<{ url: string; token: string }> {
+    const { identity, baseUrl } = this.#options;
+    const registration = await this.#registered(signal);
+    const token = await identity.accessToken(signal);
+    return { url: resolveUrl(baseUrl, registration.api_endpoints[which]), token };
+  }
+
+  async renew(signal: AbortSignal): Promise<void> {
+    await this.#options.identity.refresh(signal);
+  }
+
+  #registered(signal: AbortSignal): Promise<Registration> {
+    const { identity } = this.#options;
+    this.#registering ??= identity.ensureRegistered(signal).finally(() => (this.#registering = undefined));
+    return this.#registering;
+  }
+}
+
+export interface LinkParts {
+  readonly channel: CommandChannel;
+  readonly heartbeat: Heartbeat;
+  readonly uplink: Uplink;
+}
+
+/** Owns the three conversations with the cloud and tells how they are. */
+export class CloudLink implements Service {
+  readonly name = "cloud/link";
+  readonly #options: LinkOptions;
+  readonly #parts: LinkParts;
+  readonly #ended = Promise.withResolvers<undefined>();
+  #lastContactMs: number | null = null;
+  #lastError: string | undefined;
+
+  constructor(options: LinkOptions, parts: LinkParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  get done(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  get connected(): boolean {
+    return this.#parts.channel.connected;
+  }
+
+  get reconnects(): number {
+    return this.#parts.channel.reconnects;
+  }
+
+  get lastContactMs(): number | null {
+    return this.#lastContactMs;
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  contact(): void {
+    this.#lastContactMs = this.#options.clock.wallMs();
+    this.#lastError = undefined;
+  }
+
+  failure(reason: string): void {
+    this.#lastError = reason;
+  }
+
+  async start(): Promise<void> {
+    const { channel, heartbeat, uplink } = this.#parts;
+    for (const part of [channel, heartbeat, uplink]) {
+      await part.start();
+      part.done.catch((error: unknown) => {
+        this.#options.logger.error(
+          { part: part.name, error: errorText(error) },
+          "a part of the cloud link ended unexpectedly",
+        );
+        this.#ended.reject(error);
+      });
+    }
+    this.done.catch(() => {});
+  }
+
+  /** Sends one status; the caller does not wait for success. */
+  async sendStatus(target: CloudTarget, params: unknown, signal: AbortSignal): Promise<void> {
+    const { http, logger } = this.#options;
+    try {
+      const { url, token } = await target.endpoint("status", signal);
+      await http.call(url, "vm/status", params, token, signal);
+      this.contact();
+    } catch (error) {
+      logger.info({ error: errorText(error) }, "the status could not be sent");
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { channel, heartbeat, uplink } = this.#parts;
+    await Promise.all([
+      channel[Symbol.asyncDispose](),
+      heartbeat[Symbol.asyncDispose](),
+      uplink[Symbol.asyncDispose](),
+    ]);
+    this.#ended.resolve(undefined);
+  }
+}
+
+/** Our token is not accepted: a fresh one may be. */
+export function isUnauthenticated(error: unknown): boolean {
+  return error instanceof HlError && error.type === "unauthenticated";
+}

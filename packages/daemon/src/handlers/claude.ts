@@ -1,0 +1,62 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "@hl/core/clock.ts";
+import type { Handlers } from "@hl/protocol/method.ts";
+import type { DaemonMethods } from "@hl/protocol/methods.ts";
+import type { AgentEvent } from "../claude/agent.ts";
+import type { Agents } from "../claude/agents.ts";
+
+type ClaudeMethods = Extract<keyof DaemonMethods, `claude/${string}`>;
+
+export interface ClaudeHandlerDeps {
+  readonly agents: Agents;
+  readonly clock: Clock;
+  readonly relayTimeoutMs: number;
+}
+
+export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMethods>, ClaudeMethods> {
+  const { agents, clock, relayTimeoutMs } = deps;
+  return {
+    "claude/start": async (params) => {
+      const agent = await agents.start(params);
+      const version = agent.info?.agent_version;
+      return {
+        process_id: agent.processId,
+        pid: agent.pid,
+        status: "started",
+        stdio_ready: true,
+        session_id: agent.sessionId,
+        protocol: "stream-json",
+        ...(version === undefined ? {} : { agent_version: version }),
+      };
+    },
+    "claude/relay": async ({ process_id, message, timeout, relay_id }, call) => {
+      const relayId = relay_id ?? randomUUID();
+      const startedAt = clock.now();
+      const onEvent = (event: AgentEvent): void => {
+        if (!call.canNotify) return;
+        const { type, data } = notificationOf(event);
+        call.notify("claude/message", { process_id, type, data }).catch(() => {}); // Best effort: the answer has it all.
+      };
+      const timeoutMs = timeout === undefined ? relayTimeoutMs : timeout * 1000;
+      const response = await agents
+        .get(process_id)
+        .relay({ message, relayId, timeoutMs, signal: call.signal, onEvent });
+      return { process_id, response, execution_time: clock.now() - startedAt, relay_id: relayId };
+    },
+    "claude/interrupt": async ({ process_id }) => ({
+      process_id,
+      interrupted: await agents.get(process_id).interrupt(),
+    }),
+    "claude/stop": async ({ process_id, force, timeout }) => {
+      const agent = agents.get(process_id);
+      const killed = await agent.stop({ force, timeoutMs: timeout * 1000 });
+      return { process_id, status: killed ? "terminated" : "stopped", exit_code: agent.exitCode ?? -1 };
+    },
+    "claude/list": async () => ({ processes: agents.list() }),
+  };
+}
+
+function notificationOf(event: AgentEvent): { type: string; data: unknown } {
+  const { type, relayId: _relay, sessionId: _session, ...data } = event;
+  return { type: type.replace(/^agent\./, ""), data };
+}

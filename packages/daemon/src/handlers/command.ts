@@ -1,0 +1,117 @@
+import type { Clock } from "@hl/core/clock.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { Handlers, MethodCall } from "@hl/protocol/method.ts";
+import type { DaemonMethods } from "@hl/protocol/methods.ts";
+import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
+import type { Command } from "../commands/command.ts";
+import type { Commands } from "../commands/commands.ts";
+import { signalNumber, statusOf, type Ending } from "../commands/ending.ts";
+import { readLogs } from "../commands/logs.ts";
+import { followOutput } from "../commands/output-stream.ts";
+
+type CommandMethods = Extract<keyof DaemonMethods, `command/${string}`>;
+
+export interface CommandHandlerDeps {
+  readonly commands: Commands;
+  readonly clock: Clock;
+  readonly replyBytesMax: number;
+}
+
+export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonMethods>, CommandMethods> {
+  const { commands, clock, replyBytesMax } = deps;
+  const resultOf = (command: Command): Promise<CommandResult> => command.result(clock.wallMs(), replyBytesMax);
+
+  /** Output as notifications, then the full result. */
+  const stream = (command: Command, from: number, call: MethodCall): void => {
+    call.stream(async (signal) => {
+      const { run } = command;
+      if (run !== undefined)
+        await followOutput(
+          run,
+          from,
+          { commandId: command.id, notify: (method, params) => call.notify(method, params) },
+          signal,
+        );
+      if (signal.aborted) return;
+      await command.ended;
+      await call.notify("command/exited", await resultOf(command));
+    });
+  };
+
+  return {
+    "command/execute": async (params, call) => {
+      const command = await commands.execute(params);
+      if (params.stream_output) {
+        stream(command, 0, call);
+        return startedResult(command, await resultOf(command));
+      }
+      await untilEnded(command, call.signal);
+      return resultOf(command);
+    },
+    "command/status": async ({ command_id }) => resultOf(await commands.get(command_id)),
+    "command/list": async ({ limit }) => ({
+      commands: commands.list(limit).map((record) => {
+        const ending = record.ending as Ending | undefined;
+        return {
+          command_id: record.commandId,
+          command: record.command,
+          args: [...record.args],
+          status: ending === undefined ? "started" : statusOf(ending),
+          ...(ending === undefined ? {} : { reason: ending.reason, ended_at: ending.endedMs / 1000 }),
+          ...(ending?.exitCode === undefined ? {} : { exit_code: ending.exitCode }),
+          process_id: ending?.pid ?? 0,
+          started_at: record.startedMs / 1000,
+        };
+      }),
+    }),
+    "command/logs": async ({ command_id, stream: which, offset, limit }) => {
+      const command = await commands.get(command_id);
+      return readLogs(command, which ?? "position", offset, limit);
+    },
+    "command/subscribe": async ({ command_id, offset }, call) => {
+      const command = await commands.get(command_id);
+      if (!call.canNotify)
+        throw new HlError("invalid_request", "this transport carries no notifications: use the socket or a WebSocket");
+      stream(command, offset, call);
+      return startedResult(command, await resultOf(command));
+    },
+    "command/cancel": async ({ command_id, grace }) => {
+      const command = await commands.get(command_id);
+      await commands.cancel(command, grace === undefined ? undefined : grace * 1000);
+      return resultOf(command);
+    },
+    "command/signal": async ({ command_id, signal }) => {
+      const command = await commands.get(command_id);
+      const number = signalNumber(signal);
+      if (command.ending !== undefined || command.run === undefined || number === undefined)
+        return { delivered: false };
+      command.run.signal(number);
+      return { delivered: true };
+    },
+    "command/input": async ({ command_id, data, encoding, eof }) => {
+      const command = await commands.get(command_id);
+      const bytes = Buffer.from(data, encoding === "base64" ? "base64" : "utf8");
+      const open = bytes.length === 0 || ((await command.run?.input(bytes)) ?? false);
+      if (eof) command.run?.inputEof();
+      return { accepted_bytes: open ? bytes.length : 0, closed: !open };
+    },
+  };
+}
+
+/** The answer "at once" of a stream: what there is of output comes as notifications, also for a command that ended already. */
+function startedResult(command: Command, result: CommandResult): CommandResult {
+  if (command.ending !== undefined) return result;
+  return { ...result, status: "started" };
+}
+
+/** The command goes on when its caller leaves: only the waiting ends. */
+async function untilEnded(command: Command, signal: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason as Error);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([command.ended, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,23 @@
+import { HlError } from "@hl/protocol/errors.ts";
+import type { Handlers } from "@hl/protocol/method.ts";
+import type { DaemonMethods } from "@hl/protocol/methods.ts";
+import type { Events } from "../events/events.ts";
+
+type EventMethods = Extract<keyof DaemonMethods, `event/${string}`>;
+
+export function eventHandlers(events: Events): Pick<Handlers<DaemonMethods>, EventMethods> {
+  return {
+    "event/stream": async (event) => {
+      await events.accept(event);
+      return { event_id: event.event_id, status: "accepted" };
+    },
+    "event/subscribe": async ({ types, after }, call) => {
+      if (!call.canNotify)
+        throw new HlError("invalid_request", "this transport carries no notifications: use the socket or a WebSocket");
+      const nextSeq = events.nextSeq;
+      const options = { after: after ?? nextSeq - 1, types };
+      call.stream((signal) => events.follow(options, (method, params) => call.notify(method, params), signal));
+      return { epoch: events.epoch, next_seq: nextSeq };
+    },
+  };
+}

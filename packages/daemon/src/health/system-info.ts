@@ -1,0 +1,82 @@
+import { statfsSync } from "node:fs";
+import type { ResultOf } from "@hl/protocol/method.ts";
+import type { systemInfo } from "@hl/protocol/methods/system-info.ts";
+import { protocolVersion, version } from "@hl/protocol/version.ts";
+
+export interface SystemInfoFacts {
+  readonly config: {
+    readonly daemon: {
+      readonly daemon: { readonly workspace_id?: string | undefined; readonly environment: string };
+      readonly security: { readonly sandbox_mode: boolean };
+      readonly claude_integration: { readonly enabled: boolean };
+    };
+  };
+  readonly host: {
+    readonly bootId: string;
+    readonly instanceId: string;
+    readonly os: string;
+    readonly kernel: string;
+    readonly arch: string;
+    readonly hostname: string;
+    readonly cores: number;
+    readonly memoryMb: number;
+  };
+  readonly probe: { readonly landlockAbi: number };
+  readonly sandboxProblem: string | undefined;
+  readonly epoch: string;
+  readonly uptimeMs: number;
+  readonly wallMs: number;
+  readonly diskPath: string;
+}
+
+export function systemInfoOf(facts: SystemInfoFacts): ResultOf<typeof systemInfo> {
+  const { config, host, probe, sandboxProblem, epoch, uptimeMs, wallMs, diskPath } = facts;
+  const disk = statfsSync(diskPath);
+  const sandboxed = config.daemon.security.sandbox_mode && sandboxProblem === undefined;
+  return {
+    name: "hl-daemon",
+    version,
+    protocol_version: protocolVersion,
+    instance_id: host.instanceId,
+    workspace_id: config.daemon.daemon.workspace_id ?? "",
+    environment: config.daemon.daemon.environment,
+    pid: process.pid,
+    boot_id: host.bootId,
+    epoch,
+    started_at: (wallMs - uptimeMs) / 1000,
+    system: {
+      os: host.os,
+      kernel: host.kernel,
+      arch: host.arch,
+      hostname: host.hostname,
+      cpu_cores: host.cores,
+      memory: host.memoryMb,
+      disk_space: Math.floor((disk.bavail * disk.bsize) / 1_048_576),
+    },
+    sandbox: {
+      mode: config.daemon.security.sandbox_mode,
+      landlock_abi: probe.landlockAbi,
+      enforced: sandboxed ? enforcedBy(probe.landlockAbi) : ["no_new_privs", "rlimits"],
+      ...(sandboxProblem === undefined ? {} : { reason: sandboxProblem }),
+    },
+    capabilities: [
+      "commands",
+      "events",
+      ...(config.daemon.claude_integration.enabled ? ["claude-code"] : []),
+      ...(sandboxed ? ["sandbox"] : []),
+    ],
+  };
+}
+
+/** What each version of Landlock's interface adds. */
+function enforcedBy(abi: number): string[] {
+  return [
+    "no_new_privs",
+    "rlimits",
+    "landlock_files",
+    ...(abi >= 2 ? ["landlock_refer"] : []),
+    ...(abi >= 3 ? ["landlock_truncate"] : []),
+    ...(abi >= 5 ? ["landlock_ioctl"] : []),
+    ...(abi >= 6 ? ["landlock_scoped_signals", "landlock_scoped_abstract_sockets"] : []),
+  ];
+}

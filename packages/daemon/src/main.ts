@@ -1,0 +1,150 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { loadConfig, type Config } from "@hl/config/load.ts";
+import { formatProblems } from "@hl/config/problem.ts";
+import { systemClock } from "@hl/core/clock.ts";
+import { errorText, type Logger } from "@hl/core/logger.ts";
+import { version } from "@hl/protocol/version.ts";
+import { readArguments, usage, UsageError, type DaemonArguments } from "./args.ts";
+import { compose, type Daemon } from "./compose.ts";
+import { findRunnerBinary } from "./host-facts.ts";
+import { openLog } from "./logging/pino-logger.ts";
+
+/** Exit codes as sysexits has them. */
+const exitCode = { ok: 0, failure: 1, usage: 64, unavailable: 69, config: 78 } as const;
+
+/** A stop that takes longer is forced, so that systemd does not have to. */
+const stopMsMax = 25_000;
+
+async function main(): Promise<void> {
+  let args: DaemonArguments;
+  try {
+    args = readArguments(process.argv.slice(2), process.env);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`hl-daemon: ${error.message}\n\n${usage}`);
+    process.exitCode = exitCode.usage;
+    return;
+  }
+  if (args.help || args.version) {
+    process.stdout.write(args.help ? usage : `hl-daemon ${version}\n`);
+    return;
+  }
+  const config = readConfig(args);
+  if (config === undefined || args.checkConfig) return;
+  await run(config, args);
+}
+
+function readConfig(args: DaemonArguments): Config | undefined {
+  const { home, testMode, configFile: daemon, securityFile: security } = args;
+  const loaded = loadConfig({ home, testMode, files: { daemon, security }, env: process.env });
+  if (loaded.ok) {
+    if (args.checkConfig) process.stdout.write(args.json ? "[]\n" : formatProblems([]));
+    for (const warning of loaded.config.warnings)
+      if (!args.json) process.stderr.write(`warning: ${warning.pointer} ${warning.message}\n`);
+    return loaded.config;
+  }
+  if (args.checkConfig && args.json) process.stdout.write(`${JSON.stringify(loaded.problems)}\n`);
+  else (args.checkConfig ? process.stdout : process.stderr).write(formatProblems(loaded.problems));
+  process.exitCode = exitCode.config;
+  return undefined;
+}
+
+async function run(config: Config, args: DaemonArguments): Promise<void> {
+  // Signals first: a daemon that is told to stop while it starts stops in order too.
+  const signals = new SignalQueue();
+  const { logging } = config.daemon;
+  const { logger, close } = openLog({ ...logging, base: { service: "hl-daemon", pid: process.pid } });
+  process.on("uncaughtException", (error) => {
+    logger.error({ error: error.stack }, "uncaught exception: the daemon ends, its commands go on under their shims");
+    process.stderr.write(`hl-daemon: ${error.stack ?? error.message}\n`);
+    close();
+    process.abort();
+  });
+  let daemon: Daemon;
+  try {
+    daemon = await compose(config, {
+      clock: systemClock,
+      random: Math.random,
+      logger,
+      runnerBinary: findRunnerBinary(),
+      enrollmentToken: process.env["HL_ENROLLMENT_TOKEN"],
+      testMode: args.testMode,
+    });
+    await daemon.start();
+  } catch (error) {
+    logger.error({ error: errorText(error) }, "the daemon could not start");
+    process.stderr.write(`hl-daemon: could not start: ${errorText(error)}\n`);
+    close();
+    process.exitCode = exitCode.unavailable;
+    return;
+  }
+  const http = daemon.httpAddress();
+  if (http !== undefined) writeFileSync(join(config.home, "data/state/http_address"), `${http}\n`);
+  process.stdout.write(`${JSON.stringify({ ready: true, socket: daemon.socketPath, http, pid: process.pid })}\n`);
+  logger.info({ version, http, socket: daemon.socketPath }, "ready");
+  await serveSignals(signals, daemon, args, logger);
+  close();
+  // Everything is released and the loop should be empty; a leak of ours must not keep a stopped service alive.
+  systemClock.after(1_000, () => process.abort()).call(undefined);
+}
+
+async function serveSignals(
+  signals: SignalQueue,
+  daemon: Daemon,
+  args: DaemonArguments,
+  logger: Logger,
+): Promise<void> {
+  for (;;) {
+    const signal = await signals.next();
+    if (signal === "SIGUSR2") {
+      logger.info({ state: daemon.dumpState() }, "state, as asked by SIGUSR2");
+    } else if (signal === "SIGHUP") {
+      const { home, testMode, configFile, securityFile } = args;
+      const loaded = loadConfig({
+        home,
+        testMode,
+        files: { daemon: configFile, security: securityFile },
+        env: process.env,
+      });
+      if (loaded.ok) logger.warn({}, "the configuration is valid; this version applies it at the next start");
+      else logger.error({ problems: loaded.problems }, "the configuration is not valid; the old one stays in force");
+    } else {
+      logger.info({ signal }, "stopping");
+      const forced = signals.next().then(() => "forced" as const);
+      const late = systemClock.sleep(stopMsMax).then(() => "late" as const);
+      const outcome = await Promise.race([daemon.stop().then(() => "stopped" as const), forced, late]);
+      if (outcome === "stopped") return;
+      logger.error({ outcome }, "the stop was not finished");
+      process.stderr.write(`hl-daemon: stop ${outcome}\n`);
+      process.kill(process.pid, "SIGKILL");
+    }
+  }
+}
+
+/** Signals in the order they came. */
+class SignalQueue {
+  readonly #waiting: string[] = [];
+  #wake: ((signal: string) => void) | undefined;
+
+  constructor() {
+    for (const name of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2"] as const) process.on(name, () => this.#push(name));
+  }
+
+  next(): Promise<string> {
+    const first = this.#waiting.shift();
+    if (first !== undefined) return Promise.resolve(first);
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #push(signal: string): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    if (wake === undefined) this.#waiting.push(signal);
+    else wake(signal);
+  }
+}
+
+await main();

@@ -1,0 +1,62 @@
+import type { LogRead } from "./log-cursor.ts";
+import type { Run } from "./run.ts";
+
+/** A piece of the log, with the position at which it was expected to begin. */
+export interface FollowedRead extends LogRead {
+  readonly expectedAt: number;
+}
+
+/**
+ * Yields the log from `from` on as it grows, until the run has ended and everything was delivered, or the signal aborts.
+ * The consumer's pace is its own: while it is busy nothing is read and nothing is buffered (P5). Nothing polls.
+ */
+export async function* followRun(run: Run, from: number, signal: AbortSignal): AsyncGenerator<FollowedRead, void> {
+  await using cursor = run.cursor(from);
+  const growth = new Growth(run, signal);
+  try {
+    while (!signal.aborted) {
+      const end = run.end; // Before the read: what was written until then is then surely read.
+      const expectedAt = cursor.offset;
+      const read = await cursor.read(run.output.position);
+      if (read.chunks.length > 0 || read.gapBytes > 0) yield { ...read, expectedAt };
+      else if (end !== undefined) return;
+      else await growth.next();
+    }
+  } finally {
+    growth.stop();
+  }
+}
+
+/** Remembers growth between two waits, so that none is missed while the consumer is busy. */
+class Growth {
+  readonly #stop: () => void;
+  #grown = false;
+  #wake: (() => void) | undefined;
+
+  constructor(run: Run, signal: AbortSignal) {
+    const wake = (): void => {
+      this.#grown = true;
+      this.#wake?.();
+    };
+    const stopListening = run.onOutput(wake);
+    signal.addEventListener("abort", wake, { once: true });
+    this.#stop = () => {
+      stopListening();
+      signal.removeEventListener("abort", wake);
+    };
+  }
+
+  async next(): Promise<void> {
+    if (!this.#grown) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#grown = false;
+    this.#wake = undefined;
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+}
