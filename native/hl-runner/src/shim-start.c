@@ -18,15 +18,35 @@
 __attribute__((noreturn)) static void fail(struct shim *shim, const char *stage, int error, const char *what) {
   char message[512];
   snprintf(message, sizeof message, "%.300s: %s", what, strerror(error));
-  if (shim->directory >= 0) unlinkat(shim->state_directory, shim->request.id, AT_REMOVEDIR);
   wire_fail_and_leave(shim, stage, error, message);
 }
 
-/* The folder is made exclusively: the same id is never started twice (C1), whoever asks. */
-static void make_directory(struct shim *shim) {
-  if (mkdirat(shim->state_directory, shim->request.id, 0750) != 0) fail(shim, "log", errno, "the state folder cannot be made");
-  shim->directory = openat(shim->state_directory, shim->request.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (shim->directory < 0) fail(shim, "log", errno, "the state folder cannot be opened");
+void start_make_directory(struct shim *shim) {
+  snprintf(shim->directory_name, sizeof shim->directory_name, ".waiting-%d", (int)shim->shim_pid);
+  /* One that is there already was left by a shim that was killed and had our number; it is as good as new, since it is empty. */
+  if (mkdirat(shim->state_directory, shim->directory_name, 0750) != 0 && errno != EEXIST) return;
+  shim->directory = openat(shim->state_directory, shim->directory_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+void start_remove_directory(struct shim *shim) {
+  if (!shim->started && shim->directory >= 0) unlinkat(shim->state_directory, shim->directory_name, AT_REMOVEDIR);
+}
+
+/* The id becomes the folder's name exclusively: the same id is never started twice (C1), whoever asks. */
+static void name_directory(struct shim *shim) {
+  const char *id = shim->request.id;
+  bool named = shim->directory >= 0 && renameat2(shim->state_directory, shim->directory_name, shim->state_directory, id, RENAME_NOREPLACE) == 0;
+  if (!named && (shim->directory < 0 || errno != EEXIST)) {
+    /* There was no room for it earlier, or this file system cannot rename without replacing. */
+    start_remove_directory(shim);
+    if (shim->directory >= 0) close(shim->directory);
+    shim->directory = -1;
+    if (mkdirat(shim->state_directory, id, 0750) != 0) fail(shim, "log", errno, "the state folder cannot be made");
+    shim->directory = openat(shim->state_directory, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    named = shim->directory >= 0;
+  }
+  if (!named) fail(shim, "log", errno, "the state folder cannot be made");
+  snprintf(shim->directory_name, sizeof shim->directory_name, "%s", id);
 }
 
 static void make_stdin(struct shim *shim) {
@@ -59,7 +79,6 @@ static const char *what_failed(const struct shim *shim, const char *stage) {
 
 static void keep_what_outlives_the_frame(struct shim *shim) {
   const struct start_request *request = &shim->request;
-  snprintf(shim->id, sizeof shim->id, "%s", request->id);
   shim->grace_ms = request->grace_ms;
   shim->drain_ms = request->drain_ms;
   shim->idle_timeout_ms = request->idle_timeout_ms;
@@ -73,7 +92,7 @@ static void keep_what_outlives_the_frame(struct shim *shim) {
 void shim_start(struct shim *shim, struct frame *frame) {
   const char *why = start_request_decode(frame, &shim->request);
   if (why != NULL) wire_fail_and_leave(shim, "protocol", EINVAL, why);
-  make_directory(shim);
+  name_directory(shim);
   make_stdin(shim);
   const struct spawn_plan plan = {
       .request = &shim->request,
@@ -96,7 +115,7 @@ void shim_start(struct shim *shim, struct frame *frame) {
   shim->started = true;
   shim->started_due = true;
   wire_flush(shim);
-  title_set("shim", shim->id);
+  title_set("shim", shim->directory_name);
   start_request_free(&shim->request);
   /* The environment may hold secrets (X4); the program has its own copy. */
   explicit_bzero(frame->payload, frame->length);

@@ -165,7 +165,10 @@ static void reset_receive(struct shim *shim) {
 }
 
 void wire_drop(struct shim *shim) {
-  if (!shim->started) _exit(0);
+  if (!shim->started) {
+    start_remove_directory(shim);
+    _exit(0);
+  }
   if (shim->connection < 0) return;
   close(shim->connection);
   shim->connection = -1;
@@ -188,6 +191,7 @@ void wire_attach(struct shim *shim, int connection) {
 }
 
 void wire_fail_and_leave(struct shim *shim, const char *stage, int error, const char *message) {
+  start_remove_directory(shim);
   unsigned char bytes[1024], scrap[4096];
   const size_t length = wire_encode_failed(bytes, sizeof bytes, stage, error, message);
   if (send(shim->connection, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length) {

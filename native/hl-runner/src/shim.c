@@ -45,6 +45,7 @@ static void prepare(struct shim *shim) {
   shim_watch(shim, EPOLL_CTL_ADD, shim->connection, EPOLLIN | EPOLLRDHUP, SOURCE_CONNECTION);
   shim_watch(shim, EPOLL_CTL_ADD, shim->signals, EPOLLIN, SOURCE_SIGNALS);
 
+  start_make_directory(shim);
   shim->program_stdio[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int stream = STREAM_STDOUT; stream <= STREAM_STDERR; stream++) {
     int ends[2];
@@ -85,7 +86,7 @@ static void take_signals(struct shim *shim) {
   struct signalfd_siginfo taken;
   while (read(shim->signals, &taken, sizeof taken) == (ssize_t)sizeof taken) {
     if (taken.ssi_signo != SIGTERM) continue;
-    if (!shim->started) _exit(0);
+    if (!shim->started) wire_drop(shim);
     stop_begin(shim, "shutdown", shim->grace_ms);
   }
   shim_reap(shim);

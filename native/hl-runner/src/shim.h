@@ -68,7 +68,7 @@ struct shim {
   const struct allowed_uids *allowed;
   int state_directory, directory, epoll, signals, connection, listener, stdin_pipe;
   int output[3], program_stdio[3]; /* output by enum stream; the program's ends until it has them */
-  char id[ID_LENGTH_MAX + 1];
+  char directory_name[ID_LENGTH_MAX + 1]; /* the id, once START has brought it */
   pid_t shim_pid, pid;
   uint64_t shim_start_ticks, start_ticks;
   uint64_t grace_ms, drain_ms, idle_timeout_ms, started_ms;
@@ -98,7 +98,9 @@ void shim_reap(struct shim *shim);
 void shim_watch(struct shim *shim, int operation, int fd, uint32_t events, uint32_t source);
 enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, SOURCE_STDIN, SOURCE_LISTENER };
 
-/* shim-start.c: START. */
+/* shim-start.c: START. The folder is made before its name is known, because on a real disk making it takes longer than starting a program. */
+void start_make_directory(struct shim *shim);
+void start_remove_directory(struct shim *shim);
 void shim_start(struct shim *shim, struct frame *frame);
 
 /* shim-wire.c: the connection. */
