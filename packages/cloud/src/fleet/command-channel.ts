@@ -1,0 +1,95 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "@hl/core/clock.ts";
+import { errorText, type Logger } from "@hl/core/logger.ts";
+import type { RequestHandler } from "@hl/core/rpc/answer.ts";
+import { Peer } from "@hl/core/rpc/peer.ts";
+import { defaultTransportLimits } from "@hl/core/rpc/transport.ts";
+import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
+import { requestHandler } from "@hl/protocol/dispatch.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import { vmHello } from "@hl/protocol/methods/vm.ts";
+import { shippedRoles } from "@hl/protocol/permissions.ts";
+import { protocolVersion } from "@hl/protocol/version.ts";
+import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
+import type { WebSocket } from "ws";
+import { peerRefusals } from "../peer-refusals.ts";
+import type { InstanceStore } from "../store/store.ts";
+import type { Fleet } from "./fleet.ts";
+import type { Presence } from "./presence.ts";
+
+/**
+ * The command channel of one VM.
+ * States: opened → hello received (the VM is in the fleet) → closed. Without a hello in time it is closed.
+ */
+export interface CommandChannelOptions {
+  readonly fleet: Fleet;
+  readonly instances: InstanceStore;
+  readonly presence: Presence;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly wireError: WireErrorOptions;
+  readonly helloWithinMs: number;
+  readonly pingIntervalMs: number;
+  readonly deadAfterMs: number;
+}
+
+export function openCommandChannel(socket: WebSocket, instanceId: string, options: CommandChannelOptions): Peer {
+  const { clock, pingIntervalMs, deadAfterMs } = options;
+  const transport = new WebSocketTransport({
+    socket,
+    clock,
+    limits: defaultTransportLimits,
+    pingIntervalMs,
+    deadAfterMs,
+  });
+  const peer: Peer = new Peer({
+    transport,
+    clock,
+    refusals: peerRefusals,
+    handler: helloHandler(instanceId, options, () => {
+      cancelDeadline();
+      return peer;
+    }),
+  });
+  const cancelDeadline = clock.after(options.helloWithinMs, () =>
+    peer.close(`no vm/hello within ${options.helloWithinMs / 1000} s`),
+  );
+  void peer.closed.then(cancelDeadline);
+  return peer.open();
+}
+
+function helloHandler(instanceId: string, options: CommandChannelOptions, greeted: () => Peer): RequestHandler {
+  const { fleet, instances, presence, clock, logger, wireError } = options;
+  let helloSeen = false;
+  return requestHandler({
+    table: { "vm/hello": vmHello },
+    handlers: {
+      "vm/hello": async (hello, call) => {
+        if (helloSeen) throw new HlError("invalid_request", "this connection has said hello already");
+        helloSeen = true;
+        const peer = greeted();
+        const sessionId = randomUUID();
+        presence.seen(instanceId);
+        await instances.setHello(instanceId, {
+          daemonVersion: hello.daemon_version,
+          epoch: hello.epoch,
+          bootId: hello.boot_id,
+        });
+        const connection = { instanceId, sessionId, bootId: hello.boot_id, connectedAtMs: clock.wallMs(), peer };
+        logger.info({ instance: instanceId, session: sessionId, version: hello.daemon_version }, "a VM has connected");
+        // After the answer to the hello has gone out: no request overtakes it.
+        call.stream(async () => {
+          await fleet.attach(connection).catch((error: unknown) => {
+            logger.error({ instance: instanceId, error }, "a VM could not be taken in");
+            peer.close(errorText(error));
+          });
+        });
+        return { protocol_version: protocolVersion, session_id: sessionId, server_time: clock.wallMs() / 1000 };
+      },
+    },
+    roles: shippedRoles,
+    clock,
+    wireError,
+    caller: () => ({ role: "vm-instance", subject: instanceId, via: "websocket" }),
+  });
+}

@@ -1,0 +1,60 @@
+import type { daemonMethods } from "@hl/protocol/methods.ts";
+
+/**
+ * How a request reaches a VM. A row for every method: one that nobody has thought about does not compile.
+ *   read     asked of the VM as it is now; not recorded, fails at once while the VM is away.
+ *   now      changes something that only makes sense at this moment (keystrokes, signals); recorded and redelivered when
+ *            the connection breaks under it, but not queued for a VM that is away.
+ *   queue    changes something; recorded before it is forwarded and kept until the VM has answered (C1, C2).
+ *   own      belongs to the daemon's own connections and is not forwarded.
+ */
+export type Delivery = "read" | "now" | "queue" | "own";
+
+export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> = {
+  "auth/login": "own",
+  "rpc.discover": "read",
+  "system/ping": "read",
+  "system/info": "read",
+  "system/health": "read",
+  "system/config/get": "read",
+  "command/execute": "queue",
+  "command/list": "read",
+  "command/status": "read",
+  "command/logs": "read",
+  "command/subscribe": "read",
+  "command/input": "now",
+  "command/signal": "now",
+  "command/cancel": "queue",
+  "event/stream": "queue",
+  "event/subscribe": "read",
+  "claude/start": "queue",
+  "claude/relay": "queue",
+  "claude/interrupt": "now",
+  "claude/stop": "queue",
+  "claude/list": "read",
+};
+
+/**
+ * When the notifications of a request come: never, before its answer (the answer ends them), or after it
+ * (until a closing notification, or until the reader leaves).
+ */
+export type Streaming = "none" | "before-answer" | "after-answer";
+
+export function streamingOf(method: string, params: unknown): Streaming {
+  switch (method) {
+    case "claude/relay":
+      return "before-answer";
+    case "command/execute":
+      return (params as { stream_output?: unknown } | undefined)?.stream_output === true ? "after-answer" : "none";
+    case "command/subscribe":
+    case "event/subscribe":
+      return "after-answer";
+    default:
+      return "none";
+  }
+}
+
+/** The notification after which a stream has nothing more to say. */
+export function isLastNotification(method: string): boolean {
+  return method === "command/exited";
+}

@@ -1,0 +1,144 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "@hl/core/clock.ts";
+import type { Logger } from "@hl/core/logger.ts";
+import type { RequestHandler } from "@hl/core/rpc/answer.ts";
+import { requestHandler } from "@hl/protocol/dispatch.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { Caller, Handlers, MethodTable } from "@hl/protocol/method.ts";
+import { eventDeliver } from "@hl/protocol/methods/event-deliver.ts";
+import { vmHeartbeat, vmRegister, vmStatus, vmTokenRefresh } from "@hl/protocol/methods/vm.ts";
+import { shippedRoles } from "@hl/protocol/permissions.ts";
+import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
+import type { Store } from "../store/store.ts";
+import type { Credentials } from "../tokens/credentials.ts";
+import type { EventFeed } from "./event-feed.ts";
+import type { Presence } from "./presence.ts";
+
+/** What VMs ask of the cloud, as one request handler for each endpoint. */
+export interface VmMethodsOptions {
+  readonly store: Store;
+  readonly credentials: Credentials;
+  readonly presence: Presence;
+  readonly feed: EventFeed;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly wireError: WireErrorOptions;
+  readonly configuration: { readonly heartbeatSeconds: number; readonly eventBatchSize: number };
+}
+
+/** A larger one is refused for good, so that it cannot stop what stands behind it. */
+const eventBytesMax = 1024 * 1024;
+
+/** Paths, not addresses: the Host header is not trusted, and the VM knows under which base URL it reaches us. */
+export const vmPaths = {
+  register: "/v1/vm/register",
+  token: "/v1/vm/token",
+  heartbeat: "/v1/vm/heartbeat",
+  status: "/v1/vm/status",
+  events: "/v1/vm/events",
+  commands: "/v1/vm/commands",
+} as const;
+
+export class VmMethods {
+  readonly #options: VmMethodsOptions;
+
+  constructor(options: VmMethodsOptions) {
+    this.#options = options;
+  }
+
+  register(bearer: string | undefined): RequestHandler {
+    const { store, credentials, clock, logger, configuration } = this.#options;
+    const handlers: Handlers<{ "vm/register": typeof vmRegister }> = {
+      "vm/register": async (params) => {
+        if (bearer === undefined) {
+          const help = "Make an enrolment token: `hl-cloud enroll --home DIR --instance ID`.";
+          throw new HlError("unauthenticated", "an enrolment token is needed", { help });
+        }
+        const enrollment = await credentials.admit(bearer, params.instance_id);
+        const registrationId = await store.instances.register({
+          instanceId: params.instance_id,
+          workspaceId: enrollment?.workspaceId ?? params.workspace_id,
+          registrationId: randomUUID(),
+          daemonVersion: params.daemon_version,
+          epoch: params.epoch,
+          capabilities: params.capabilities,
+          systemInfo: params.system_info,
+          networkInfo: params.network_info,
+          atMs: clock.wallMs(),
+        });
+        const tokens = await credentials.issue(params.instance_id, enrollment);
+        logger.info({ instance: params.instance_id, registration: registrationId }, "a VM has registered");
+        const { commands, events, heartbeat, status, token } = vmPaths;
+        return {
+          ...tokens,
+          registration_id: registrationId,
+          api_endpoints: { commands, events, heartbeat, status, token },
+          configuration: {
+            heartbeat_interval: configuration.heartbeatSeconds,
+            event_batch_size: configuration.eventBatchSize,
+            log_level: "info",
+          },
+        };
+      },
+    };
+    return this.#handler({ "vm/register": vmRegister }, handlers, undefined);
+  }
+
+  token(): RequestHandler {
+    const handlers: Handlers<{ "vm/token/refresh": typeof vmTokenRefresh }> = {
+      "vm/token/refresh": ({ refresh_token, rotation_id }) =>
+        this.#options.credentials.refresh(refresh_token, rotation_id),
+    };
+    return this.#handler({ "vm/token/refresh": vmTokenRefresh }, handlers, undefined);
+  }
+
+  heartbeat(instanceId: string): RequestHandler {
+    const { presence, clock, configuration } = this.#options;
+    const handlers: Handlers<{ "vm/heartbeat": typeof vmHeartbeat }> = {
+      "vm/heartbeat": async (params) => {
+        presence.seen(instanceId, params);
+        return { server_time: clock.wallMs() / 1000, heartbeat_interval: configuration.heartbeatSeconds };
+      },
+    };
+    return this.#handler({ "vm/heartbeat": vmHeartbeat }, handlers, instanceId);
+  }
+
+  status(instanceId: string): RequestHandler {
+    const { store, presence, clock } = this.#options;
+    const handlers: Handlers<{ "vm/status": typeof vmStatus }> = {
+      "vm/status": async ({ health }) => {
+        presence.seen(instanceId);
+        await store.instances.setHealth(instanceId, health, clock.wallMs());
+        return { ok: true };
+      },
+    };
+    return this.#handler({ "vm/status": vmStatus }, handlers, instanceId);
+  }
+
+  /** The store commits all events of a batch together and before any is answered. */
+  events(instanceId: string): RequestHandler {
+    const { store, presence, feed, clock } = this.#options;
+    presence.seen(instanceId);
+    const handlers: Handlers<{ "event/stream": typeof eventDeliver }> = {
+      "event/stream": async (event) => {
+        const body = JSON.stringify(event);
+        const { event_id, epoch, seq } = event;
+        if (Buffer.byteLength(body) > eventBytesMax) {
+          return { event_id, status: "rejected", reason: `an event may have ${eventBytesMax} bytes` };
+        }
+        const receivedAtMs = clock.wallMs();
+        const outcome = await store.events.append({ instanceId, eventId: event_id, epoch, seq, receivedAtMs, body });
+        if (outcome === "stored") feed.published(instanceId);
+        return { event_id, status: "accepted" };
+      },
+    };
+    return this.#handler({ "event/stream": eventDeliver }, handlers, instanceId);
+  }
+
+  #handler<T extends MethodTable>(table: T, handlers: Handlers<T>, instanceId: string | undefined): RequestHandler {
+    const { clock, wireError } = this.#options;
+    const caller: Caller | undefined =
+      instanceId === undefined ? undefined : { role: "vm-instance", subject: instanceId, via: "http" };
+    return requestHandler({ table, handlers, roles: shippedRoles, clock, wireError, caller: () => caller });
+  }
+}

@@ -1,0 +1,76 @@
+import { HlError } from "@hl/protocol/errors.ts";
+import type { FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { Fleet } from "../fleet/fleet.ts";
+import type { Presence } from "../fleet/presence.ts";
+import type { InstanceRecord, InstanceStore } from "../store/store.ts";
+import type { OperatorGuard } from "./operator-guard.ts";
+
+export interface InstanceRoutesOptions {
+  readonly instances: InstanceStore;
+  readonly fleet: Fleet;
+  readonly presence: Presence;
+  readonly guard: OperatorGuard;
+}
+
+export const instanceParams = z.object({ id: z.string().min(1).max(256) });
+
+/** The fleet as operators see it. */
+export function instanceRoutes(app: FastifyInstance, options: InstanceRoutesOptions): void {
+  const { instances, guard } = options;
+
+  app.get("/v1/instances", { onRequest: guard.needs("system:monitor", "GET /v1/instances") }, async () => ({
+    instances: (await instances.list()).map((record) => summary(record, options)),
+  }));
+
+  app.get(
+    "/v1/instances/:id",
+    { onRequest: guard.needs("system:monitor", "GET /v1/instances/{id}") },
+    async (request) => {
+      const record = await requireInstance(instances, request.params);
+      return {
+        ...summary(record, options),
+        registration_id: record.registrationId,
+        epoch: record.epoch,
+        boot_id: record.bootId,
+        capabilities: record.capabilities,
+        system_info: record.systemInfo,
+        network_info: record.networkInfo,
+        full_health: record.health ?? null,
+        full_health_at: record.healthAtMs === undefined ? null : record.healthAtMs / 1000,
+      };
+    },
+  );
+}
+
+export async function requireInstance(instances: InstanceStore, params: unknown): Promise<InstanceRecord> {
+  const { id } = instanceParams.parse(params);
+  const record = await instances.get(id);
+  if (record === undefined) throw new HlError("instance_unknown", `there is no instance ${JSON.stringify(id)}`);
+  return record;
+}
+
+/** Times are Unix seconds with a fraction, as everywhere on the wire. */
+function summary(record: InstanceRecord, { fleet, presence }: InstanceRoutesOptions): Record<string, unknown> {
+  const latest = presence.latest(record.id);
+  const connection = fleet.connection(record.id);
+  const heartbeat = latest?.heartbeat ?? record.heartbeat;
+  return {
+    id: record.id,
+    workspace: record.workspaceId,
+    online: connection !== undefined,
+    connected_at: connection === undefined ? null : connection.connectedAtMs / 1000,
+    last_seen: (latest?.lastSeenMs ?? record.lastSeenMs) / 1000,
+    registered_at: record.registeredAtMs / 1000,
+    daemon_version: record.daemonVersion ?? null,
+    credentials: record.fencedAtMs === undefined ? "valid" : "fenced",
+    health: {
+      status: heartbeat?.["status"] ?? record.health?.["status"] ?? "unknown",
+      uptime: heartbeat?.["uptime"] ?? null,
+      spool_depth: heartbeat?.["spool_depth"] ?? null,
+      commands_running: heartbeat?.["commands_running"] ?? null,
+      agents_running: heartbeat?.["agents_running"] ?? null,
+      memory_rss_mb: heartbeat?.["memory_rss_mb"] ?? null,
+    },
+  };
+}

@@ -1,0 +1,91 @@
+import type { Clock } from "@hl/core/clock.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { ParsedInput, Message } from "@hl/core/rpc/message.ts";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { vmPaths, type VmMethods } from "../fleet/vm-methods.ts";
+import type { Credentials } from "../tokens/credentials.ts";
+import { bearerOf } from "../tokens/secrets.ts";
+import { serveRpc } from "./serve-rpc.ts";
+
+export interface VmRoutesOptions {
+  readonly methods: VmMethods;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  /** Whether a client certificate of the configured authority is demanded besides the token. */
+  readonly clientCertificate: boolean;
+}
+
+/** Nobody who has shown no token yet may make us buffer more. */
+const anonymousBodyBytesMax = 64 * 1024;
+
+/** What VMs ask of the cloud over HTTP. */
+export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
+  const { methods, clock } = options;
+  const callers = new WeakMap<FastifyRequest, string>();
+  /** Before the body is read: an unauthenticated body is not worth buffering. */
+  const authenticate = async (request: FastifyRequest): Promise<void> => {
+    callers.set(request, await authenticateVm(request, options));
+  };
+  const certified = async (request: FastifyRequest): Promise<void> => requireCertificate(request, options);
+  const instanceOf = (request: FastifyRequest): string => callers.get(request) ?? "";
+
+  app.post(vmPaths.register, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
+    serveRpc(request, reply, methods.register(bearerOf(request.headers.authorization)), clock),
+  );
+  app.post(vmPaths.token, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
+    serveRpc(request, reply, methods.token(), clock),
+  );
+  app.post(vmPaths.heartbeat, { onRequest: authenticate }, (request, reply) =>
+    serveRpc(request, reply, methods.heartbeat(instanceOf(request)), clock),
+  );
+  app.post(vmPaths.status, { onRequest: authenticate }, (request, reply) =>
+    serveRpc(request, reply, methods.status(instanceOf(request)), clock),
+  );
+  app.post(vmPaths.events, { onRequest: authenticate }, (request, reply) =>
+    serveRpc(request, reply, methods.events(instanceOf(request)), clock, inSequence),
+  );
+}
+
+/** Which VM sends this; used for the WebSocket upgrade too. */
+export async function authenticateVm(
+  request: Pick<FastifyRequest, "headers" | "raw">,
+  options: Pick<VmRoutesOptions, "credentials" | "clientCertificate">,
+): Promise<string> {
+  requireCertificate(request, options);
+  const token = bearerOf(request.headers.authorization);
+  if (token === undefined) {
+    const help = "Register first: POST /v1/vm/register answers an access token.";
+    throw new HlError("unauthenticated", "an access token is needed", { help });
+  }
+  return (await options.credentials.authenticate(token)).instanceId;
+}
+
+function requireCertificate(
+  request: Pick<FastifyRequest, "raw">,
+  options: Pick<VmRoutesOptions, "clientCertificate">,
+): void {
+  if (!options.clientCertificate) return;
+  const { socket } = request.raw;
+  if ("authorized" in socket && socket.authorized === true) return;
+  throw new HlError("unauthenticated", "a client certificate of the configured authority is needed", {
+    help: "Configure the VM's certificate, or ask who runs hl-cloud for one.",
+  });
+}
+
+/** Rows keep the order in which they are written, so a batch is written by sequence number inside each epoch (S3). */
+function inSequence(input: ParsedInput): ParsedInput {
+  const epochs: unknown[] = [];
+  const keyed = input.messages.map((message) => {
+    const { epoch, seq } = positionOf(message);
+    if (!epochs.includes(epoch)) epochs.push(epoch);
+    return { message, epoch: epochs.indexOf(epoch), seq };
+  });
+  keyed.sort((left, right) => left.epoch - right.epoch || left.seq - right.seq);
+  return { batch: input.batch, messages: keyed.map(({ message }) => message) };
+}
+
+function positionOf(message: Message): { epoch: unknown; seq: number } {
+  const params =
+    message.kind === "request" ? (message.params as { epoch?: unknown; seq?: unknown } | undefined) : undefined;
+  return { epoch: params?.epoch, seq: typeof params?.seq === "number" ? params.seq : 0 };
+}

@@ -1,0 +1,4 @@
+import { initial } from "./0001-initial.ts";
+
+/** In order; a database remembers in `user_version` how many of them it has. */
+export const migrations: readonly string[] = [initial];

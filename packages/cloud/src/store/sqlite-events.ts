@@ -1,0 +1,47 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { GroupCommit } from "./group-commit.ts";
+import type { EventRecord, EventStore, NewEvent } from "./store.ts";
+
+export class SqliteEvents implements EventStore {
+  readonly #commit: GroupCommit;
+  readonly #append: StatementSync;
+  readonly #after: StatementSync;
+  readonly #prune: StatementSync;
+
+  constructor(database: DatabaseSync, commit: GroupCommit) {
+    this.#commit = commit;
+    this.#append = database.prepare(`
+      insert into events (instance_id, event_id, epoch, seq, received_at_ms, body) values (?, ?, ?, ?, ?, ?)
+      on conflict (instance_id, event_id) do nothing`);
+    this.#after = database.prepare(
+      "select row, received_at_ms, body from events where instance_id = ? and row > ? order by row limit ?",
+    );
+    this.#prune = database.prepare(
+      "delete from events where row in (select row from events where received_at_ms < ? order by received_at_ms limit ?)",
+    );
+  }
+
+  append(event: NewEvent): Promise<"stored" | "duplicate"> {
+    const { instanceId, eventId, epoch, seq, receivedAtMs, body } = event;
+    return this.#commit.run(() => {
+      const { changes } = this.#append.run(instanceId, eventId, epoch, seq, Math.round(receivedAtMs), body);
+      return changes === 1 ? "stored" : "duplicate";
+    });
+  }
+
+  async after(instanceId: string, row: number, limit: number, bytesMax: number): Promise<readonly EventRecord[]> {
+    const records: EventRecord[] = [];
+    let bytes = 0;
+    for (const item of this.#after.iterate(instanceId, row, limit)) {
+      const { row: number, received_at_ms, body } = item as { row: number; received_at_ms: number; body: string };
+      bytes += body.length;
+      if (records.length > 0 && bytes > bytesMax) break;
+      records.push({ row: number, receivedAtMs: received_at_ms, body });
+    }
+    return records;
+  }
+
+  prune(beforeMs: number, limit: number): Promise<number> {
+    return this.#commit.run(() => Number(this.#prune.run(Math.round(beforeMs), limit).changes));
+  }
+}

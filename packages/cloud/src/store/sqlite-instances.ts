@@ -1,0 +1,113 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { json, optional, parsed } from "./columns.ts";
+import type { GroupCommit } from "./group-commit.ts";
+import type { InstanceRecord, InstanceStore, Registration, Sighting } from "./store.ts";
+
+interface Row {
+  id: string;
+  workspace_id: string;
+  registration_id: string;
+  registered_at_ms: number;
+  last_seen_ms: number;
+  daemon_version: string | null;
+  epoch: string | null;
+  boot_id: string | null;
+  capabilities: string;
+  system_info: string;
+  network_info: string | null;
+  health: string | null;
+  health_at_ms: number | null;
+  heartbeat: string | null;
+  fenced_at_ms: number | null;
+}
+
+export class SqliteInstances implements InstanceStore {
+  readonly #commit: GroupCommit;
+  readonly #get: StatementSync;
+  readonly #list: StatementSync;
+  readonly #register: StatementSync;
+  readonly #setHealth: StatementSync;
+  readonly #setHello: StatementSync;
+  readonly #touch: StatementSync;
+
+  constructor(database: DatabaseSync, commit: GroupCommit) {
+    this.#commit = commit;
+    this.#get = database.prepare("select * from instances where id = ?");
+    this.#list = database.prepare("select * from instances order by id");
+    this.#register = database.prepare(`
+      insert into instances (id, workspace_id, registration_id, registered_at_ms, last_seen_ms,
+        daemon_version, epoch, capabilities, system_info, network_info)
+      values (:id, :workspace_id, :registration_id, :at_ms, :at_ms, :daemon_version, :epoch, :capabilities, :system_info, :network_info)
+      on conflict (id) do update set workspace_id = excluded.workspace_id, last_seen_ms = excluded.last_seen_ms,
+        daemon_version = excluded.daemon_version, epoch = excluded.epoch, capabilities = excluded.capabilities,
+        system_info = excluded.system_info, network_info = excluded.network_info, fenced_at_ms = null
+      returning registration_id`);
+    this.#setHealth = database.prepare("update instances set health = ?, health_at_ms = ? where id = ?");
+    this.#setHello = database.prepare("update instances set daemon_version = ?, epoch = ?, boot_id = ? where id = ?");
+    this.#touch = database.prepare(
+      "update instances set last_seen_ms = max(last_seen_ms, ?), heartbeat = coalesce(?, heartbeat) where id = ?",
+    );
+  }
+
+  async get(id: string): Promise<InstanceRecord | undefined> {
+    const row = this.#get.get(id) as Row | undefined;
+    return row === undefined ? undefined : toRecord(row);
+  }
+
+  async list(): Promise<readonly InstanceRecord[]> {
+    return (this.#list.all() as unknown as Row[]).map(toRecord);
+  }
+
+  register(registration: Registration): Promise<string> {
+    return this.#commit.run(() => {
+      const row = this.#register.get({
+        id: registration.instanceId,
+        workspace_id: registration.workspaceId,
+        registration_id: registration.registrationId,
+        at_ms: Math.round(registration.atMs),
+        daemon_version: registration.daemonVersion ?? null,
+        epoch: registration.epoch ?? null,
+        capabilities: json(registration.capabilities),
+        system_info: json(registration.systemInfo),
+        network_info: registration.networkInfo === undefined ? null : json(registration.networkInfo),
+      }) as { registration_id: string };
+      return row.registration_id;
+    });
+  }
+
+  async setHealth(id: string, health: Readonly<Record<string, unknown>>, atMs: number): Promise<void> {
+    await this.#commit.run(() => this.#setHealth.run(json(health), Math.round(atMs), id));
+  }
+
+  async setHello(id: string, hello: { daemonVersion: string; epoch: string; bootId: string }): Promise<void> {
+    await this.#commit.run(() => this.#setHello.run(hello.daemonVersion, hello.epoch, hello.bootId, id));
+  }
+
+  async touch(sightings: readonly Sighting[]): Promise<void> {
+    await this.#commit.run(() => {
+      for (const { instanceId, lastSeenMs, heartbeat } of sightings) {
+        this.#touch.run(Math.round(lastSeenMs), heartbeat === undefined ? null : json(heartbeat), instanceId);
+      }
+    });
+  }
+}
+
+function toRecord(row: Row): InstanceRecord {
+  return {
+    id: row.id,
+    workspaceId: row.workspace_id,
+    registrationId: row.registration_id,
+    registeredAtMs: row.registered_at_ms,
+    lastSeenMs: row.last_seen_ms,
+    daemonVersion: optional(row.daemon_version),
+    epoch: optional(row.epoch),
+    bootId: optional(row.boot_id),
+    capabilities: parsed(row.capabilities) as string[],
+    systemInfo: parsed(row.system_info),
+    networkInfo: parsed(row.network_info),
+    health: parsed(row.health) as Record<string, unknown> | undefined,
+    healthAtMs: optional(row.health_at_ms),
+    heartbeat: parsed(row.heartbeat) as Record<string, unknown> | undefined,
+    fencedAtMs: optional(row.fenced_at_ms),
+  };
+}
