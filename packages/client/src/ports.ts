@@ -1,0 +1,26 @@
+import type { Clock } from "@hl/core/clock.ts";
+import type { Readable, Writable } from "node:stream";
+
+/** Everything of the outside world that hl-client touches, so that a command can be run and watched inside a test. */
+export interface Ports {
+  /** Without the program's name. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Where the program was started from; tells whether this is a checkout. */
+  readonly programFile: string;
+  readonly stdout: Terminal;
+  readonly stderr: Terminal;
+  /** Called only where standard input is asked for: it is not touched otherwise. */
+  readonly stdin: () => Readable;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly uuid: () => string;
+  /** Listens for SIGINT, SIGTERM and SIGHUP; the returned function stops. */
+  readonly signals: (listener: (signal: EndingSignal) => void) => () => void;
+}
+
+export type Terminal = Writable & { readonly isTTY?: boolean | undefined; readonly columns?: number | undefined };
+
+export type EndingSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
