@@ -112,8 +112,10 @@ async function serveSignals(
     } else {
       logger.info({ signal }, "stopping");
       const forced = signals.next().then(() => "forced" as const);
-      const late = systemClock.sleep(stopMsMax).then(() => "late" as const);
-      const outcome = await Promise.race([daemon.stop().then(() => "stopped" as const), forced, late]);
+      const late = Promise.withResolvers<"late">();
+      const cancelLate = systemClock.after(stopMsMax, () => late.resolve("late"));
+      const outcome = await Promise.race([daemon.stop().then(() => "stopped" as const), forced, late.promise]);
+      cancelLate(); // A timer that is left would keep the stopped process for its whole time.
       if (outcome === "stopped") return;
       logger.error({ outcome }, "the stop was not finished");
       process.stderr.write(`hl-daemon: stop ${outcome}\n`);
