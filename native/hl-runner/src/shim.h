@@ -114,6 +114,9 @@ size_t wire_encode_started(const struct shim *shim, unsigned char *bytes, size_t
 size_t wire_encode_end(const struct shim *shim, unsigned char *bytes, size_t capacity);
 size_t wire_encode_failed(unsigned char *bytes, size_t capacity, const char *stage, int error, const char *message);
 
+/* shim-control.c: what a frame asks for. */
+void control_handle(struct shim *shim, struct frame *frame);
+
 /* shim-input.c: standard input. */
 void input_push(struct shim *shim, const unsigned char *bytes, size_t length);
 void input_finish(struct shim *shim);
