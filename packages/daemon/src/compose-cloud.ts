@@ -39,7 +39,12 @@ export interface CloudPorts {
   readonly httpPort: () => number;
   readonly health: () => Health;
   readonly runningCommands: () => string[];
+  /** The command channel came up, or has been down for the hold-off: health is to be judged again. */
+  readonly onConnection: () => void;
 }
+
+/** A connection that is back within this time was a blip and no alert. */
+export const cloudHoldOffMs = 10_000;
 
 export interface ComposedCloud extends AsyncDisposable {
   readonly link: CloudLink;
@@ -137,6 +142,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     },
     onContact,
   });
+  let cancelHoldOff = (): void => {};
   const channel = new CommandChannel({
     clock,
     logger,
@@ -159,8 +165,14 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     handler: new InboxHandler(ports.handler, ports.inbox, isIdempotent),
     refusals: ports.refusals,
     inFlightMax: config.daemon.local_api.max_pending_requests,
-    onConnected: () => link.contact(),
-    onDisconnected: (reason) => link.failure(reason),
+    onConnected: () => {
+      link.contact();
+      ports.onConnection();
+    },
+    onDisconnected: (reason, wasConnected) => {
+      link.attemptFailed(reason, wasConnected);
+      if (wasConnected) cancelHoldOff = clock.after(cloudHoldOffMs + 100, ports.onConnection);
+    },
   });
   const link = new CloudLink({ clock, logger, http }, { channel, heartbeat, uplink });
   return {
@@ -168,6 +180,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     uplink,
     sendStatus: (health, signal) => link.sendStatus(target, { registration_id: registrationId(), health }, signal),
     async [Symbol.asyncDispose]() {
+      cancelHoldOff();
       await link[Symbol.asyncDispose]();
       await http[Symbol.asyncDispose]();
     },

@@ -18,7 +18,7 @@ import { Agents } from "./claude/agents.ts";
 import { Commands } from "./commands/commands.ts";
 import { Planner } from "./commands/plan.ts";
 import { Pruner } from "./commands/pruner.ts";
-import { composeCloud, type ComposedCloud } from "./compose-cloud.ts";
+import { cloudHoldOffMs, composeCloud, type ComposedCloud } from "./compose-cloud.ts";
 import { Events } from "./events/events.ts";
 import { claudeHandlers } from "./handlers/claude.ts";
 import { commandHandlers } from "./handlers/command.ts";
@@ -29,7 +29,7 @@ import { prometheusText } from "./health/prometheus.ts";
 import { systemInfoOf } from "./health/system-info.ts";
 import { makeHomeFolders, readHostFacts } from "./host-facts.ts";
 import { processEventReporter } from "./process-events.ts";
-import { probeRunner, Resident } from "./runner/resident.ts";
+import { probeRunner, Resident, type RunnerProbe } from "./runner/resident.ts";
 import { Runner } from "./runner/runner.ts";
 import { CommandRecords } from "./store/command-records.ts";
 import { Database } from "./store/database.ts";
@@ -107,7 +107,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     onStoreError: failure("an event could not be stored"),
   });
   const report = processEventReporter(events);
-  const sandboxProblem = sandboxProblemOf(probe);
+  const sandboxProblem = sandboxProblemOf(config, probe);
   const planner = new Planner(planSettings(config, host, sandboxProblem));
   const commands = new Commands({
     runner,
@@ -284,6 +284,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
         httpPort: () => Number(http?.address.split(":").at(-1) ?? 0),
         health: () => monitor.read(false),
         runningCommands: () => commands.runningIds(),
+        onConnection: () => monitor.check(),
       }),
     );
     events.onAccepted(() => cloud?.uplink.poke());
@@ -341,7 +342,10 @@ function runnerPathsOf(config: Config, user: string): { socket: string; state: s
   return { socket: join(installed, `${name ?? user}.sock`), state: join("/var/lib/hl-runner", name ?? user) };
 }
 
-function sandboxProblemOf(probe: { landlockAbi: number; problem?: string | undefined }): string | undefined {
+/** X2: what is configured and cannot be enforced refuses commands; it is never quietly weaker. */
+function sandboxProblemOf(config: Config, probe: RunnerProbe): string | undefined {
+  const { network } = config.daemon.security.sandbox;
+  if (network !== "host") return `security.sandbox.network "${network}" is not in this version; only "host" is`;
   if (probe.problem !== undefined) return `hl-runner cannot say what this kernel offers: ${probe.problem}`;
   return probe.landlockAbi === 0 ? "this kernel has no Landlock, or it is not enabled" : undefined;
 }
@@ -356,7 +360,7 @@ function conditionsOf(
     const text = `${sandboxProblem}; commands are refused until it is, or until security.sandbox_mode is false`;
     alerts.push({ code: "sandbox_unavailable", severity: "warning", title: "The sandbox cannot be enforced", text });
   }
-  if (cloud !== undefined && !cloud.link.connected) {
+  if (cloud !== undefined && cloud.link.disconnectedMs > cloudHoldOffMs) {
     const text = `${cloud.link.lastError ?? "the first connection is being made"}; events are kept and commands of the cloud wait`;
     alerts.push({ code: "cloud_disconnected", severity: "warning", title: "No connection to the cloud", text });
   }

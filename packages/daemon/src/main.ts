@@ -85,8 +85,6 @@ async function run(config: Config, args: DaemonArguments): Promise<void> {
   logger.info({ version, http, socket: daemon.socketPath }, "ready");
   await serveSignals(signals, daemon, args, logger);
   close();
-  // Everything is released and the loop should be empty; a leak of ours must not keep a stopped service alive.
-  systemClock.after(1_000, () => process.abort()).call(undefined);
 }
 
 async function serveSignals(
@@ -111,7 +109,7 @@ async function serveSignals(
       else logger.error({ problems: loaded.problems }, "the configuration is not valid; the old one stays in force");
     } else {
       logger.info({ signal }, "stopping");
-      const forced = signals.next().then(() => "forced" as const);
+      const forced = signals.nextStop().then(() => "forced" as const);
       const late = Promise.withResolvers<"late">();
       const cancelLate = systemClock.after(stopMsMax, () => late.resolve("late"));
       const outcome = await Promise.race([daemon.stop().then(() => "stopped" as const), forced, late.promise]);
@@ -139,6 +137,11 @@ class SignalQueue {
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
+  }
+
+  /** The next signal that asks to stop; the others no longer matter. */
+  async nextStop(): Promise<void> {
+    while (!["SIGTERM", "SIGINT"].includes(await this.next()));
   }
 
   #push(signal: string): void {

@@ -28,7 +28,8 @@ export interface ChannelOptions {
   readonly refusals: PeerRefusals;
   readonly inFlightMax: number;
   readonly onConnected: () => void;
-  readonly onDisconnected: (reason: string) => void;
+  /** After a loss, and after each attempt that failed. */
+  readonly onDisconnected: (reason: string, wasConnected: boolean) => void;
 }
 
 /** A channel that lived for so long was healthy: the next loss starts the back-off anew. */
@@ -74,7 +75,7 @@ export class CommandChannel extends LoopService {
       }
       const wasConnected = this.#peer !== undefined;
       this.#peer = undefined;
-      if (wasConnected || !signal.aborted) onDisconnected(error instanceof Error ? error.message : String(error));
+      if (!signal.aborted) onDisconnected(errorText(error), wasConnected);
       if (clock.now() - connectedAt > healthyMs) retry.succeeded();
       await retry.failed(error, "the command channel", signal);
     }

@@ -60,10 +60,12 @@ export class CloudLink implements Service {
   readonly #ended = Promise.withResolvers<undefined>();
   #lastContactMs: number | null = null;
   #lastError: string | undefined;
+  #disconnectedSince: number;
 
   constructor(options: LinkOptions, parts: LinkParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#disconnectedSince = options.clock.now();
   }
 
   get done(): Promise<void> {
@@ -86,13 +88,19 @@ export class CloudLink implements Service {
     return this.#lastError;
   }
 
+  /** How long there has been no command channel; 0 while there is one. */
+  get disconnectedMs(): number {
+    return this.connected ? 0 : this.#options.clock.now() - this.#disconnectedSince;
+  }
+
+  attemptFailed(reason: string, wasConnected: boolean): void {
+    if (wasConnected) this.#disconnectedSince = this.#options.clock.now();
+    this.#lastError = reason;
+  }
+
   contact(): void {
     this.#lastContactMs = this.#options.clock.wallMs();
     this.#lastError = undefined;
-  }
-
-  failure(reason: string): void {
-    this.#lastError = reason;
   }
 
   async start(): Promise<void> {
