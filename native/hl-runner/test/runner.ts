@@ -1,15 +1,15 @@
 /** Starts a resident for a test and speaks with its shims. Everything waits for a frame or an event; nothing sleeps. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { createConnection, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { createConnection, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 
-import { frame, parseFrames, TYPE, type FieldName, type FieldValue, type Fields, type Frame } from './frames.ts';
+import { frame, parseFrames, TYPE, type FieldName, type FieldValue, type Fields, type Frame } from "./frames.ts";
 
-export const binary: string = process.env['HL_RUNNER_BIN'] ?? join(import.meta.dirname, '../build/hl-runner');
+export const binary: string = process.env["HL_RUNNER_BIN"] ?? join(import.meta.dirname, "../build/hl-runner");
 const FRAME_WAIT_MS = 15_000;
 
 export type StartOptions = {
@@ -28,13 +28,13 @@ export function newId(): string {
 }
 
 export function startFrame(options: StartOptions): Buffer {
-  const fields: [FieldName, FieldValue][] = [['id', options.id ?? newId()]];
-  for (const argument of options.argv) fields.push(['argv', argument]);
-  for (const entry of options.env ?? ['PATH=/usr/bin:/bin']) fields.push(['env', entry]);
-  fields.push(['cwd', options.cwd ?? '/']);
+  const fields: [FieldName, FieldValue][] = [["id", options.id ?? newId()]];
+  for (const argument of options.argv) fields.push(["argv", argument]);
+  for (const entry of options.env ?? ["PATH=/usr/bin:/bin"]) fields.push(["env", entry]);
+  fields.push(["cwd", options.cwd ?? "/"]);
   for (const [name, value] of Object.entries(options.numbers ?? {})) fields.push([name as FieldName, value]);
-  for (const path of options.allowRead ?? []) fields.push(['allow_read', path]);
-  for (const path of options.allowWrite ?? []) fields.push(['allow_write', path]);
+  for (const path of options.allowRead ?? []) fields.push(["allow_read", path]);
+  for (const path of options.allowWrite ?? []) fields.push(["allow_write", path]);
   return frame(TYPE.start, fields);
 }
 
@@ -48,14 +48,16 @@ export class Connection {
 
   constructor(path: string) {
     this.socket = createConnection(path);
-    this.socket.on('data', (bytes) => {
+    this.socket.on("data", (bytes) => {
       const { frames, rest } = parseFrames(Buffer.concat([this.#rest, bytes]));
       this.#rest = rest;
       this.frames.push(...frames);
       this.#notify();
     });
-    this.socket.on('error', () => { /* 'close' follows and is what the tests look at */ });
-    this.socket.on('close', () => {
+    this.socket.on("error", () => {
+      /* 'close' follows and is what the tests look at */
+    });
+    this.socket.on("close", () => {
       this.closed = true;
       this.#notify();
     });
@@ -66,7 +68,7 @@ export class Connection {
   }
 
   abandon(): void {
-    if (!this.closed) this.socket.end(frame(TYPE.stop, [['grace_ms', 0]]));
+    if (!this.closed) this.socket.end(frame(TYPE.stop, [["grace_ms", 0]]));
     this.socket.unref();
   }
 
@@ -79,12 +81,13 @@ export class Connection {
     const find = (): Frame | undefined => this.frames.find((each) => each.type === type && fits(each.fields));
     await this.until(() => find() !== undefined || this.closed, `frame ${String(type)}`);
     const found = find();
-    if (found === undefined) throw new Error(`the connection closed without frame ${String(type)}; it brought ${JSON.stringify(this.frames)}`);
+    if (found === undefined)
+      throw new Error(`the connection closed without frame ${String(type)}; it brought ${JSON.stringify(this.frames)}`);
     return found.fields;
   }
 
   async untilClosed(): Promise<void> {
-    await this.until(() => this.closed, 'the end of the connection');
+    await this.until(() => this.closed, "the end of the connection");
   }
 
   async until(condition: () => boolean, what: string): Promise<void> {
@@ -95,7 +98,10 @@ export class Connection {
     }, FRAME_WAIT_MS);
     try {
       while (!condition()) {
-        if (late) throw new Error(`waited ${String(FRAME_WAIT_MS)} ms in vain for ${what}; so far ${JSON.stringify(this.frames)}`);
+        if (late)
+          throw new Error(
+            `waited ${String(FRAME_WAIT_MS)} ms in vain for ${what}; so far ${JSON.stringify(this.frames)}`,
+          );
         await new Promise<void>((resolve) => this.#wake.push(resolve));
       }
     } finally {
@@ -114,31 +120,40 @@ export class Runner {
   readonly state: string;
   readonly process: ChildProcess;
   readonly ready: Record<string, unknown>;
-  stderr = '';
+  stderr = "";
   /** A test that kills shims says how many; any other death is a crash, and fails the test file. */
   shimDeathsExpected = 0;
   readonly #connections: Connection[] = [];
 
   private constructor(folder: string, child: ChildProcess, ready: Record<string, unknown>) {
     this.folder = folder;
-    this.socket = join(folder, 'runner.sock');
-    this.state = join(folder, 'state');
+    this.socket = join(folder, "runner.sock");
+    this.state = join(folder, "state");
     this.process = child;
     this.ready = ready;
-    child.stderr?.on('data', (bytes: Buffer) => { this.stderr += bytes.toString(); });
+    child.stderr?.on("data", (bytes: Buffer) => {
+      this.stderr += bytes.toString();
+    });
   }
 
-  static async start(more: readonly string[] = [], folder: string = mkdtempSync(join(tmpdir(), 'hl-runner-'))): Promise<Runner> {
+  static async start(
+    more: readonly string[] = [],
+    folder: string = mkdtempSync(join(tmpdir(), "hl-runner-")),
+  ): Promise<Runner> {
     chmodSync(folder, 0o755);
-    const child = spawn(binary, ['serve', '--socket', join(folder, 'runner.sock'), '--state', join(folder, 'state'), ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(
+      binary,
+      ["serve", "--socket", join(folder, "runner.sock"), "--state", join(folder, "state"), ...more],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
     const lines = createInterface({ input: child.stdout });
-    const [line] = (await once(lines, 'line')) as [string];
+    const [line] = (await once(lines, "line")) as [string];
     return new Runner(folder, child, JSON.parse(line) as Record<string, unknown>);
   }
 
   get pid(): number {
     const { pid } = this.process;
-    if (pid === undefined) throw new Error('the resident has no pid');
+    if (pid === undefined) throw new Error("the resident has no pid");
     return pid;
   }
 
@@ -161,7 +176,7 @@ export class Runner {
     const end = await connection.frame(TYPE.end);
     const log = readLog(join(this.state, id));
     connection.send(frame(TYPE.release));
-    connection.send(frame(TYPE.stop, [['grace_ms', 0]]));
+    connection.send(frame(TYPE.stop, [["grace_ms", 0]]));
     await connection.untilClosed();
     return { end, stdout: log.bytes(1), stderr: log.bytes(2), id };
   }
@@ -177,48 +192,68 @@ export class Runner {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const connection of this.#connections) connection.abandon();
     if (this.process.exitCode === null && this.process.signalCode === null) {
-      this.process.kill('SIGTERM');
-      await once(this.process, 'exit');
+      this.process.kill("SIGTERM");
+      await once(this.process, "exit");
     }
     rmSync(this.folder, { recursive: true, force: true });
-    const deaths = this.stderr.split('\n').filter((line) => line.includes('a shim died')).length;
-    if (deaths !== this.shimDeathsExpected) throw new Error(`${String(deaths)} shims died; the resident said:\n${this.stderr}`);
+    const deaths = this.stderr.split("\n").filter((line) => line.includes("a shim died")).length;
+    if (deaths !== this.shimDeathsExpected)
+      throw new Error(`${String(deaths)} shims died; the resident said:\n${this.stderr}`);
   }
 }
 
 export type LogRecord = { stream: number; offset: number; payload: Buffer };
 
 /** Reads the segments of a state folder, in order, and checks what a reader relies on. */
-export function readLog(folder: string): { records: LogRecord[]; segments: string[]; fileBytes: number; bytes: (stream: number) => Buffer } {
-  const segments = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith('log.')).sort() : [];
+export function readLog(folder: string): {
+  records: LogRecord[];
+  segments: string[];
+  fileBytes: number;
+  bytes: (stream: number) => Buffer;
+} {
+  const segments = existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => name.startsWith("log."))
+        .sort()
+    : [];
   const records: LogRecord[] = [];
   let fileBytes = 0;
   for (const name of segments) {
     const file = readFileSync(join(folder, name));
     fileBytes += file.length;
-    if (file.subarray(0, 8).toString('latin1') !== 'HLLOG1\n\0') throw new Error(`${name} has no header`);
-    if (file.readBigUInt64LE(8) !== file.readBigUInt64LE(16) + file.readBigUInt64LE(24)) throw new Error(`${name}: position is not the sum of the streams`);
+    if (file.subarray(0, 8).toString("latin1") !== "HLLOG1\n\0") throw new Error(`${name} has no header`);
+    if (file.readBigUInt64LE(8) !== file.readBigUInt64LE(16) + file.readBigUInt64LE(24))
+      throw new Error(`${name}: position is not the sum of the streams`);
     let at = 32;
     while (at < file.length) {
       const stream = file.readUInt8(at);
       const length = file.readUInt32LE(at + 4);
       const payload = file.subarray(at + 16, at + 16 + length);
-      if (payload.length !== length || (stream !== 1 && stream !== 2)) throw new Error(`${name}: a broken record at ${String(at)}`);
+      if (payload.length !== length || (stream !== 1 && stream !== 2))
+        throw new Error(`${name}: a broken record at ${String(at)}`);
       records.push({ stream, offset: Number(file.readBigUInt64LE(at + 8)), payload });
       at += 16 + length;
     }
   }
-  return { records, segments, fileBytes, bytes: (stream) => Buffer.concat(records.filter((record) => record.stream === stream).map((record) => record.payload)) };
+  return {
+    records,
+    segments,
+    fileBytes,
+    bytes: (stream) =>
+      Buffer.concat(records.filter((record) => record.stream === stream).map((record) => record.payload)),
+  };
 }
 
 export function childrenOf(parent: number): number[] {
   const children: number[] = [];
-  for (const name of readdirSync('/proc')) {
+  for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-      if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent) children.push(Number(name));
-    } catch { /* it ended while we looked */ }
+      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+      if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === parent) children.push(Number(name));
+    } catch {
+      /* it ended while we looked */
+    }
   }
   return children;
 }
@@ -238,16 +273,16 @@ export async function eventually(condition: () => boolean, what: string): Promis
 
 export function stateOf(pid: number): string {
   try {
-    const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
-    return stat.charAt(stat.lastIndexOf(')') + 2);
+    const stat = readFileSync(`/proc/${String(pid)}/stat`, "latin1");
+    return stat.charAt(stat.lastIndexOf(")") + 2);
   } catch {
-    return 'gone';
+    return "gone";
   }
 }
 
 /** Not running: gone, or a zombie that only waits to be reaped by somebody outside this test. */
 export function isAlive(pid: number): boolean {
-  return !['Z', 'X', 'gone'].includes(stateOf(pid));
+  return !["Z", "X", "gone"].includes(stateOf(pid));
 }
 
 export async function untilDead(pid: number): Promise<void> {
