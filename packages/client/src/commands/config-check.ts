@@ -1,5 +1,3 @@
-import { loadConfig } from "@hl/config/load.ts";
-import { formatProblems } from "@hl/config/problem.ts";
 import type { Command } from "commander";
 import { resolve } from "node:path";
 import { z } from "zod";
@@ -26,6 +24,11 @@ export function addConfigCheck(parent: Command, cli: Cli): void {
 }
 
 async function check(session: Session, options: z.output<typeof checkOptions>): Promise<number> {
+  // The loader declares every key there is: the other verbs start faster without it.
+  const [{ loadConfig }, { formatProblems }] = await Promise.all([
+    import("@hl/config/load.ts"),
+    import("@hl/config/problem.ts"),
+  ]);
   const { env, cwd } = session.ports;
   const at = (path: string | undefined): string | undefined => (path === undefined ? undefined : resolve(cwd, path));
   const result = loadConfig({

@@ -28,6 +28,8 @@ export async function persist<T>(
   const { connect, clock, random, signal, notice } = deps;
   const backoff = new Backoff({ minMs: 250, maxMs: 10_000, random });
   let lostAt: number | undefined;
+  const leaving = aborted(signal);
+  leaving.catch(() => {}); // Also when nobody waits at that moment.
   const progress = (): void => {
     if (lostAt !== undefined) notice("connected again");
     lostAt = undefined;
@@ -36,7 +38,7 @@ export async function persist<T>(
   for (;;) {
     try {
       using connection = await connect();
-      return await converse(connection, progress);
+      return await Promise.race([converse(connection, progress), leaving]);
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       // Only a connection that stood can be lost; after that whatever may pass is worth another attempt.
@@ -47,6 +49,14 @@ export async function persist<T>(
       await clock.sleep(backoff.nextMs(), signal);
     }
   }
+}
+
+/** Rejects when the user wants to leave; whatever else is waited for is then left to itself. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    else signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
 }
 
 /** Rejects when the connection closes; for waiting that is not an answer's. */
