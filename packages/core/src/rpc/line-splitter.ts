@@ -1,20 +1,30 @@
 /**
- * Cuts a byte stream into lines without ever holding more than one line's limit.
- * A longer line is skipped as a whole: `overflow` is told once and reading goes on behind its newline.
+ * Cuts a stream of bytes into lines.
+ *
+ * It works on bytes until a line is whole, so a code point split over two chunks is never broken (P6). A line over `lineBytesMax` is
+ * not kept: its bytes are counted and thrown away until its end, and reading goes on behind it (P7).
+ * States: `collecting` a line, `skipping` one that has grown too long.
  */
 export interface LineSplitterOptions {
   readonly lineBytesMax: number;
-  /** The line without its newline and without a carriage return before it. */
-  readonly line: (bytes: Buffer) => void;
-  readonly overflow: () => void;
+  /** A whole line without its end (LF or CRLF), also an empty one. The bytes belong to the caller only until it returns. */
+  readonly onLine: (bytes: Buffer) => void;
+  /** The line being read is too long; told once, before its end. */
+  readonly onOverflow?: (() => void) | undefined;
+  /** A line that was too long has ended after so many bytes. */
+  readonly onSkipped?: ((bytes: number) => void) | undefined;
 }
 
 const newline = 0x0a;
 const carriageReturn = 0x0d;
+const nothing = Buffer.alloc(0);
+/** What a connection keeps for its next unfinished line; the room for a rare long one is given back. */
+const idleBytesMax = 64 * 1024;
 
 export class LineSplitter {
   readonly #options: LineSplitterOptions;
-  #parts: Buffer[] = [];
+  /** Copied into one buffer: a list of parts would cost a caller who sends byte by byte a hundred times their size (P7). */
+  #held = nothing;
   #bytes = 0;
   #skipping = false;
 
@@ -24,47 +34,61 @@ export class LineSplitter {
 
   /** Whether a line has begun and not ended. */
   get partial(): boolean {
-    return this.#bytes > 0 || this.#skipping;
+    return this.#bytes > 0;
   }
 
-  push(chunk: Buffer): void {
+  /** Takes the next chunk; calls back for each line that it completes. The chunk may be reused afterwards. */
+  push(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let start = 0;
-    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
-      this.#take(chunk.subarray(start, end));
-      this.#finish();
+    for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, start)) {
+      this.#finish(bytes.subarray(start, end));
       start = end + 1;
     }
-    if (start < chunk.length) this.#take(chunk.subarray(start));
+    if (start < bytes.length) this.#keep(bytes.subarray(start));
   }
 
-  /** The bytes after the last newline, when the stream has ended. */
-  flush(): void {
-    if (this.partial) this.#finish();
+  /** The stream has ended: what is left is a line as well. */
+  end(): void {
+    if (this.partial) this.#finish(nothing);
   }
 
-  #take(part: Buffer): void {
-    if (this.#skipping || part.length === 0) return;
-    if (this.#bytes + part.length > this.#options.lineBytesMax) {
-      this.#parts = [];
-      this.#bytes = 0;
-      this.#skipping = true;
-      this.#options.overflow();
-      return;
+  #keep(part: Buffer): void {
+    const bytes = this.#bytes + part.length;
+    if (bytes > this.#options.lineBytesMax) this.#overflow();
+    if (!this.#skipping) {
+      if (bytes > this.#held.length) this.#grow(bytes);
+      part.copy(this.#held, this.#bytes);
     }
-    this.#parts.push(part);
-    this.#bytes += part.length;
+    this.#bytes = bytes;
   }
 
-  #finish(): void {
-    if (this.#skipping) {
-      this.#skipping = false;
-      return;
-    }
-    const [first] = this.#parts;
-    const bytes = first !== undefined && this.#parts.length === 1 ? first : Buffer.concat(this.#parts, this.#bytes);
-    this.#parts = [];
+  #finish(part: Buffer): void {
+    // Most lines lie within one chunk and need no copy.
+    const whole = !this.partial && part.length <= this.#options.lineBytesMax;
+    if (!whole) this.#keep(part);
+    const line = whole ? part : this.#held.subarray(0, this.#bytes);
+    const skipped = this.#skipping ? this.#bytes : undefined;
+    if (this.#held.length > idleBytesMax) this.#held = nothing;
     this.#bytes = 0;
-    const length = bytes.length > 0 && bytes[bytes.length - 1] === carriageReturn ? bytes.length - 1 : bytes.length;
-    if (length > 0) this.#options.line(bytes.subarray(0, length));
+    this.#skipping = false;
+    if (skipped !== undefined) {
+      this.#options.onSkipped?.(skipped);
+      return;
+    }
+    this.#options.onLine(line.at(-1) === carriageReturn ? line.subarray(0, -1) : line);
+  }
+
+  #overflow(): void {
+    if (this.#skipping) return;
+    this.#skipping = true;
+    this.#held = nothing;
+    this.#options.onOverflow?.();
+  }
+
+  #grow(bytes: number): void {
+    const grown = Buffer.allocUnsafe(Math.min(Math.max(bytes, this.#held.length * 2, 256), this.#options.lineBytesMax));
+    this.#held.copy(grown, 0, 0, this.#bytes);
+    this.#held = grown;
   }
 }

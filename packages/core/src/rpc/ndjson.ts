@@ -29,7 +29,8 @@ export class NdjsonTransport implements Transport {
     const decoder = new TextDecoder("utf-8", { fatal: true });
     const splitter = new LineSplitter({
       lineBytesMax: this.#limits.messageBytesMax,
-      line: (bytes) => {
+      onLine: (bytes) => {
+        if (bytes.length === 0) return;
         let text: string;
         try {
           text = decoder.decode(bytes);
@@ -39,7 +40,7 @@ export class NdjsonTransport implements Transport {
         }
         receiver.message(text);
       },
-      overflow: () => {
+      onOverflow: () => {
         const message = `a message may have ${this.#limits.messageBytesMax} bytes`;
         receiver.problem({ kind: "too_large", message });
       },
@@ -54,7 +55,7 @@ export class NdjsonTransport implements Transport {
       if (!this.#paused) this.#socket.resume();
     });
     this.#socket.on("end", () => {
-      splitter.flush();
+      splitter.end();
       this.#socket.end();
     });
     this.#socket.on("error", (error) => (this.#closeReason ??= error.message));

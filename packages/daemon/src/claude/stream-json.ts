@@ -7,6 +7,7 @@
  * Invariants: every relay settles (A1); one turn at a time; every permission request of the agent gets exactly one answer and no
  * answer means deny (A3); what is written is built here, because one bad line ends Claude Code.
  */
+import { LineSplitter } from "@hl/core/rpc/line-splitter.ts";
 import {
   AgentFailure,
   type AgentEvent,
@@ -16,7 +17,6 @@ import {
   type RelayResult,
 } from "./agent.ts";
 import { ControlRequests } from "./control-requests.ts";
-import { LineSplitter } from "./line-splitter.ts";
 import { Permissions } from "./permissions.ts";
 import { parseRelayMessage } from "./relay-message.ts";
 import { relayResultOf } from "./relay-result.ts";
@@ -51,7 +51,7 @@ export class StreamJsonAgent {
     this.#interruptGraceMs = options.interruptGraceMs ?? interruptGraceMsDefault;
     this.#lines = new LineSplitter({
       lineBytesMax: options.lineBytesMax,
-      onLine: (line) => this.#onLine(line),
+      onLine: (bytes) => this.#onLine(bytes.toString("utf8")),
       onSkipped: (bytes) => this.#onSkipped(bytes),
     });
     const send = async (message: object): Promise<void> => await this.#write(`${JSON.stringify(message)}\n`);
