@@ -1,6 +1,7 @@
 // Which part may know which. Run by `npm run check`; scripts/check.ts also fails when fewer modules are cruised than exist.
 const rule = (name, comment, from, to) => ({ name, comment, severity: "error", from, to });
-const test = "\\.test\\.ts$";
+// Tests, and helpers of tests that live beside what they help to test.
+const test = "\\.test\\.ts$|/testing/";
 module.exports = {
   forbidden: [
     rule("no-cycles", "Two modules in a cycle are one module.", {}, { circular: true }),
@@ -9,7 +10,7 @@ module.exports = {
     rule("contract", "protocol must not know who implements it.", { path: "^packages/protocol/", pathNot: test }, { path: "^packages/(?!core/|protocol/)" }),
     rule("config-knows-core", "config is data about keys; it runs nothing.", { path: "^packages/config/", pathNot: test }, { path: "^packages/(?!core/|config/)" }),
     rule("apps-are-strangers", "They meet in protocol.", { path: "^packages/(daemon|client|cloud)/", pathNot: test }, { path: "^packages/(daemon|client|cloud)/", pathNot: "^packages/$1/" }),
-    rule("features-are-strangers", "Only compose.ts may join two features; all stand on the same floor: runner, store, sandbox.", { path: "^packages/daemon/src/([^/]+)/", pathNot: test }, { path: "^packages/daemon/src/", pathNot: "^packages/daemon/src/($1|runner|store|sandbox)/" }),
+    rule("features-are-strangers", "Only compose/ may join two features; all stand on the same floor: runner, store, sandbox.", { path: "^packages/daemon/src/([^/]+)/", pathNot: "^packages/daemon/src/compose/|" + test }, { path: "^packages/daemon/src/", pathNot: "^packages/daemon/src/($1|runner|store|sandbox)/" }),
     rule("floor-is-below", "runner, store and sandbox know no feature and not each other.", { path: "^packages/daemon/src/(runner|store|sandbox)/", pathNot: test }, { path: "^packages/daemon/src/", pathNot: "^packages/daemon/src/$1/" }),
     rule("one-door-to-sqlite", "store/ owns durability.", { path: "^packages/", pathNot: "/store/" }, { path: "^(node:)?sqlite$" }),
     rule("one-door-to-spawn", "hl-runner starts every process; only runner/resident.ts starts hl-runner itself in development.", { path: "^packages/(?!testkit)", pathNot: "^packages/daemon/src/runner/|" + test }, { path: "^(node:)?child_process$" }),

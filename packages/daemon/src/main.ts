@@ -6,7 +6,7 @@ import { systemClock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { version } from "@hl/protocol/version.ts";
 import { readArguments, usage, UsageError, type DaemonArguments } from "./args.ts";
-import { compose, type Daemon } from "./compose.ts";
+import { compose, type Daemon } from "./compose/compose.ts";
 import { findRunnerBinary } from "./host-facts.ts";
 import { openLog } from "./logging/pino-logger.ts";
 

@@ -3,16 +3,12 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import type { ParamsOf } from "@hl/protocol/method.ts";
-import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { CommandRecord, CommandRecords } from "../store/command-records.ts";
 import { Command } from "./command.ts";
 import { endingOf, interruptedEnding, type Ending } from "./ending.ts";
-import type { LaunchPlan, Planner } from "./plan.ts";
+import type { ExecuteParams, LaunchPlan, Planner } from "./plan.ts";
 import { startError } from "./start-error.ts";
-
-export type ExecuteParams = ParamsOf<typeof commandExecute>;
 
 export interface CommandsOptions {
   readonly runner: Runner;

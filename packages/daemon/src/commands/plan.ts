@@ -1,11 +1,14 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { ParamsOf } from "@hl/protocol/method.ts";
+import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
 import type { SandboxRules, StartRequest } from "../runner/records.ts";
 import { sandboxRules, type SandboxPolicy } from "../sandbox/rules.ts";
-import type { ExecuteParams } from "./commands.ts";
 import { judgeCommand, type CommandPolicy } from "./policy.ts";
 import { judgeDirectory } from "./workspace.ts";
+
+export type ExecuteParams = ParamsOf<typeof commandExecute>;
 
 /** Everything the configuration says about how a command is run. */
 export interface PlanSettings {

@@ -3,11 +3,11 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { Handlers, MethodCall } from "@hl/protocol/method.ts";
 import type { DaemonMethods } from "@hl/protocol/methods.ts";
 import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
-import type { Command } from "../commands/command.ts";
-import type { Commands } from "../commands/commands.ts";
-import { signalNumber, statusOf, type Ending } from "../commands/ending.ts";
-import { readLogs } from "../commands/logs.ts";
-import { followOutput } from "../commands/output-stream.ts";
+import type { Command } from "./command.ts";
+import type { Commands } from "./commands.ts";
+import { signalNumber, statusOf, type Ending } from "./ending.ts";
+import { readLogs } from "./logs.ts";
+import { followOutput } from "./output-stream.ts";
 
 type CommandMethods = Extract<keyof DaemonMethods, `command/${string}`>;
 

@@ -1,8 +1,8 @@
-import type { AgentEvent } from "./claude/agent.ts";
-import type { AgentProcess } from "./claude/agent-process.ts";
-import type { Command } from "./commands/command.ts";
-import { statusOf, type Ending } from "./commands/ending.ts";
-import type { Events } from "./events/events.ts";
+import type { AgentEvent } from "../claude/agent.ts";
+import type { AgentProcess } from "../claude/agent-process.ts";
+import type { Command } from "../commands/command.ts";
+import { statusOf, type Ending } from "../commands/ending.ts";
+import type { Events } from "../events/events.ts";
 
 /** Turns the life of commands and agents into events. Arguments may hold secrets, so an event carries the program's name only (X4). */
 export interface ProcessEventReporter {

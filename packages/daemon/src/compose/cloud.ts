@@ -7,18 +7,18 @@ import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { protocolVersion, version } from "@hl/protocol/version.ts";
 import { dirname, join } from "node:path";
-import { CommandChannel } from "./cloud/channel.ts";
-import { Heartbeat } from "./cloud/heartbeat.ts";
-import { CloudHttp } from "./cloud/http.ts";
-import { Identity } from "./cloud/identity.ts";
-import { InboxHandler } from "./cloud/inbox-handler.ts";
-import { CloudLink, CloudTarget, isUnauthenticated } from "./cloud/link.ts";
-import { Retry } from "./cloud/retry.ts";
-import { Uplink } from "./cloud/uplink.ts";
-import type { Health } from "./health/monitor.ts";
-import type { HostFacts } from "./host-facts.ts";
-import type { EventSpool } from "./store/event-spool.ts";
-import type { Inbox } from "./store/inbox.ts";
+import { CommandChannel } from "../cloud/channel.ts";
+import { Heartbeat } from "../cloud/heartbeat.ts";
+import { CloudHttp } from "../cloud/http.ts";
+import { Identity } from "../cloud/identity.ts";
+import { InboxHandler } from "../cloud/inbox-handler.ts";
+import { CloudLink, CloudTarget, isUnauthenticated } from "../cloud/link.ts";
+import { Retry } from "../cloud/retry.ts";
+import { Uplink } from "../cloud/uplink.ts";
+import type { Health } from "../health/monitor.ts";
+import type { HostFacts } from "../host-facts.ts";
+import type { EventSpool } from "../store/event-spool.ts";
+import type { Inbox } from "../store/inbox.ts";
 
 /** What the cloud link needs of the rest of the daemon. */
 export interface CloudPorts {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Config } from "@hl/config/load.ts";
-import type { PlanSettings } from "./commands/plan.ts";
-import type { HostFacts } from "./host-facts.ts";
+import type { PlanSettings } from "../commands/plan.ts";
+import type { HostFacts } from "../host-facts.ts";
 
 /** Folders of the daemon itself that no command and no agent may enter, whatever the lists say (X1). */
 const ownFolders = ["config", "logs", "data/auth", "data/state", "data/metrics", "data/runner"];

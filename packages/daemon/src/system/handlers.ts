@@ -2,16 +2,16 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { Handlers, ResultOf } from "@hl/protocol/method.ts";
 import { daemonMethods, type DaemonMethods } from "@hl/protocol/methods.ts";
 import type { systemConfigGet } from "@hl/protocol/methods/system-config-get.ts";
+import type { systemHealth } from "@hl/protocol/methods/system-health.ts";
 import type { systemInfo } from "@hl/protocol/methods/system-info.ts";
 import { openRpcDocument } from "@hl/protocol/openrpc.ts";
 import { version } from "@hl/protocol/version.ts";
-import type { Health } from "../health/monitor.ts";
 
 type SystemMethods = Extract<keyof DaemonMethods, `system/${string}` | "rpc.discover">;
 
 export interface SystemHandlerDeps {
   readonly info: () => ResultOf<typeof systemInfo>;
-  readonly health: (detailed: boolean) => Health;
+  readonly health: (detailed: boolean) => ResultOf<typeof systemHealth>;
   /** The configuration in force with secrets masked; keys are its sections. */
   readonly config: () => ResultOf<typeof systemConfigGet> & { config: Record<string, unknown> };
 }

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Handlers } from "@hl/protocol/method.ts";
 import type { DaemonMethods } from "@hl/protocol/methods.ts";
-import type { AgentEvent } from "../claude/agent.ts";
-import type { Agents } from "../claude/agents.ts";
+import type { AgentEvent } from "./agent.ts";
+import type { Agents } from "./agents.ts";
 
 type ClaudeMethods = Extract<keyof DaemonMethods, `claude/${string}`>;
 

@@ -1,7 +1,7 @@
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Handlers } from "@hl/protocol/method.ts";
 import type { DaemonMethods } from "@hl/protocol/methods.ts";
-import type { Events } from "../events/events.ts";
+import type { Events } from "./events.ts";
 
 type EventMethods = Extract<keyof DaemonMethods, `event/${string}`>;
 

@@ -1,0 +1,220 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "@hl/config/load.ts";
+import { maskSecrets } from "@hl/config/mask.ts";
+import type { Clock } from "@hl/core/clock.ts";
+import { errorText, type Logger } from "@hl/core/logger.ts";
+import { defaultTransportLimits, type TransportLimits } from "@hl/core/rpc/transport.ts";
+import type { Service } from "@hl/core/service.ts";
+import { claudeHandlers } from "../claude/handlers.ts";
+import { commandHandlers } from "../commands/handlers.ts";
+import { Pruner } from "../commands/pruner.ts";
+import { Events } from "../events/events.ts";
+import { eventHandlers } from "../events/handlers.ts";
+import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
+import { probeRunner, Resident, type RunnerProbe } from "../runner/resident.ts";
+import { Runner } from "../runner/runner.ts";
+import { CommandRecords } from "../store/command-records.ts";
+import { Database } from "../store/database.ts";
+import { EventSpool } from "../store/event-spool.ts";
+import { Inbox } from "../store/inbox.ts";
+import { systemHandlers } from "../system/handlers.ts";
+import { systemInfoOf } from "../system/system-info.ts";
+import { composeLocalApi, composeSessions } from "./api.ts";
+import { composeCloud, type ComposedCloud } from "./cloud.ts";
+import { composeHealth } from "./health.ts";
+import { composeProcesses } from "./processes.ts";
+
+/** What the daemon takes from outside; tests pass their own. */
+export interface Ports {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly runnerBinary: string;
+  readonly enrollmentToken: string | undefined;
+  /** Show stack traces in errors. */
+  readonly testMode: boolean;
+}
+
+export interface Daemon {
+  readonly socketPath: string;
+  /** `127.0.0.1:PORT`, or undefined where HTTP is off. */
+  readonly httpAddress: () => string | undefined;
+  /** Starts every service in order; usable when it resolves. */
+  start(): Promise<void>;
+  /** Refuses new work, lets what runs end or go on under its shim, ships what it can, and releases everything. */
+  stop(): Promise<void>;
+  readonly dumpState: () => object;
+}
+
+const inboxKeptMs = 7 * 86_400_000;
+const inboxKeptMax = 10_000;
+/** The last attempt to ship events at a stop; what stays is durable and goes out after the next start. */
+const lastFlushMs = 2_000;
+
+/** The composition root, in start order. Everything that is built here is released by `stop`, in reverse. */
+export async function compose(config: Config, ports: Ports): Promise<Daemon> {
+  const { clock, random, logger, runnerBinary, testMode } = ports;
+  const { home, daemon: settings, security } = config;
+  await using building = new AsyncDisposableStack();
+
+  // Foundation: what is durable, and what holds processes.
+  makeHomeFolders(home);
+  const host = readHostFacts(home, settings.daemon.instance_id);
+  const database = building.use(new Database(join(home, "data/state/daemon.db")));
+  const wallMs = (): number => clock.wallMs();
+  const spool = new EventSpool(database, wallMs);
+  const records = new CommandRecords(database);
+  const inbox = new Inbox(database, wallMs);
+  const ownsRunner = settings.process_management.runner_directory === undefined;
+  const runnerPaths = runnerPathsOf(config, host.user);
+  const probe = await probeRunner(runnerBinary);
+  if (ownsRunner) {
+    mkdirSync(runnerPaths.state, { recursive: true, mode: 0o750 });
+    building.use(await Resident.start(runnerBinary, runnerPaths.socket, runnerPaths.state));
+  }
+  const runner = building.use(
+    new Runner({ socketPath: runnerPaths.socket, stateDirectory: runnerPaths.state, warmShims: 2 }),
+  );
+
+  // Features.
+  const failure =
+    (what: string) =>
+    (error: unknown): void => {
+      logger.error({ error: errorText(error) }, what);
+      monitor.noteError(`${what}: ${errorText(error)}`);
+    };
+  const events = new Events({
+    spool,
+    clock,
+    queueEventsMax: settings.event_streaming.max_queue_size,
+    queueBytesMax: settings.event_streaming.max_queue_bytes,
+    eventBytesMax: settings.event_streaming.max_event_bytes,
+    emittedTypes: settings.event_streaming.event_types,
+    onStoreError: failure("an event could not be stored"),
+  });
+  const sandboxProblem = sandboxProblemOf(config, probe);
+  const { commands, agents } = composeProcesses({ ...ports, config, host, runner, records, events, sandboxProblem });
+  let cloud: ComposedCloud | undefined;
+  const stopping = new AbortController();
+  const health = { config, host, clock, logger, spool, events, commands, agents, sandboxProblem };
+  const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
+
+  // The interface, the same for every way in.
+  const info = (): ReturnType<typeof systemInfoOf> =>
+    systemInfoOf({
+      config,
+      host,
+      probe,
+      sandboxProblem,
+      epoch: spool.epoch,
+      uptimeMs: monitor.uptimeSeconds * 1000,
+      wallMs: clock.wallMs(),
+      diskPath: home,
+    });
+  const handlers = {
+    ...systemHandlers({ info, health: (detailed) => monitor.read(detailed), config: () => shownConfig(config) }),
+    ...commandHandlers({ commands, clock, replyBytesMax: settings.process_management.max_reply_bytes }),
+    ...eventHandlers(events),
+    ...claudeHandlers({ agents, clock, relayTimeoutMs: settings.claude_integration.stdio_timeout * 1000 }),
+  };
+  const limits: TransportLimits = {
+    ...defaultTransportLimits,
+    messageBytesMax: security.input_validation.max_request_size,
+    pauseReadsWhenFull: true,
+  };
+  const apiPorts = { config, clock, logger, monitor, testMode, handlers };
+  const session = composeSessions(apiPorts);
+  const { socket, http } = composeLocalApi(apiPorts, session, limits);
+  building.use(socket);
+  if (http !== undefined) building.use(http);
+  const { base_url: baseUrl } = settings.cloud_api;
+  if (baseUrl !== undefined) {
+    const caller = { role: security.authorization.default_role, subject: "cloud", via: "cloud" } as const;
+    cloud = building.use(
+      composeCloud({
+        config,
+        baseUrl,
+        enrollmentToken: ports.enrollmentToken,
+        host,
+        clock,
+        random,
+        logger,
+        spool,
+        inbox,
+        limits: { ...limits, pauseReadsWhenFull: false },
+        handler: session.open("cloud", caller).handler,
+        refusals: session.refusals,
+        capabilities: info().capabilities,
+        diskFreeMb: () => info().system.disk_space,
+        httpPort: () => Number(http?.address.split(":").at(-1) ?? 0),
+        health: () => monitor.read(false),
+        runningCommands: () => commands.runningIds(),
+        onConnection: () => monitor.check(),
+      }),
+    );
+    events.onAccepted(() => cloud?.uplink.poke());
+  }
+  const pruner = building.use(
+    new Pruner({
+      commands,
+      clock,
+      intervalMs: settings.process_management.cleanup_interval * 1000,
+      retentionMs: settings.process_management.finished_retention_seconds * 1000,
+      tidy: async () => {
+        await inbox.prune(clock.wallMs() - inboxKeptMs, inboxKeptMax);
+        if (cloud === undefined) await spool.keepNewest(settings.event_streaming.max_queue_size / 2);
+      },
+      onError: failure("old results could not be removed"),
+    }),
+  );
+  building.use(monitor);
+
+  const owned = building.move();
+  const services: Service[] = [socket, http, monitor, cloud?.link, pruner].filter((service) => service !== undefined);
+  return {
+    socketPath: settings.local_api.socket_path,
+    httpAddress: () => http?.address,
+    async start() {
+      await runner.open();
+      await commands.recover();
+      for (const service of services) {
+        await service.start();
+        service.done.catch(failure(`${service.name} ended unexpectedly`));
+      }
+    },
+    async stop() {
+      await Promise.all([commands.drain(ownsRunner), agents.drain()]);
+      await cloud?.uplink.flush(AbortSignal.timeout(lastFlushMs)).catch(() => {});
+      stopping.abort();
+      await owned.disposeAsync();
+    },
+    dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
+  };
+}
+
+/** Under systemd each user has an installed runner; in development the daemon's own lies below its home. */
+function runnerPathsOf(config: Config, user: string): { socket: string; state: string } {
+  const { runner_directory: installed, default_user: name } = config.daemon.process_management;
+  if (installed === undefined) {
+    return { socket: join(config.home, "data/state/runner.sock"), state: join(config.home, "data/runner") };
+  }
+  return { socket: join(installed, `${name ?? user}.sock`), state: join("/var/lib/hl-runner", name ?? user) };
+}
+
+/** X2: what is configured and cannot be enforced refuses commands; it is never quietly weaker. */
+function sandboxProblemOf(config: Config, probe: RunnerProbe): string | undefined {
+  const { network } = config.daemon.security.sandbox;
+  if (network !== "host") return `security.sandbox.network "${network}" is not in this version; only "host" is`;
+  if (probe.problem !== undefined) return `hl-runner cannot say what this kernel offers: ${probe.problem}`;
+  return probe.landlockAbi === 0 ? "this kernel has no Landlock, or it is not enabled" : undefined;
+}
+
+function shownConfig(config: Config): { config: Record<string, unknown>; sources: Record<string, string> } {
+  const masked = maskSecrets(config);
+  const sources: Record<string, string> = {};
+  for (const [pointer, source] of Object.entries(config.sources.daemon)) {
+    if (source.kind !== "default") sources[pointer] = "file" in source ? source.file : JSON.stringify(source);
+  }
+  return { config: { ...masked.daemon, security_file: masked.security }, sources };
+}

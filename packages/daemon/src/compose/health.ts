@@ -1,0 +1,99 @@
+import { join } from "node:path";
+import type { Config } from "@hl/config/load.ts";
+import type { Clock } from "@hl/core/clock.ts";
+import type { Logger } from "@hl/core/logger.ts";
+import { version } from "@hl/protocol/version.ts";
+import type { Agents } from "../claude/agents.ts";
+import type { Commands } from "../commands/commands.ts";
+import type { Events } from "../events/events.ts";
+import { HealthMonitor, type Health } from "../health/monitor.ts";
+import type { HostFacts } from "../host-facts.ts";
+import type { EventSpool } from "../store/event-spool.ts";
+import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
+
+export interface HealthPorts {
+  readonly config: Config;
+  readonly host: HostFacts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly spool: EventSpool;
+  readonly events: Events;
+  readonly commands: Commands;
+  readonly agents: Agents;
+  readonly sandboxProblem: string | undefined;
+  /** Undefined where no cloud is configured. */
+  readonly cloud: () => ComposedCloud | undefined;
+  readonly stopping: AbortSignal;
+}
+
+/** Joins the monitor to what it watches and to those who want to hear of it. */
+export function composeHealth(ports: HealthPorts): HealthMonitor {
+  const { config, host, clock, logger, spool, events, commands, agents } = ports;
+  const { alerts, check_interval: intervalSeconds } = config.daemon.health_monitoring;
+  return new HealthMonitor({
+    version,
+    clock,
+    cores: host.cores,
+    diskPath: join(config.home, "data"),
+    intervalMs: intervalSeconds * 1000,
+    thresholds: {
+      cpuPercent: alerts.cpu_threshold,
+      memoryPercent: alerts.memory_threshold,
+      diskPercent: alerts.disk_threshold,
+      loadPerCore: alerts.load_threshold,
+    },
+    sources: {
+      spool: () => {
+        const { depth, bytes, oldestMs, deadLetters } = spool.figures();
+        const age = oldestMs === undefined ? 0 : Math.max(0, clock.wallMs() - oldestMs) / 1000;
+        return { depth, bytes, oldest_age: age, rejected: events.rejected, dead_letters: deadLetters };
+      },
+      commands: () => ({ running: commands.running, finished: commands.finished }),
+      agents: () => agents.list().map(({ process_id, status }) => ({ process_id, status })),
+      agentFailed: () => agents.lastFailed,
+      cloud: () => {
+        const link = ports.cloud()?.link;
+        const lastContactMs = link?.lastContactMs ?? null;
+        return {
+          configured: link !== undefined,
+          connected: link?.connected ?? false,
+          last_contact: lastContactMs === null ? null : lastContactMs / 1000,
+          reconnects: link?.reconnects ?? 0,
+          lastError: link?.lastError,
+        };
+      },
+      conditions: () => conditionsOf(config, ports.sandboxProblem, ports.cloud()),
+    },
+    onChange: (health) => {
+      logger.info({ status: health.status, alerts: health.alerts }, "health has changed");
+      const severity = health.status === "healthy" ? "info" : "warning";
+      events.emit("health_check", { status: health.status, alerts: health.alerts }, severity);
+      void ports.cloud()?.sendStatus(health, ports.stopping);
+    },
+    onSample: (metrics) => events.emit("system_metric", metrics),
+  });
+}
+
+/** `GET /health` answers everybody on this machine, so it says how the daemon is and not what it does. */
+export function publicHealth(health: Health): { status: string } & Record<string, unknown> {
+  const { status, timestamp, uptime, version: daemonVersion, service_status, alerts } = health;
+  const shown = alerts.map(({ code, severity, title }) => ({ code, severity, title }));
+  return { status, timestamp, uptime, version: daemonVersion, service_status, alerts: shown };
+}
+
+function conditionsOf(
+  config: Config,
+  sandboxProblem: string | undefined,
+  cloud: ComposedCloud | undefined,
+): Health["alerts"] {
+  const alerts: Health["alerts"] = [];
+  if (config.daemon.security.sandbox_mode && sandboxProblem !== undefined) {
+    const text = `${sandboxProblem}; commands are refused until it is, or until security.sandbox_mode is false`;
+    alerts.push({ code: "sandbox_unavailable", severity: "warning", title: "The sandbox cannot be enforced", text });
+  }
+  if (cloud !== undefined && cloud.link.disconnectedMs > cloudHoldOffMs) {
+    const text = `${cloud.link.lastError ?? "no attempt has been made yet"}; events are kept and commands of the cloud wait`;
+    alerts.push({ code: "cloud_disconnected", severity: "warning", title: "No connection to the cloud", text });
+  }
+  return alerts;
+}

@@ -1,0 +1,69 @@
+import type { Config } from "@hl/config/load.ts";
+import type { Clock } from "@hl/core/clock.ts";
+import type { Logger } from "@hl/core/logger.ts";
+import { Agents } from "../claude/agents.ts";
+import { Commands } from "../commands/commands.ts";
+import { Planner } from "../commands/plan.ts";
+import type { Events } from "../events/events.ts";
+import type { HostFacts } from "../host-facts.ts";
+import type { Runner } from "../runner/runner.ts";
+import type { CommandRecords } from "../store/command-records.ts";
+import { planSettings } from "./plan-settings.ts";
+import { processEventReporter } from "./process-events.ts";
+
+export interface ProcessPorts {
+  readonly config: Config;
+  readonly host: HostFacts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly runner: Runner;
+  readonly records: CommandRecords;
+  readonly events: Events;
+  /** Why sandboxed processes are refused (X2). */
+  readonly sandboxProblem: string | undefined;
+}
+
+/** Open files of an agent: it watches whole repositories. */
+const agentOpenFilesMax = 65_536;
+
+/** Commands and agents, which share the runner, the sandbox and the way their lives are reported. */
+export function composeProcesses(ports: ProcessPorts): { readonly commands: Commands; readonly agents: Agents } {
+  const { config, host, clock, logger, runner, records, events, sandboxProblem } = ports;
+  const { process_management: processes, claude_integration: claude } = config.daemon;
+  const report = processEventReporter(events);
+  const planner = new Planner(planSettings(config, host, sandboxProblem));
+  const commands = new Commands({
+    runner,
+    records,
+    planner,
+    clock,
+    logger: logger.child({ part: "commands" }),
+    bootId: host.bootId,
+    processesMax: processes.max_processes,
+    stopGraceMs: processes.stop_grace_seconds * 1000,
+    onStart: report.commandStarted,
+    onEnd: report.commandEnded,
+  });
+  const agents = new Agents({
+    runner,
+    host: planner,
+    clock,
+    logger: logger.child({ part: "claude" }),
+    enabled: claude.enabled,
+    binaryPath: claude.binary_path,
+    configPath: claude.config_path,
+    protocol: claude.protocol,
+    args: claude.args,
+    environment: claude.environment,
+    startTimeoutMs: claude.start_timeout_seconds * 1000,
+    agentsMax: claude.max_agents,
+    turnsWaitingMax: claude.communication.max_queued_messages,
+    lineBytesMax: claude.communication.max_message_bytes,
+    openFilesMax: agentOpenFilesMax,
+    logBytesMax: processes.log_bytes_max,
+    onEvent: report.agentEvent,
+    onStart: report.agentStarted,
+    onEnd: report.agentEnded,
+  });
+  return { commands, agents };
+}

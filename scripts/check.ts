@@ -1,0 +1,82 @@
+/**
+ * `npm run check`: everything a reviewer should not have to look for, in under a minute: types, lint, format, direction of
+ * dependencies, drift of generated pages, warnings of the C compiler, and the house rules of tests/tidy.
+ * Prints one line a check and the whole output of those that fail; exits 1 when any did.
+ */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { repositoryRoot } from "@hl/testkit/programs.ts";
+
+interface Check {
+  readonly name: string;
+  readonly command: readonly string[];
+}
+
+const tool = (path: string): string => join(repositoryRoot, "node_modules", path);
+const node = process.execPath;
+
+const checks: readonly Check[] = [
+  { name: "types", command: [node, tool("typescript/bin/tsc"), "-p", "."] },
+  {
+    name: "lint",
+    command: [
+      node,
+      "--max-old-space-size=4096",
+      tool("eslint/bin/eslint.js"),
+      "--cache",
+      "--cache-location",
+      "node_modules/.cache/eslint",
+      ".",
+    ],
+  },
+  {
+    name: "format",
+    command: [node, tool("prettier/bin/prettier.cjs"), "--check", "--log-level", "warn", "--cache", "."],
+  },
+  { name: "direction", command: [node, "scripts/direction.ts"] },
+  { name: "docs drift", command: [node, "scripts/docs.ts", "--check"] },
+  { name: "tidy", command: [node, "--test", "--test-reporter=dot", "tests/tidy/tidy.test.ts"] },
+  { name: "C warnings", command: ["make", "-s", "-C", "native/hl-runner", "check"] },
+];
+
+interface Outcome {
+  readonly ok: boolean;
+  readonly output: string;
+  readonly seconds: number;
+}
+
+async function run(check: Check): Promise<Outcome> {
+  const [command = "", ...args] = check.command;
+  const startedAt = performance.now();
+  const child = spawn(command, args, { cwd: repositoryRoot, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  const collect = (chunk: Buffer): void => void (output += chunk.toString("utf8"));
+  child.stdout.on("data", collect);
+  child.stderr.on("data", collect);
+  const code = await new Promise<number | null>((resolve) => {
+    child.once("error", (error) => {
+      output += error.message;
+      resolve(127);
+    });
+    child.once("close", resolve);
+  });
+  return { ok: code === 0, output, seconds: (performance.now() - startedAt) / 1000 };
+}
+
+/** Two at a time: more than the machine has cores only makes each of them slower. */
+async function runAll(): Promise<boolean> {
+  const waiting = [...checks];
+  let allOk = true;
+  const worker = async (): Promise<void> => {
+    for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) {
+      const { ok, output, seconds } = await run(check);
+      process.stdout.write(`${ok ? "ok  " : "FAIL"}  ${check.name.padEnd(12)} ${seconds.toFixed(1)} s\n`);
+      if (!ok) process.stdout.write(`${output.trimEnd()}\n\n`);
+      allOk &&= ok;
+    }
+  };
+  await Promise.all([worker(), worker()]);
+  return allOk;
+}
+
+process.exitCode = (await runAll()) ? 0 : 1;

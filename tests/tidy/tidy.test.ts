@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { repositoryRoot } from "@hl/testkit/programs.ts";
+
+// Goal: the house rules that no linter knows (STYLE.md). Method: read every file that git tracks or would track.
+const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+  cwd: repositoryRoot,
+  encoding: "utf8",
+})
+  .trim()
+  .split("\n")
+  .filter((path) => existsSync(join(repositoryRoot, path)));
+const read = (path: string): string => readFileSync(join(repositoryRoot, path), "utf8");
+const isTest = (path: string): boolean => /\.test\.ts$|^tests\/|\/test\/|\/testing\//.test(path);
+const sources = files.filter((path) => /\.(ts|c|h)$/.test(path));
+
+const linesMax = 300;
+
+test("a source file has at most 300 lines, unless its first line says why", () => {
+  const long = sources
+    .filter((path) => !isTest(path))
+    .map((path) => ({ path, text: read(path) }))
+    .filter(
+      ({ text }) => text.split("\n").length > linesMax && !/^\/[/*].*\b(long|lines)\b/i.test(text.split("\n")[0] ?? ""),
+    )
+    .map(({ path, text }) => `${path}: ${text.split("\n").length} lines`);
+  assert.deepEqual(long, []);
+});
+
+test("a file is named in kebab-case", () => {
+  const odd = sources.filter((path) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z]+)*$/.test(path.split("/").at(-1) ?? ""));
+  assert.deepEqual(odd, []);
+});
+
+test("nothing is left to be done later without an owner", () => {
+  const left = sources
+    .filter((path) => path !== "tests/tidy/tidy.test.ts")
+    .filter((path) => /\b(FIXME|XXX|TODO(?!\([a-z]))/.test(read(path)));
+  assert.deepEqual(left, []);
+});
+
+test("production code has no non-null assertion, no any, no enum and no default export", () => {
+  const rules: [name: string, pattern: RegExp][] = [
+    ["default export", /^export default /m],
+    ["enum", /^\s*(export )?(const )?enum /m],
+    ["any", /[:<]\s*any\b/],
+    ["parameter property", /constructor\([^)]*\b(private|public|protected|readonly) /],
+  ];
+  const production = files.filter((path) => /^packages\/.*\.ts$/.test(path) && !isTest(path));
+  const broken = production.flatMap((path) =>
+    rules.filter(([, pattern]) => pattern.test(read(path))).map(([name]) => `${path}: ${name}`),
+  );
+  assert.deepEqual(broken, []);
+});
+
+test("every relative link in a page leads somewhere", () => {
+  const pages = files.filter((path) => path.endsWith(".md"));
+  const dead = pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)[^)]*\)/g)]
+      .map(([, target]) => target ?? "")
+      .filter((target) => !existsSync(join(repositoryRoot, dirname(page), target)))
+      .map((target) => `${page}: ${target}`),
+  );
+  assert.deepEqual(dead, []);
+});
+
+test("a lock file records no download address", () => {
+  const locks = files.filter((path) => path.endsWith("package-lock.json"));
+  assert.ok(locks.length > 0);
+  const addresses = locks.filter((path) => /"resolved": "https?:/.test(read(path)));
+  assert.deepEqual(addresses, []);
+});
