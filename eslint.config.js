@@ -34,7 +34,18 @@ export default tseslint.config(
     files: ["**/*.test.ts", "tests/**", "bench/**", "packages/testkit/**"],
     rules: {
       "@typescript-eslint/no-non-null-assertion": "off",
-      "@typescript-eslint/no-floating-promises": ["error", { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: ["test", "it", "describe", "suite", "before", "after", "beforeEach", "afterEach"] }] }],
+      "@typescript-eslint/no-floating-promises": [
+        "error",
+        {
+          allowForKnownSafeCalls: [
+            {
+              from: "package",
+              package: "node:test",
+              name: ["test", "it", "describe", "suite", "before", "after", "beforeEach", "afterEach"],
+            },
+          ],
+        },
+      ],
       "@typescript-eslint/no-unsafe-assignment": "off",
       "@typescript-eslint/no-unsafe-member-access": "off",
       "@typescript-eslint/no-unsafe-call": "off",
@@ -42,7 +53,10 @@ export default tseslint.config(
       "@typescript-eslint/no-unsafe-return": "off",
     },
   },
-  { files: ["scripts/**", "bench/**", "tests/**"], rules: { "no-console": "off", "no-restricted-properties": "off", "no-restricted-globals": "off" } },
+  {
+    files: ["scripts/**", "bench/**", "tests/**"],
+    rules: { "no-console": "off", "no-restricted-properties": "off", "no-restricted-globals": "off" },
+  },
   { files: ["packages/core/src/clock.ts"], rules: { "no-restricted-globals": "off" } },
   { files: ["**/*.js", "**/*.cjs"], ...tseslint.configs.disableTypeChecked },
   { files: ["eslint.config.js"], rules: { "no-restricted-exports": "off" } },

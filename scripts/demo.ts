@@ -84,7 +84,7 @@ assert.match(reply.stdout.toString("utf8"), /hello from the demo/);
 assert.equal((await client("claude", "stop", processId)).code, 0);
 
 say("5. What the cloud has been told meanwhile");
-const types = await eventTypesUntil("process_end", 4);
+const types = await eventTypesUntil("process_end", 3);
 for (const [type, count] of Object.entries(types)) say(`   ${type.padEnd(16)} ${count}`);
 say("\nDone: enrolled, executed, refused, talked, reported.");
 
