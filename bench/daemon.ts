@@ -1,0 +1,124 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { RpcClient } from "./rpc-client.ts";
+
+const repository = resolve(import.meta.dirname, "..");
+
+export interface DaemonOptions {
+  /** Sections of daemon.json, over those every benchmark has. */
+  readonly config?: Readonly<Record<string, object>> | undefined;
+  /** Arguments for Node itself, for profiles. */
+  readonly nodeArguments?: readonly string[] | undefined;
+}
+
+/** One daemon process under test; the harness owns it and ends it. */
+export class BenchDaemon implements AsyncDisposable {
+  readonly home: string;
+  readonly workspace: string;
+  readonly socketPath: string;
+  /** `127.0.0.1:PORT`. */
+  readonly http: string;
+  readonly pid: number;
+  readonly token: string;
+  /** From spawn to the ready line. */
+  readonly startMs: number;
+  readonly #child: ChildProcess;
+  readonly #clients = new Set<RpcClient>();
+
+  constructor(
+    home: string,
+    child: ChildProcess,
+    ready: { socket: string; http: string; pid: number },
+    startMs: number,
+  ) {
+    this.home = home;
+    this.workspace = workspaceOf(home);
+    this.#child = child;
+    this.socketPath = ready.socket;
+    this.http = ready.http;
+    this.pid = ready.pid;
+    this.startMs = startMs;
+    this.token = readFileSync(join(home, "data/auth/local_token"), "utf8").trim();
+  }
+
+  static async start(home: string, options: DaemonOptions = {}): Promise<BenchDaemon> {
+    mkdirSync(join(home, "config"), { recursive: true });
+    mkdirSync(workspaceOf(home), { recursive: true });
+    writeFileSync(join(home, "config/daemon.json"), JSON.stringify(configOf(home, options.config ?? {}), null, 2));
+    const main = join(repository, "packages/daemon/src/main.ts");
+    const startedAt = performance.now();
+    // HL_BENCH_NODE_ARGUMENTS: for a profile of the daemon, for example --cpu-prof.
+    const own = process.env["HL_BENCH_NODE_ARGUMENTS"]?.split(" ") ?? [];
+    const child = spawn(
+      process.execPath,
+      [...own, ...(options.nodeArguments ?? []), main, "--home", home, "--test-mode"],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+        env: { PATH: process.env["PATH"] },
+        cwd: home,
+      },
+    );
+    const line = await new Promise<string>((resolveLine, reject) => {
+      child.once("exit", (code) => reject(new Error(`the daemon ended with ${code} before it was ready`)));
+      createInterface({ input: child.stdout }).once("line", resolveLine);
+    });
+    const startMs = performance.now() - startedAt;
+    return new BenchDaemon(home, child, JSON.parse(line) as { socket: string; http: string; pid: number }, startMs);
+  }
+
+  /** A new connection on the unix socket, logged in. */
+  async connect(): Promise<RpcClient> {
+    const client = await RpcClient.connect(this.socketPath);
+    this.#clients.add(client);
+    await client.request("auth/login", { token: this.token });
+    return client;
+  }
+
+  /** Kilobytes from /proc/PID/status, for example of VmRSS or RssAnon. */
+  statusKb(name: string): number {
+    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
+    return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? Number.NaN);
+  }
+
+  /** Processor time of the daemon's process so far, in milliseconds. */
+  cpuMs(): number {
+    const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client.close();
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = new Promise((resolveEnd) => this.#child.once("exit", resolveEnd));
+    this.#child.kill("SIGTERM");
+    const force = setTimeout(() => this.#child.kill("SIGKILL"), 20_000);
+    await ended;
+    clearTimeout(force);
+  }
+}
+
+function workspaceOf(home: string): string {
+  return join(home, "workspace");
+}
+
+/** Small differences from the defaults: what runs may run, on a free port, with room for the events. */
+function configOf(home: string, sections: Readonly<Record<string, object>>): object {
+  return {
+    local_api: { http_port: 0 },
+    logging: { level: "INFO" },
+    ...sections,
+    process_management: {
+      allowed_commands: ["true", "head", "yes", "cat", "echo"],
+      max_processes: 256,
+      ...sections["process_management"],
+    },
+    event_streaming: { max_queue_size: 10_000_000, max_queue_bytes: 2 ** 33, ...sections["event_streaming"] },
+    security: {
+      ...sections["security"],
+      file_access: { allowed_paths: [workspaceOf(home)], blocked_paths: ["/etc/shadow"] },
+    },
+  };
+}

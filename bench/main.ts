@@ -1,0 +1,91 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import type { BenchContext, Benchmark } from "./context.ts";
+import { BenchDaemon } from "./daemon.ts";
+import { environmentOf, markdown, tableText, type Result } from "./report.ts";
+import { apiBench } from "./rows/api.ts";
+import { eventsBench } from "./rows/events.ts";
+import { execBench } from "./rows/exec.ts";
+import { healthBench } from "./rows/health.ts";
+import { idleBench } from "./rows/idle.ts";
+import { outputBench } from "./rows/output.ts";
+import { relayBench } from "./rows/relay.ts";
+
+const benchmarks: readonly Benchmark[] = [
+  execBench,
+  healthBench,
+  eventsBench,
+  apiBench,
+  relayBench,
+  outputBench,
+  idleBench,
+];
+
+const usage = `Usage: npm run bench -- [--quick] [--only NAME]... [--write]
+
+Measures the budgets on this machine and prints a table. Nothing is asserted: a number is a fact about a machine and a day.
+  --quick      fewer rounds: good for a look, not for a comparison
+  --only NAME  ${benchmarks.map((benchmark) => benchmark.name).join(", ")}
+  --write      also write bench/results/NAME.json and bench/results.md (commit them only for a deliberate run)
+`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string", multiple: true, default: [] },
+      write: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const unknown = values.only.find((name) => !benchmarks.some((benchmark) => benchmark.name === name));
+  if (values.help || unknown !== undefined) {
+    process.stdout.write(unknown === undefined ? usage : `bench: there is no ${JSON.stringify(unknown)}\n\n${usage}`);
+    process.exitCode = unknown === undefined ? 0 : 64;
+    return;
+  }
+  const chosen = benchmarks.filter(({ name }) => values.only.length === 0 || values.only.includes(name));
+  execFileSync("sh", [resolve(import.meta.dirname, "../scripts/build-native.sh")], { stdio: "inherit" });
+  const results: Result[] = [];
+  for (const benchmark of chosen) results.push(await runOne(benchmark, values.quick));
+  process.stdout.write(`${tableText(results.flatMap((result) => result.rows))}\n`);
+  if (values.write) writeResults(results);
+}
+
+/** Each benchmark has a folder and daemons of its own, gone when it ends, however it ends. */
+async function runOne(benchmark: Benchmark, quick: boolean): Promise<Result> {
+  process.stderr.write(`${benchmark.name} …\n`);
+  // /tmp may be a tmpfs, where durable writes look free; /var/tmp is on a disk.
+  const directory = mkdtempSync("/var/tmp/hl-bench-");
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+  let daemons = 0;
+  const context: BenchContext = {
+    quick,
+    directory,
+    startDaemon: async (options) => stack.use(await BenchDaemon.start(join(directory, `d${daemons++}`), options)),
+    program: (name) => {
+      const output = join(directory, name);
+      execFileSync("cc", ["-O2", "-o", output, resolve(import.meta.dirname, `native/${name}.c`)]);
+      return output;
+    },
+  };
+  const rows = await benchmark.run(context);
+  return { name: benchmark.name, environment: environmentOf(quick, new Date()), rows };
+}
+
+function writeResults(results: readonly Result[]): void {
+  const folder = resolve(import.meta.dirname, "results");
+  mkdirSync(folder, { recursive: true });
+  for (const result of results)
+    writeFileSync(join(folder, `${result.name}.json`), `${JSON.stringify(result, null, 2)}\n`);
+  const all = readdirSync(folder).filter((name) => name.endsWith(".json"));
+  const read = all.map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as Result);
+  const order = benchmarks.map((benchmark) => benchmark.name);
+  read.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
+  writeFileSync(resolve(import.meta.dirname, "results.md"), markdown(read));
+}
+
+await main();

@@ -1,0 +1,78 @@
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import type { BenchContext, Benchmark } from "../context.ts";
+import { interleave } from "../load.ts";
+import { verdictOf, type Row } from "../report.ts";
+import { ms, pairedDifferences, summarize } from "../stats.ts";
+
+/** `claude/relay` beside the same agent spoken to directly: what is left is the time of the daemon. */
+export const relayBench: Benchmark = { name: "relay", run };
+
+async function run(context: BenchContext): Promise<Row[]> {
+  const agent = context.program("fake-agent");
+  const daemon = await context.startDaemon({ config: { claude_integration: { enabled: true, binary_path: agent } } });
+  const client = await daemon.connect();
+  const { process_id } = await client.request<{ process_id: string }>("claude/start", {
+    workspace_path: daemon.workspace,
+  });
+  await using direct = new DirectAgent(agent);
+  const relay = async (): Promise<number[]> => {
+    const startedAt = performance.now();
+    const answer = await client.send("claude/relay", JSON.stringify({ process_id, message: "hello" }));
+    if (!answer.includes('"done"')) throw new Error(answer);
+    return [performance.now() - startedAt];
+  };
+  const directly = async (): Promise<number[]> => [await direct.turn("hello")];
+  await interleave(200, { relay, directly });
+  const samples = await interleave(context.quick ? 500 : 3_000, { relay, directly });
+  await client.request("claude/stop", { process_id, force: true, timeout: 1 });
+  const overhead = summarize(pairedDifferences(samples["relay"]!, samples["directly"]!));
+  const relayed = summarize(samples["relay"]!);
+  const agentAlone = summarize(samples["directly"]!);
+  return [
+    {
+      what: "claude/relay: over the agent's own time",
+      budget: "p50 < 1 ms",
+      measured: `p50 ${ms(overhead.p50)} (${ms(relayed.p50)} beside ${ms(agentAlone.p50)})`,
+      verdict: verdictOf(overhead.p50, 1),
+      values: { p50: overhead.p50, relayP50: relayed.p50, agentP50: agentAlone.p50 },
+    },
+    {
+      what: "the same, the slowest of a hundred",
+      budget: "p99 < 10 ms",
+      measured: `p99 ${ms(overhead.p99)}`,
+      verdict: verdictOf(overhead.p99, 10),
+      values: { p99: overhead.p99 },
+    },
+  ];
+}
+
+/** The agent on two pipes of our own. */
+class DirectAgent implements AsyncDisposable {
+  readonly #child;
+  #done: (() => void) | undefined;
+
+  constructor(path: string) {
+    const child = spawn(path, [], { stdio: ["pipe", "pipe", "inherit"] });
+    child.stdout.on("data", (chunk: Buffer) => {
+      if (chunk.includes('"completed"')) this.#done?.();
+    });
+    this.#child = child;
+  }
+
+  async turn(text: string): Promise<number> {
+    const startedAt = performance.now();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    this.#done = () => resolve(undefined);
+    const message = { role: "user", content: text };
+    this.#child.stdin.write(`${JSON.stringify({ type: "user", message, session_id: "", uuid: randomUUID() })}\n`);
+    await promise;
+    return performance.now() - startedAt;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.stdin.end();
+    await ended;
+  }
+}
