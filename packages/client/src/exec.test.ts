@@ -102,6 +102,22 @@ test("Ctrl-C cancels once and waits for the end", async (t) => {
   assert.match(result.stderr, /cancelling …/);
 });
 
+test("Ctrl-C before any daemon was reached leaves at once: there is nothing to cancel", async (t) => {
+  const daemon = await daemonWith(t, FakeCommand.untilCancelled([]));
+  const silence = Promise.withResolvers<undefined>();
+  t.after(() => silence.resolve(undefined));
+  const login = Promise.withResolvers<undefined>();
+  daemon.handlers["auth/login"] = async () => {
+    login.resolve(undefined);
+    await silence.promise;
+    return { role: "", subject: "" };
+  };
+  const client = new RunningClient(exec(daemon, "x"));
+  await login.promise;
+  client.child.kill("SIGINT");
+  assert.deepEqual([(await client.finished).code, daemon.countOf("command/cancel")], [130, 0]);
+});
+
 test("a second Ctrl-C leaves at once, also when the daemon does not answer", async (t) => {
   const daemon = await daemonWith(t, FakeCommand.untilCancelled([{ write: "working\n" }]));
   const silence = Promise.withResolvers<ReturnType<typeof resultOf>>();

@@ -85,8 +85,8 @@ async function follow(session: Session, request: Request): Promise<number> {
   let inputFailure: unknown;
   const ended = follower.run();
   session.interrupts.endInOrder((interruption) => {
-    if (interruption.exitCode !== exitCode.brokenPipe) session.notice("cancelling … (once more to leave at once)");
-    follower.cancel();
+    if (!follower.cancel()) session.interrupts.raise(interruption);
+    else if (interruption.exitCode !== exitCode.brokenPipe) session.notice("cancelling … (once more to leave at once)");
   });
   const stdin = request.stdin === true ? session.ports.stdin() : undefined;
   if (stdin !== undefined) {

@@ -67,6 +67,7 @@ function cloudTarget(
     const help = `\`curl -H "Authorization: Bearer …" ${cloud.replace(/\/+$/, "")}/v1/instances\` lists them.`;
     throw new ClientFailure("usage", "--cloud needs --instance ID (or HL_INSTANCE)", help);
   }
+  const url = webSocketUrl(cloud, `v1/instances/${encodeURIComponent(instance)}/rpc`, "--cloud");
   const root = checkoutRoot(programFile);
   const fromCheckout = root === undefined ? undefined : join(root, ".hl/operator-token");
   const tokenFile = options.tokenFile ?? set(env.HL_OPERATOR_TOKEN_FILE) ?? fromCheckout;
@@ -74,7 +75,6 @@ function cloudTarget(
     const help = "Give --token-file FILE or HL_OPERATOR_TOKEN_FILE; `hl-cloud operator add` makes a token.";
     throw new ClientFailure("no_token", "the cloud asks for an operator token and none was given", help);
   }
-  const url = webSocketUrl(cloud, `v1/instances/${encodeURIComponent(instance)}/rpc`, "--cloud");
   return { kind: "websocket", url, tokenFile: resolve(cwd, tokenFile), through: "cloud" };
 }
 

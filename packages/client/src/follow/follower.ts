@@ -47,6 +47,7 @@ export class Follower {
   readonly #cursor = new OutputCursor();
   #known: boolean;
   #begunTold: boolean;
+  #reached = false;
   #cancelWanted = false;
   #connection: PromiseWithResolvers<Connection> = Promise.withResolvers();
   #current: Connection | undefined;
@@ -67,10 +68,15 @@ export class Follower {
     return this.#connection.promise;
   }
 
-  /** Asks the daemon to stop the command, now or as soon as it can be reached again; `run` then resolves with the end. */
-  cancel(): void {
+  /**
+   * Asks the daemon to stop the command, now or as soon as it can be reached again; `run` then resolves with the end.
+   * Answers false where there is nothing to stop because no daemon has been reached yet.
+   */
+  cancel(): boolean {
+    if (!this.#reached) return false;
     this.#cancelWanted = true;
     if (this.#current !== undefined && this.#known) this.#sendCancel(this.#current);
+    return true;
   }
 
   async #converse(connection: Connection, progress: () => void): Promise<CommandResult> {
@@ -87,6 +93,7 @@ export class Follower {
       }
     };
     this.#current = connection;
+    this.#reached = true;
     try {
       if (this.#cancelWanted && !this.#known) await this.#cancelUnknown(connection);
       const lost = untilClosed(connection);

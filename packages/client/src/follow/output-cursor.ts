@@ -32,10 +32,10 @@ export class OutputCursor {
     return { bytes: repeated === 0 ? bytes : bytes.subarray(repeated), repeated, missing };
   }
 
-  /** Accepts that a stretch is gone; answers how much of it we have not printed. */
+  /** Accepts that a stretch is gone; answers how many bytes we have not printed up to its end. */
   skip(from: number, byteCount: number): number {
     const end = from + byteCount;
-    const missing = Math.max(0, end - Math.max(from, this.#position));
+    const missing = Math.max(0, end - this.#position);
     this.#position = Math.max(this.#position, end);
     return missing;
   }

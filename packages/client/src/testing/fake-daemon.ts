@@ -11,9 +11,10 @@ import { shippedRoles } from "@hl/protocol/permissions.ts";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer, type AddressInfo, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 
 export type FakeHandlers = { -readonly [Name in keyof DaemonMethods]?: Handlers<DaemonMethods>[Name] };
@@ -34,7 +35,7 @@ export class FakeDaemon implements AsyncDisposable {
   /** Paths that were upgraded. */
   readonly upgrades: string[] = [];
   readonly handlers: FakeHandlers;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Set<Duplex>();
   readonly #server: Server;
   readonly #http: HttpServer;
   readonly #webSockets = new WebSocketServer({ noServer: true });
@@ -65,7 +66,7 @@ export class FakeDaemon implements AsyncDisposable {
           pingIntervalMs: 0,
           deadAfterMs: 0,
         };
-        this.#serve(socket as Socket, new WebSocketTransport(options), {
+        this.#serve(socket, new WebSocketTransport(options), {
           role: "admin",
           subject: "test",
           via: "websocket",
@@ -121,7 +122,7 @@ export class FakeDaemon implements AsyncDisposable {
     rmSync(this.home, { recursive: true, force: true });
   }
 
-  #serve(socket: Socket, transport: Transport, caller?: Caller): void {
+  #serve(socket: Duplex, transport: Transport, caller?: Caller): void {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
     let known = caller;
@@ -132,7 +133,10 @@ export class FakeDaemon implements AsyncDisposable {
     };
     const handler = requestHandler({
       table: daemonMethods,
-      handlers: { "auth/login": login, ...this.#scripted() } as unknown as Handlers<DaemonMethods>,
+      handlers: {
+        ...this.#scripted(),
+        "auth/login": this.handlers["auth/login"] ?? login,
+      } as unknown as Handlers<DaemonMethods>,
       roles: shippedRoles,
       clock: systemClock,
       wireError: { stackTrace: false },
@@ -154,6 +158,6 @@ export class FakeDaemon implements AsyncDisposable {
         return handler(params, call);
       },
     ];
-    return Object.fromEntries(names.map(entry)) as FakeHandlers;
+    return Object.fromEntries(names.map(entry));
   }
 }

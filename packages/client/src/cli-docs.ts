@@ -1,0 +1,77 @@
+import type { Command } from "commander";
+import { exitCodeMeanings } from "./exit-codes.ts";
+import { healthCheckUsage } from "./health-check/options.ts";
+import { buildProgram } from "./program.ts";
+
+/** docs/cli.md, from the same declarations as `--help`. */
+export function renderCliDocs(): string {
+  const program = buildProgram({ run: () => Promise.resolve() });
+  const verbs = leaves(program).map((command) => section(nameOf(command), helpOf(command)));
+  return [
+    "# Command line\n",
+    "Generated from `hl-client --help` and `hl-health-check --help` by `npm run docs`; do not edit.\n",
+    "## hl-client\n",
+    `${fenced(helpOf(program))}\n`,
+    connecting,
+    "### Exit codes\n",
+    exitCodeTable(),
+    output,
+    ...verbs,
+    "## hl-health-check\n",
+    fenced(healthCheckUsage),
+    "",
+  ].join("\n");
+}
+
+const connecting = `### Which daemon
+
+The first that applies; what is on the command line comes before the environment.
+
+| where | from | token |
+| --- | --- | --- |
+| a VM behind hl-cloud | \`--cloud\` with \`--instance\`, \`HL_CLOUD\` with \`HL_INSTANCE\` | \`--token-file\`, \`HL_OPERATOR_TOKEN_FILE\`, in a checkout \`.hl/operator-token\` |
+| a daemon's local HTTP | \`--url\` | \`--token-file\`, \`HL_TOKEN_FILE\`, the default socket's \`local_token\` |
+| a daemon's socket | \`--socket\`, \`HL_DAEMON_SOCKET\`, \`HL_DAEMON_HOME/data/state/daemon.sock\`, in a checkout \`.hl/vm/data/state/daemon.sock\`, else \`/opt/freestyle/hl-daemon/data/state/daemon.sock\` | \`--token-file\`, \`HL_TOKEN_FILE\`, \`data/auth/local_token\` beside the socket's folder |
+
+A token is sent over plain http to this machine only. The connection options may stand before the verb or behind it
+(\`exec\` takes its own \`--timeout\` behind it).
+`;
+
+const output = `### Output
+
+- With \`--json\` standard output is one JSON document, or one a line for what streams, in the protocol's own types (docs/protocol.md);
+  failures are \`{"error": …}\` and remarks \`{"notice": …}\` on standard error.
+- \`exec --json\` prints the command's state when it was accepted (\`status\`), then its output (\`stream\`) and gaps (\`bytes\`), at last its end (\`status\`).
+- Colour is used on a terminal only and never with \`NO_COLOR\`. Control characters from the other side are shown escaped;
+  \`exec\` and \`logs\` pass the command's own bytes on untouched.
+- \`exec\` and \`logs --follow\` survive a lost connection for two minutes and go on behind the last byte. \`exec\` asks again with the same
+  command id, so nothing runs twice.
+- Ctrl-C cancels the command of \`exec\`, and interrupts the turn of \`claude send\`; once more leaves at once. When the reader of standard
+  output goes (\`| head\`), \`exec\` cancels its command and exits 141.
+`;
+
+function leaves(command: Command): Command[] {
+  return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+}
+
+function nameOf(command: Command): string {
+  return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
+}
+
+/** The help at a fixed width, whatever terminal the generator runs in. */
+function helpOf(command: Command): string {
+  return command.configureOutput({ getOutHelpWidth: () => 120, getOutHasColors: () => false }).helpInformation();
+}
+
+function section(title: string, help: string): string {
+  return `### ${title}\n\n${fenced(help)}\n`;
+}
+
+function fenced(text: string): string {
+  return `\`\`\`text\n${text.trimEnd()}\n\`\`\``;
+}
+
+function exitCodeTable(): string {
+  const rows = exitCodeMeanings.map(([code, meaning]) => `| ${code} | ${meaning} |`);
+  return ["| code | meaning |", "| --- | --- |", ...rows, ""].join("\n");
+}
