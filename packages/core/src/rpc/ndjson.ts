@@ -2,9 +2,12 @@ import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
-import { WriteGate } from "./write-gate.ts";
+import { WriteGate, writeProgress } from "./write-gate.ts";
 
-/** One JSON message a line over a stream socket: the daemon's unix socket. */
+/**
+ * One JSON message a line over a stream socket: the daemon's unix socket.
+ * States: open → closing (after `close`: what is queued goes out, nothing more is sent) → closed.
+ */
 export class NdjsonTransport implements Transport {
   readonly #socket: Socket;
   readonly #clock: Clock;
@@ -12,47 +15,30 @@ export class NdjsonTransport implements Transport {
   readonly #gate: WriteGate;
   #cancelPartialTimer: (() => void) | undefined;
   #closeReason: string | undefined;
-  /** Reading has two possible brakes: our own unsent bytes, and an owner that cannot take more. */
+  #closing = false;
+  /** Reading has two brakes: an owner that cannot take more, and our own unsent bytes. */
   #paused = false;
+  #full = false;
   #partial = false;
 
   constructor(socket: Socket, clock: Clock, limits: TransportLimits) {
     this.#socket = socket;
     this.#clock = clock;
     this.#limits = limits;
-    this.#gate = new WriteGate(clock, limits.writeDeadlineMs, () =>
-      this.#abort("the reader took nothing for too long"),
-    );
+    this.#gate = new WriteGate({
+      clock,
+      deadlineMs: limits.writeDeadlineMs,
+      progress: () => writeProgress(socket),
+      expired: () => this.#abort("the reader took nothing for too long"),
+    });
   }
 
   open(receiver: TransportReceiver): void {
-    const decoder = new TextDecoder("utf-8", { fatal: true });
-    const splitter = new LineSplitter({
-      lineBytesMax: this.#limits.messageBytesMax,
-      onLine: (bytes) => {
-        if (bytes.length === 0) return;
-        let text: string;
-        try {
-          text = decoder.decode(bytes);
-        } catch {
-          receiver.problem({ kind: "not_text", message: "the line is not valid UTF-8" });
-          return;
-        }
-        receiver.message(text);
-      },
-      onOverflow: () => {
-        const message = `a message may have ${this.#limits.messageBytesMax} bytes`;
-        receiver.problem({ kind: "too_large", message });
-      },
-    });
+    const splitter = this.#splitter(receiver);
     this.#socket.on("data", (chunk: Buffer) => {
       splitter.push(chunk);
       this.#partial = splitter.partial;
       this.#watchPartial();
-    });
-    this.#socket.on("drain", () => {
-      this.#gate.opened();
-      if (!this.#paused) this.#socket.resume();
     });
     this.#socket.on("end", () => {
       splitter.end();
@@ -68,43 +54,91 @@ export class NdjsonTransport implements Transport {
   }
 
   send(text: string): Promise<void> {
-    if (this.#socket.destroyed) return Promise.reject(new Error(this.#closeReason ?? "the connection is closed"));
-    this.#socket.write(`${text}\n`);
+    // Writing after the end would destroy the socket, and with it the answers that are still on their way.
+    if (!this.#socket.writable) return Promise.reject(new Error(this.#closeReason ?? "the connection is closed"));
+    this.#socket.write(`${text}\n`, this.#flushed);
     const full = this.#socket.writableLength > this.#limits.highWaterBytes;
-    if (full && this.#limits.pauseReadsWhenFull) this.#socket.pause();
+    if (full && this.#limits.pauseReadsWhenFull) {
+      this.#full = true;
+      this.#brake();
+    }
     return this.#gate.wait(full);
   }
 
   pause(): void {
     this.#paused = true;
-    this.#socket.pause();
-    this.#watchPartial();
+    this.#brake();
   }
 
   resume(): void {
     this.#paused = false;
-    this.#socket.resume();
-    this.#watchPartial();
+    this.#brake();
   }
 
   close(reason: string): void {
+    if (this.#closing) return;
+    this.#closing = true;
     this.#closeReason ??= reason;
+    if (this.#socket.destroyed) return; // Its `close` has come or is coming.
     // What is queued still goes out, but a reader that does not take it may not hold the connection open.
     const cancel = this.#clock.after(this.#limits.writeDeadlineMs, () => this.#socket.destroy());
     this.#socket.once("close", cancel);
     this.#socket.end(() => this.#socket.destroy());
   }
 
+  #splitter(receiver: TransportReceiver): LineSplitter {
+    const decoder = new TextDecoder("utf-8", { fatal: true });
+    return new LineSplitter({
+      lineBytesMax: this.#limits.messageBytesMax,
+      onLine: (bytes) => {
+        this.#messageEnded();
+        if (bytes.length === 0) return;
+        let text: string;
+        try {
+          text = decoder.decode(bytes);
+        } catch {
+          receiver.problem({ kind: "not_text", message: "the line is not valid UTF-8" });
+          return;
+        }
+        receiver.message(text);
+      },
+      onOverflow: () => {
+        const message = `a message may have ${this.#limits.messageBytesMax} bytes`;
+        receiver.problem({ kind: "too_large", message });
+      },
+      onSkipped: () => this.#messageEnded(),
+    });
+  }
+
+  readonly #flushed = (error?: Error | null): void => {
+    if (error instanceof Error || this.#socket.writableLength > this.#limits.highWaterBytes) return;
+    this.#gate.opened();
+    if (!this.#full) return;
+    this.#full = false;
+    this.#brake();
+  };
+
   #abort(reason: string): void {
     this.#closeReason ??= reason;
     this.#socket.destroy();
   }
 
+  #brake(): void {
+    if (this.#paused || this.#full) this.#socket.pause();
+    else this.#socket.resume();
+    this.#watchPartial();
+  }
+
+  /** The message that begins after this one has a time of its own. */
+  #messageEnded(): void {
+    this.#cancelPartialTimer?.();
+    this.#cancelPartialTimer = undefined;
+  }
+
   /** Half a line and then silence must not hold a connection for ever; a silence of our own making does not count. */
   #watchPartial(): void {
-    if (!this.#partial || this.#paused) {
-      this.#cancelPartialTimer?.();
-      this.#cancelPartialTimer = undefined;
+    if (!this.#partial || this.#paused || this.#full) {
+      this.#messageEnded();
       return;
     }
     this.#cancelPartialTimer ??= this.#clock.after(this.#limits.partialMessageMs, () =>

@@ -1,7 +1,8 @@
+import type { Socket } from "node:net";
 import type { WebSocket } from "ws";
 import type { Clock } from "../clock.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
-import { WriteGate } from "./write-gate.ts";
+import { WriteGate, writeProgress } from "./write-gate.ts";
 
 export interface WebSocketTransportOptions {
   readonly socket: WebSocket;
@@ -23,14 +24,20 @@ export class WebSocketTransport implements Transport {
   #closeReason: string | undefined;
   #cancelHeartbeat: (() => void) | undefined;
   #lastFrameAt = 0;
-  /** Reading has two possible brakes: our own unsent bytes, and an owner that cannot take more. */
+  #closing = false;
+  /** Reading has two brakes: an owner that cannot take more, and our own unsent bytes. */
   #paused = false;
+  #full = false;
 
   constructor(options: WebSocketTransportOptions) {
     this.#options = options;
-    this.#gate = new WriteGate(options.clock, options.limits.writeDeadlineMs, () =>
-      this.#abort("the reader took nothing for too long"),
-    );
+    const { socket } = options as unknown as { readonly socket: { readonly _socket?: Socket | null } };
+    this.#gate = new WriteGate({
+      clock: options.clock,
+      deadlineMs: options.limits.writeDeadlineMs,
+      progress: () => writeProgress(socket._socket),
+      expired: () => this.#abort("the reader took nothing for too long"),
+    });
   }
 
   open(receiver: TransportReceiver): void {
@@ -63,14 +70,12 @@ export class WebSocketTransport implements Transport {
     if (socket.readyState !== socket.OPEN) {
       return Promise.reject(new Error(this.#closeReason ?? "the connection is closed"));
     }
-    // The callback tells when the frame has left for the kernel: ws has no drain event of its own.
-    socket.send(text, () => {
-      if (socket.bufferedAmount > limits.highWaterBytes) return;
-      this.#gate.opened();
-      if (socket.isPaused && !this.#paused) socket.resume();
-    });
+    socket.send(text, this.#flushed); // ws has no drain event of its own: the callback tells when a frame has left.
     const full = socket.bufferedAmount > limits.highWaterBytes;
-    if (full && limits.pauseReadsWhenFull) socket.pause();
+    if (full && limits.pauseReadsWhenFull) {
+      this.#full = true;
+      socket.pause();
+    }
     return this.#gate.wait(full);
   }
 
@@ -81,17 +86,35 @@ export class WebSocketTransport implements Transport {
 
   resume(): void {
     this.#paused = false;
-    this.#lastFrameAt = this.#options.clock.now(); // Nothing could arrive meanwhile; that says nothing about the peer.
-    this.#options.socket.resume();
+    this.#release();
   }
 
   close(reason: string): void {
     const { socket, clock } = this.#options;
+    if (this.#closing) return;
+    this.#closing = true;
     this.#closeReason ??= reason;
+    if (socket.readyState === socket.CLOSED) return;
     // ws itself waits 30 s for the closing handshake; a dead peer should not hold a shutdown for that long.
     const cancel = clock.after(2_000, () => socket.terminate());
     socket.once("close", cancel);
+    socket.resume(); // Whatever held reading back, the closing handshake must come through.
     socket.close(1000, Buffer.from(reason).subarray(0, 120).toString("utf8"));
+  }
+
+  readonly #flushed = (error?: Error | null): void => {
+    const { socket, limits } = this.#options;
+    if (error instanceof Error || socket.bufferedAmount > limits.highWaterBytes) return;
+    this.#gate.opened();
+    if (!this.#full) return;
+    this.#full = false;
+    this.#release();
+  };
+
+  #release(): void {
+    if (this.#paused || this.#full) return;
+    this.#lastFrameAt = this.#options.clock.now(); // Nothing could arrive meanwhile; that says nothing about the peer.
+    this.#options.socket.resume();
   }
 
   #abort(reason: string): void {
@@ -103,7 +126,7 @@ export class WebSocketTransport implements Transport {
     const { socket, clock, pingIntervalMs, deadAfterMs } = this.#options;
     if (pingIntervalMs === 0) return;
     this.#cancelHeartbeat = clock.after(pingIntervalMs, () => {
-      if (this.#paused) this.#lastFrameAt = clock.now();
+      if (this.#paused || this.#full) this.#lastFrameAt = clock.now();
       const silentMs = clock.now() - this.#lastFrameAt;
       if (silentMs >= deadAfterMs) {
         this.#abort(`no frame for ${Math.round(silentMs / 1000)} s`);
