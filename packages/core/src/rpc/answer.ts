@@ -18,7 +18,10 @@ export interface Call {
   readonly canNotify: boolean;
   /** Sends a notification that belongs to this request; waits for a slow reader (P5). */
   notify(method: string, params: unknown): Promise<void>;
-  /** Begins when the answer is on its way and goes on after it; the producer's signal aborts when the caller cancels or leaves. */
+  /**
+   * Begins when the answer is on its way and goes on after it; the producer's signal aborts when the caller cancels or leaves.
+   * To be called before the request is answered; an error answer begins nothing. Throws when the connection has too many streams.
+   */
   stream(producer: (signal: AbortSignal) => Promise<void>): void;
 }
 
@@ -56,6 +59,27 @@ export async function answer(
   if (!input.batch) return first === undefined ? undefined : one(first);
   const answers = (await Promise.all(input.messages.map(one))).filter((item) => item !== undefined);
   return answers.length === 0 ? undefined : answers;
+}
+
+/**
+ * The text of what `answer` gave. A result that is no JSON (a cycle, a BigInt) is a bug of its handler: it costs that
+ * request its result, not the other answers of the batch and not the connection.
+ */
+export function encodeAnswer(output: object, handler: RequestHandler, clock: Clock): string {
+  try {
+    return JSON.stringify(output);
+  } catch {
+    const repair = (item: object): object => {
+      try {
+        JSON.stringify(item);
+        return item;
+      } catch (error) {
+        const { id } = item as { readonly id: MessageId };
+        return errorObject(id, handler.describe(error, id), clock.wallMs());
+      }
+    };
+    return JSON.stringify(Array.isArray(output) ? output.map(repair) : repair(output));
+  }
 }
 
 async function answerRequest(

@@ -10,6 +10,8 @@ export interface RequestMessage {
   readonly params: unknown;
   /** A caller's own token beside the parameters; see DESIGN.md 3.4. */
   readonly authorization: string | undefined;
+  /** The caller wants to be told when the last notification of this request has been sent (`$/streamEnd`). */
+  readonly streamEnd?: boolean | undefined;
 }
 
 export interface NotificationMessage {
@@ -84,7 +86,8 @@ function classify(value: unknown): Message {
     }
     if (hasId) {
       const authorization = typeof value.authorization === "string" ? value.authorization : undefined;
-      return { kind: "request", id: answerId, method: value.method, params, authorization };
+      const streamEnd = value.stream_end === true;
+      return { kind: "request", id: answerId, method: value.method, params, authorization, streamEnd };
     }
     const owner = value.request_id;
     const requestId = typeof owner === "string" || typeof owner === "number" ? owner : undefined;
@@ -110,14 +113,20 @@ function classifyResponse(value: Record<string, unknown>, id: MessageId): Messag
   };
 }
 
+export interface RequestExtras {
+  readonly authorization?: string | undefined;
+  readonly streamEnd?: true | undefined;
+}
+
 export function encodeRequest(
   id: MessageId,
   method: string,
   params: unknown,
   wallMs: number,
-  authorization?: string,
+  { authorization, streamEnd }: RequestExtras = {},
 ): string {
-  return JSON.stringify({ jsonrpc: "2.0", id, method, params, authorization, timestamp: wallMs / 1000 });
+  const timestamp = wallMs / 1000;
+  return JSON.stringify({ jsonrpc: "2.0", id, method, params, authorization, stream_end: streamEnd, timestamp });
 }
 
 export function encodeNotification(method: string, params: unknown, wallMs: number, requestId?: MessageId): string {
