@@ -33,7 +33,8 @@ export abstract class LoopService implements Service {
     this.#started = true;
     // Somebody may dispose without ever looking at `done`; that must not count as an unhandled rejection.
     this.done.catch(() => {});
-    this.run(this.stopping).then(
+    const running = async (): Promise<void> => this.run(this.stopping); // Also a loop that throws at once settles `done`.
+    running().then(
       () => this.#ended.resolve(undefined),
       (error: unknown) => {
         if (this.#stop.signal.aborted) this.#ended.resolve(undefined);
@@ -45,7 +46,8 @@ export abstract class LoopService implements Service {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error(`${this.name} is stopping`));
-    if (this.#started) await this.done.catch(() => {}); // The owner has seen a failure through `done`.
+    if (!this.#started) this.#ended.resolve(undefined);
+    await this.done.catch(() => {}); // The owner has seen a failure through `done`.
   }
 
   protected abstract run(signal: AbortSignal): Promise<void>;
