@@ -2,7 +2,6 @@ import type { Server } from "node:http";
 import type { TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
-import { settledWithin } from "@hl/core/service.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import { EventFeed } from "./fleet/event-feed.ts";
@@ -16,6 +15,7 @@ import { OperatorGuard } from "./http/operator-guard.ts";
 import { publicRoutes } from "./http/public-routes.ts";
 import { requestRoutes } from "./http/request-routes.ts";
 import { httpServer } from "./http/server.ts";
+import { Shutdown } from "./http/shutdown.ts";
 import { socketRoutes } from "./http/socket-routes.ts";
 import { serveUpgrades } from "./http/upgrade.ts";
 import { vmRoutes } from "./http/vm-routes.ts";
@@ -174,6 +174,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   publicRoutes(app, keys);
   dashboardRoutes(app);
   await app.ready();
+  const shutdown = new Shutdown(app.server, clock).watch();
   const { pingIntervalMs, deadAfterMs, helloWithinMs, streamQueueBytesMax } = limits;
   const beat = { pingIntervalMs, deadAfterMs };
   const sockets = serveUpgrades({
@@ -200,9 +201,8 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     const closed = app.close();
     await fleet[Symbol.asyncDispose]();
     for (const socket of sockets.clients) socket.close(1001, "hl-cloud is stopping");
-    app.server.closeIdleConnections();
     const gone = Promise.all([closed, ...[...sockets.clients].map((socket) => goodbye(socket))]);
-    if (!(await settledWithin(clock, limits.drainMs, gone))) force();
+    if (!(await shutdown.drain(gone, limits.drainMs))) force();
     await gone;
   });
 

@@ -1,7 +1,9 @@
 /**
  * The notifications of one request between a VM and an operator. The VM's connection carries many streams, so one slow
- * operator may not stop it (P5): what it has not taken waits here, bounded, and at the bound the stream is cut with
- * everything before the cut still delivered, so that its reader goes on from the position it has.
+ * operator may not stop it (P5): what it has not taken waits here, bounded.
+ * States: flowing → suspended at the bound (the VM is told to stop, what it still sends is dropped) → flowing again from
+ * the last position once the operator has taken what waited → ended. A stream that cannot be taken up again is cut with
+ * an explicit last notification, so that nothing is missing silently (S2).
  */
 export interface StreamRelayOptions {
   readonly queueBytesMax: number;
@@ -9,7 +11,11 @@ export interface StreamRelayOptions {
   readonly notify: (method: string, params: unknown) => Promise<void>;
   /** Whether this notification is the last one. */
   readonly isLast: (method: string) => boolean;
-  /** No more is wanted from the VM: the stream has ended or was cut. */
+  /** Sees every notification that will be delivered. */
+  readonly note?: ((method: string, params: unknown) => void) | undefined;
+  /** Stops the stream at the VM and answers how to take it up again; undefined when that cannot be. */
+  readonly suspend: () => (() => Promise<unknown>) | undefined;
+  /** Nothing more is wanted from the VM. */
   readonly onEnd: () => void;
 }
 
@@ -21,8 +27,9 @@ interface Item {
 
 export class StreamRelay {
   readonly #options: StreamRelayOptions;
-  readonly #queue: Item[] = [];
+  #queue: Item[] = [];
   #queuedBytes = 0;
+  #resume: (() => Promise<unknown>) | undefined;
   #ended = false;
   #wake: (() => void) | undefined;
 
@@ -30,15 +37,23 @@ export class StreamRelay {
     this.#options = options;
   }
 
+  /** Whether the VM has been told to stop for now. */
+  get suspended(): boolean {
+    return this.#resume !== undefined;
+  }
+
   /** From the VM; never waits. */
   push(method: string, params: unknown): void {
-    if (this.#ended) return;
+    if (this.#ended || this.suspended) return;
+    const { queueBytesMax, isLast, note, suspend } = this.#options;
     const bytes = weigh(params);
-    const { queueBytesMax, isLast } = this.#options;
     if (this.#queue.length > 0 && this.#queuedBytes + bytes > queueBytesMax) {
-      this.end("reader_too_slow", `more than ${queueBytesMax} bytes are waiting for this reader`);
+      const resume = suspend();
+      if (resume !== undefined) this.#resume = resume;
+      else this.end("reader_too_slow", `more than ${queueBytesMax} bytes are waiting for this reader`);
       return;
     }
+    note?.(method, params);
     this.#add({ method, params, bytes });
     if (isLast(method)) this.end();
   }
@@ -55,15 +70,34 @@ export class StreamRelay {
   /** Delivers until the end, or until the operator leaves. */
   async pump(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const item = this.#queue.shift();
-      if (item !== undefined) {
-        this.#queuedBytes -= item.bytes;
-        await this.#options.notify(item.method, item.params);
+      const batch = this.#queue;
+      if (batch.length > 0) {
+        this.#queue = [];
+        await this.#deliver(batch, signal);
       } else if (this.#ended) {
         return;
+      } else if (this.#resume !== undefined) {
+        await this.#takeUp(this.#resume);
       } else {
         await this.#more(signal);
       }
+    }
+  }
+
+  async #deliver(batch: readonly Item[], signal: AbortSignal): Promise<void> {
+    for (const { method, params, bytes } of batch) {
+      if (signal.aborted) return;
+      await this.#options.notify(method, params);
+      this.#queuedBytes -= bytes;
+    }
+  }
+
+  async #takeUp(resume: () => Promise<unknown>): Promise<void> {
+    this.#resume = undefined; // Before the request goes out: its notifications may come before its answer is seen here.
+    try {
+      await resume();
+    } catch (error) {
+      this.end("vm_disconnected", error instanceof Error ? error.message : String(error));
     }
   }
 

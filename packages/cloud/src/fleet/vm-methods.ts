@@ -137,8 +137,10 @@ export class VmMethods {
 
   #handler<T extends MethodTable>(table: T, handlers: Handlers<T>, instanceId: string | undefined): RequestHandler {
     const { clock, wireError } = this.#options;
-    const caller: Caller | undefined =
-      instanceId === undefined ? undefined : { role: "vm-instance", subject: instanceId, via: "http" };
+    const caller: Caller =
+      instanceId === undefined
+        ? { role: "", subject: "anonymous", via: "http" } // Its methods judge the token in their own way.
+        : { role: "vm-instance", subject: instanceId, via: "http" };
     return requestHandler({ table, handlers, roles: shippedRoles, clock, wireError, caller: () => caller });
   }
 }

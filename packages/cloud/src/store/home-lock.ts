@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -6,7 +7,9 @@ import { DatabaseSync } from "node:sqlite";
  * beside the database, because Node has no flock and a pid file outlives a crash.
  */
 export function lockHome(home: string): Disposable {
-  const database = new DatabaseSync(join(home, "serve.lock"));
+  const path = join(home, "serve.lock");
+  closeSync(openSync(path, "a", 0o600));
+  const database = new DatabaseSync(path);
   try {
     database.exec("pragma busy_timeout = 0; pragma locking_mode = exclusive; begin exclusive");
   } catch {

@@ -1,0 +1,57 @@
+import type { CommandOutput } from "@hl/protocol/methods/command-result.ts";
+
+/** Remembers how far a stream has come, as the request that goes on from there. */
+export interface StreamPosition {
+  /** Looks at a notification that will be delivered. */
+  note(method: string, params: unknown): void;
+  /** Undefined when this stream cannot be taken up again. */
+  next(): { readonly method: string; readonly params: Readonly<Record<string, unknown>> } | undefined;
+}
+
+export function streamPosition(method: string, params: unknown): StreamPosition {
+  const asked = (params ?? {}) as Readonly<Record<string, unknown>>;
+  return method === "event/subscribe" ? new EventPosition(asked) : new CommandPosition(asked);
+}
+
+class CommandPosition implements StreamPosition {
+  readonly #commandId: unknown;
+  #offset: number;
+
+  constructor(params: Readonly<Record<string, unknown>>) {
+    this.#commandId = params["command_id"];
+    this.#offset = typeof params["offset"] === "number" ? params["offset"] : 0;
+  }
+
+  note(method: string, params: unknown): void {
+    if (method === "command/output") {
+      const { position, data, encoding } = params as CommandOutput;
+      this.#offset = position + Buffer.byteLength(data, encoding);
+    } else if (method === "command/gap") {
+      const { position, bytes } = params as { position: number; bytes: number };
+      this.#offset = position + bytes;
+    }
+  }
+
+  next(): ReturnType<StreamPosition["next"]> {
+    return { method: "command/subscribe", params: { command_id: this.#commandId, offset: this.#offset } };
+  }
+}
+
+class EventPosition implements StreamPosition {
+  readonly #params: Readonly<Record<string, unknown>>;
+  #seq: number | undefined;
+
+  constructor(params: Readonly<Record<string, unknown>>) {
+    this.#params = params;
+  }
+
+  note(method: string, params: unknown): void {
+    if (method === "event/event") this.#seq = (params as { seq: number }).seq;
+    else if (method === "event/gap") this.#seq = (params as { to: number }).to;
+  }
+
+  next(): ReturnType<StreamPosition["next"]> {
+    if (this.#seq === undefined) return undefined;
+    return { method: "event/subscribe", params: { ...this.#params, after: this.#seq } };
+  }
+}

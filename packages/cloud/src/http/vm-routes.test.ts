@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { errorOf, postBody, postRpc, type RpcReply } from "../testing/fake-vm.ts";
+import { testCloud } from "../testing/test-cloud.ts";
+
+const event = (seq: number, data: unknown = { n: seq }): Record<string, unknown> => ({
+  event_id: `event-${seq}`,
+  event_type: "test.event",
+  timestamp: 1,
+  data,
+  severity: "info",
+  epoch: "epoch-1",
+  seq,
+});
+
+const deliver = (events: readonly unknown[]): string =>
+  JSON.stringify(events.map((params, index) => ({ jsonrpc: "2.0", id: index, method: "event/stream", params })));
+
+const verdicts = (reply: RpcReply): Map<unknown, unknown> =>
+  new Map(
+    (reply.body as unknown as { id: number; result?: { status: string }; error?: { code: number } }[]).map((item) => [
+      item.id,
+      item.result?.status ?? item.error?.code,
+    ]),
+  );
+
+interface Page {
+  events: { row: number; event_id: string; seq: number; data: unknown }[];
+  next: number;
+}
+
+// Goal: S1, S3: an event is stored once however often it is sent, in the order of its sequence numbers, and each has its own verdict.
+// Method: a batch out of order with a malformed and an oversized event in it, sent twice, plain and gzipped; then read in pages.
+test("S1: events are judged one by one, stored once and read in order", async () => {
+  await using fixture = await testCloud();
+  const { access_token } = await fixture.addVm("vm-1");
+  const url = `${fixture.url}/v1/vm/events`;
+  const batch = deliver([
+    event(3),
+    event(1),
+    { ...event(4), event_type: "no spaces please" },
+    event(2, "\ud800 \0 text"),
+    event(5, "x".repeat(1024 * 1024)),
+  ]);
+  for (const [body, headers] of [
+    [batch, {}],
+    [gzipSync(batch), { "content-encoding": "gzip" }],
+  ] as const) {
+    const reply = await postBody(url, access_token, body, headers);
+    assert.equal(reply.status, 200);
+    assert.deepEqual([...verdicts(reply)].sort(), [
+      [0, "accepted"],
+      [1, "accepted"],
+      [2, 1402],
+      [3, "accepted"],
+      [4, "rejected"],
+    ]);
+  }
+  const read = async (query: string): Promise<Page> => {
+    const headers = { authorization: `Bearer ${fixture.admin}` };
+    return (await (await fetch(`${fixture.url}/v1/instances/vm-1/events${query}`, { headers })).json()) as Page;
+  };
+  const first = await read("?limit=2");
+  assert.deepEqual(
+    first.events.map(({ seq }) => seq),
+    [1, 2],
+  );
+  assert.equal(first.events[1]?.data, "\ud800 \0 text");
+  const rest = await read(`?after=${first.next}`);
+  assert.deepEqual(
+    rest.events.map(({ event_id }) => event_id),
+    ["event-3"],
+  );
+  assert.deepEqual(await read(`?after=${rest.next}`), { events: [], next: rest.next });
+});
+
+// Goal: heartbeats and status reach the operator; last_seen costs no row write until it is flushed.
+test("heartbeat and status are what the operator sees", async () => {
+  await using fixture = await testCloud();
+  const { access_token, registration_id } = await fixture.addVm("vm-1");
+  await postRpc(`${fixture.url}/v1/vm/heartbeat`, access_token, "vm/heartbeat", {
+    registration_id,
+    status: "degraded",
+    uptime: 12.5,
+    spool_depth: 3,
+    commands_running: 2,
+    agents_running: 1,
+    memory_rss_mb: 71,
+    clock: 1,
+  });
+  assert.equal((await fixture.cloud.store.instances.get("vm-1"))?.heartbeat, undefined);
+  const health = { status: "degraded", alerts: [{ code: "disk" }] };
+  await postRpc(`${fixture.url}/v1/vm/status`, access_token, "vm/status", { registration_id, health });
+  const headers = { authorization: `Bearer ${fixture.admin}` };
+  const list = (await (await fetch(`${fixture.url}/v1/instances`, { headers })).json()) as {
+    instances: { online: boolean; health: unknown }[];
+  };
+  assert.equal(list.instances.length, 1);
+  assert.equal(list.instances[0]?.online, false);
+  assert.deepEqual(list.instances[0]?.health, {
+    status: "degraded",
+    uptime: 12.5,
+    spool_depth: 3,
+    commands_running: 2,
+    agents_running: 1,
+    memory_rss_mb: 71,
+  });
+  const detail = (await (await fetch(`${fixture.url}/v1/instances/vm-1`, { headers })).json()) as {
+    full_health: unknown;
+  };
+  assert.deepEqual(detail.full_health, health);
+  assert.equal((await fetch(`${fixture.url}/v1/instances/vm-7`, { headers })).status, 404);
+});
+
+// Goal: malformed input gets the right error on every address, and the server goes on.
+// Method: the same bad bodies against each endpoint with a valid token.
+test("malformed bodies: the right error everywhere, and no crash", async () => {
+  await using fixture = await testCloud();
+  const { access_token } = await fixture.addVm("vm-1");
+  const addresses = [
+    ["/v1/vm/register", undefined],
+    ["/v1/vm/token", undefined],
+    ["/v1/vm/heartbeat", access_token],
+    ["/v1/vm/status", access_token],
+    ["/v1/vm/events", access_token],
+    ["/v1/instances/vm-1/rpc", fixture.admin],
+  ] as const;
+  const deep = `{"jsonrpc":"2.0","id":1,"method":"x","params":${"[".repeat(5_000)}${"]".repeat(5_000)}}`;
+  const bodies: readonly (readonly [string | Buffer, number, number, Record<string, string>?])[] = [
+    ['{"jsonrpc": "2.0", "id"', 400, -32700],
+    ["", 400, -32700],
+    [Buffer.from([0xff, 0xfe, 0x00, 0x7b]), 400, -32700],
+    [deep, 400, -32600],
+    ["[]", 400, -32600],
+    ["42", 400, -32600],
+    ['{"jsonrpc":"2.0","id":{},"method":"vm/heartbeat"}', 400, -32600],
+    ['{"jsonrpc":"2.0","id":1,"method":"no/such"}', 400, -32601],
+    ["not gzip", 400, -32700, { "content-encoding": "gzip" }],
+    ["{}", 400, -32600, { "content-encoding": "br" }],
+    [gzipSync(Buffer.alloc(40 * 1024 * 1024, " ")), 413, 1004, { "content-encoding": "gzip" }],
+    [Buffer.alloc(11 * 1024 * 1024, " "), 413, 1004],
+  ];
+  for (const [path, token] of addresses) {
+    for (const [body, status, code, headers] of bodies) {
+      const reply = await postBody(fixture.url + path, token, body, headers).catch((error: unknown) => {
+        // A client that is still sending when the answer comes may only see its connection end.
+        if (body.length > 1024 * 1024) return undefined;
+        throw error;
+      });
+      if (reply === undefined) continue;
+      const said = `${path}: ${body.slice(0, 40).toString()}`;
+      assert.equal(errorOf(reply).code, code, said);
+      assert.equal(reply.status, status, said);
+    }
+  }
+  const wrongTypes = await postRpc(`${fixture.url}/v1/vm/heartbeat`, access_token, "vm/heartbeat", { status: 7 });
+  assert.equal(wrongTypes.status, 400);
+  assert.equal(errorOf(wrongTypes).code, -32602);
+  assert.ok(Array.isArray(errorOf(wrongTypes).data["problems"]));
+  assert.equal((await fetch(`${fixture.url}/health`)).status, 200);
+});
+
+// Goal: nobody gets in without the right kind of token.
+test("tokens of one kind open no door of another", async () => {
+  await using fixture = await testCloud();
+  const { access_token, refresh_token } = await fixture.addVm("vm-1");
+  for (const token of [undefined, fixture.admin, refresh_token, "eyJhbGciOiJub25lIn0.e30.", `${access_token}x`]) {
+    const reply = await postBody(`${fixture.url}/v1/vm/events`, token, deliver([event(1)]));
+    assert.equal(reply.status, 401);
+    assert.equal(errorOf(reply).code, 1001);
+  }
+  for (const token of [undefined, access_token, "hlo_guess"]) {
+    const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    assert.equal((await fetch(`${fixture.url}/v1/instances`, { headers })).status, 401);
+  }
+});
