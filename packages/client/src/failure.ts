@@ -33,6 +33,7 @@ const codeByType: Readonly<Partial<Record<ErrorType, number>>> = {
   unauthenticated: exitCode.permission,
   permission_denied: exitCode.permission,
   instance_offline: exitCode.unavailable,
+  instance_unknown: exitCode.unavailable,
   runner_unavailable: exitCode.unavailable,
   shutting_down: exitCode.tryLater,
   rate_limited: exitCode.tryLater,

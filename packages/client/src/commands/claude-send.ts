@@ -93,9 +93,9 @@ class Turn {
       if (text !== "") this.#deltaPrinted = true;
       return this.#print(text);
     }
+    if (text === "") return true; // A tool call, thinking or a subagent: it does not end what is being told.
     const told = this.#deltaPrinted;
     this.#deltaPrinted = false;
-    if (text === "") return true;
     return told ? this.#print(this.#printed.endsWith("\n") ? "" : "\n") : this.#print(`${text}\n`);
   }
 

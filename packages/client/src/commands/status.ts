@@ -35,7 +35,7 @@ async function status(session: Session): Promise<number> {
 function factsOf(info: Info, health: Health, now: number): (readonly [string, Cell])[] {
   const { system, sandbox } = info;
   return [
-    ["instance", `${info.instance_id} (${info.environment}), workspace ${info.workspace_id}`],
+    ["instance", [`${info.instance_id} (${info.environment})`, ...named("workspace", info.workspace_id)].join(", ")],
     ["host", `${system.hostname}, ${system.os} ${system.kernel} ${system.arch}, ${plural(system.cpu_cores, "core")}`],
     ["up", `${duration(health.uptime)}, pid ${info.pid}`],
     ["cloud", cloudCell(health, now)],
@@ -45,6 +45,11 @@ function factsOf(info: Info, health: Health, now: number): (readonly [string, Ce
     ["sandbox", sandboxCell(sandbox)],
     ["alerts", health.alerts.length === 0 ? "none" : { text: String(health.alerts.length), tone: "warning" }],
   ];
+}
+
+/** Nothing where the configuration gives no name. */
+function named(what: string, name: string): string[] {
+  return name === "" ? [] : [`${what} ${name}`];
 }
 
 function cloudCell(health: Health, now: number): Cell {

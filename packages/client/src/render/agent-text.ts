@@ -1,7 +1,13 @@
 import { z } from "zod";
 
 /** What an agent says in a `claude/message`; the adapters' own shapes and the raw stream-json of the CLI are understood. */
-const own = z.object({ text: z.string(), kind: z.string().optional(), subagentOf: z.string().nullish() });
+const fromSubagent = z.object({ parent_tool_use_id: z.string().nullish() });
+const own = z.object({
+  text: z.string(),
+  kind: z.string().optional(),
+  subagentOf: z.string().nullish(),
+  raw: fromSubagent.optional().catch(undefined),
+});
 const rawDelta = z.object({ event: z.object({ delta: z.object({ text: z.string() }) }) });
 const rawMessage = z.object({
   type: z.literal("assistant").optional(),
@@ -13,8 +19,9 @@ export function agentText(data: unknown): string | undefined {
   if (typeof data === "string") return data;
   const ours = own.safeParse(data);
   if (ours.success) {
-    const { kind, subagentOf, text } = ours.data;
-    return (kind === undefined || kind === "text") && (subagentOf ?? undefined) === undefined ? text : undefined;
+    const { kind, subagentOf, raw, text } = ours.data;
+    const subagent = subagentOf ?? raw?.parent_tool_use_id ?? undefined;
+    return (kind === undefined || kind === "text") && subagent === undefined ? text : undefined;
   }
   const delta = rawDelta.safeParse(data);
   if (delta.success) return delta.data.event.delta.text;

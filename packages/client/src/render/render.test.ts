@@ -106,6 +106,8 @@ test("an agent's words in every shape; its thinking and its subagents are no par
   assert.equal(agentText({ kind: "text", text: "d" }), "d");
   assert.equal(agentText({ kind: "thinking", text: "e" }), undefined);
   assert.equal(agentText({ kind: "text", text: "f", subagentOf: "t1" }), undefined);
+  assert.equal(agentText({ text: "g", raw: { parent_tool_use_id: "t1" } }), undefined);
+  assert.equal(agentText({ text: "h", raw: { parent_tool_use_id: null } }), "h");
   assert.equal(agentText(7), undefined);
   assert.deepEqual(finalAnswer({ result: "x", is_error: true }), { text: "x", isError: true });
   assert.deepEqual(finalAnswer("x"), { text: "x", isError: false });
