@@ -138,8 +138,9 @@ export function responseObject(id: MessageId, result: unknown, wallMs: number): 
   return { jsonrpc: "2.0", id, result: result ?? null, timestamp: wallMs / 1000 };
 }
 
-export function errorObject(id: MessageId, error: WireError, wallMs: number): object {
-  return { jsonrpc: "2.0", id, error, timestamp: wallMs / 1000 };
+export function errorObject(id: MessageId, { code, message, data }: WireError, wallMs: number): object {
+  // Copied: the message of an Error is not enumerable and would be missing on the wire.
+  return { jsonrpc: "2.0", id, error: { code, message, data }, timestamp: wallMs / 1000 };
 }
 
 const quote = 0x22;
