@@ -171,6 +171,16 @@ static bool set_up_process(void) {
   return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 && resident.signals >= 0;
 }
 
+/* A connect that succeeds proves only that somebody holds the listening socket: a shim that was just forked by a resident that has been killed
+ * holds it for a moment too. The kernel remembers who called listen, and that process must live. */
+static bool listener_lives(int connection) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  /* Number 0 is a process of another pid namespace, which cannot be asked about. */
+  if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid == 0) return true;
+  return kill(peer.pid, 0) == 0 || errno != ESRCH;
+}
+
 /* 0, or the errno with which it failed; EADDRINUSE when another resident answers. */
 static int listen_on_socket(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -180,7 +190,7 @@ static int listen_on_socket(void) {
   if (lstat(resident.socket_path, &there) == 0) {
     if (!S_ISSOCK(there.st_mode)) return EEXIST;
     const int asking = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    const bool answered = asking >= 0 && (connect(asking, where, sizeof address) == 0 || errno != ECONNREFUSED);
+    const bool answered = asking >= 0 && (connect(asking, where, sizeof address) == 0 ? listener_lives(asking) : errno != ECONNREFUSED);
     if (asking >= 0) close(asking);
     if (answered) return EADDRINUSE;
     unlink(resident.socket_path);

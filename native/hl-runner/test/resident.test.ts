@@ -52,6 +52,27 @@ test("a second resident on the same socket refuses to start; a stale socket is r
   assert.equal((await third.run({ argv: ["/bin/true"] })).end["exit_code"], 0);
 });
 
+test("a socket whose resident was killed is stale, also while a process it forked still holds it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "hl-runner-"));
+  const path = join(folder, "runner.sock");
+  /* Listens, hands the listening descriptor to a child that outlives it, and is killed. */
+  const script = `const s=require("net").createServer();s.listen(process.argv[1],()=>{
+    const c=require("child_process").spawn("sleep",["1000"],{detached:true,stdio:["ignore","ignore","ignore",s._handle.fd]});
+    console.log(c.pid)})`;
+  const holder = spawn(process.execPath, ["-e", script, path], { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = (await once(holder.stdout, "data")) as [Buffer];
+  try {
+    const refused = spawnSync(binary, ["serve", "--socket", path, "--state", folder], { timeout: 5000 });
+    assert.equal(refused.status, 73);
+    holder.kill("SIGKILL");
+    await once(holder, "exit");
+    await using runner = await Runner.start([], folder);
+    assert.equal((await runner.run({ argv: ["/bin/true"] })).end["exit_code"], 0);
+  } finally {
+    process.kill(Number(line.toString()));
+  }
+});
+
 test("a file in the place of the socket is not removed", () => {
   const folder = mkdtempSync(join(tmpdir(), "hl-runner-"));
   writeFileSync(join(folder, "file"), "precious");

@@ -147,7 +147,11 @@ export class Runner {
       { stdio: ["ignore", "pipe", "pipe"] },
     );
     const lines = createInterface({ input: child.stdout });
-    const [line] = (await once(lines, "line")) as [string];
+    const failed = once(child, "exit").then(([code]) => {
+      throw new Error(`the resident ended with ${String(code)} before it was ready`);
+    });
+    const [line] = (await Promise.race([once(lines, "line"), failed])) as [string];
+    failed.catch(() => undefined);
     return new Runner(folder, child, JSON.parse(line) as Record<string, unknown>);
   }
 
