@@ -44,9 +44,9 @@ export function spawnProgram(name: ProgramName, args: readonly string[], options
       detached: options.detached ?? false,
     },
   );
-  child.stdin?.on("error", () => {}); // A program that does not read its input is its own business.
-  if (options.input !== undefined) child.stdin?.end(options.input);
-  else child.stdin?.end();
+  child.stdin.on("error", () => {}); // A program that does not read its input is its own business.
+  if (options.input !== undefined) child.stdin.end(options.input);
+  else child.stdin.end();
   return child;
 }
 

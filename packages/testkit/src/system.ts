@@ -1,0 +1,227 @@
+/**
+ * The real programs brought up for a test: a daemon in a home of its own, hl-cloud, or both with the daemon enrolled. Either
+ * can be killed, stopped and started again on the same home; everything is stopped and removed at the end.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { connectSocket, connectSocketFrames, type Message, type MessageClient } from "./message-client.ts";
+import { http } from "./http.ts";
+import { Operator } from "./operator.ts";
+import { noProcessOf } from "./processes.ts";
+import {
+  makeDaemonHome,
+  printedToken,
+  runProgram,
+  startCloud,
+  startDaemon,
+  temporaryFolder,
+  type CloudReady,
+  type DaemonReady,
+  type Finished,
+  type RunningProgram,
+  type SpawnOptions,
+} from "./programs.ts";
+
+type Configuration = Readonly<Record<string, object>>;
+
+/** Quick to retry and to ship, and never alarmed by how busy the machine is that runs the tests. */
+const testConfiguration: Configuration = {
+  health_monitoring: {
+    check_interval: 1,
+    alerts: { cpu_threshold: 100, memory_threshold: 100, disk_threshold: 100, load_threshold: 10_000 },
+  },
+  event_streaming: { flush_interval: 0.05 },
+  cloud_api: { connection: { retry_delay: 0.1, max_retry_delay: 1 } },
+};
+
+export interface DaemonOptions {
+  /** Sections of daemon.json, over the test's own. */
+  readonly config?: Configuration | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A daemon and its home. */
+export class TestDaemon implements AsyncDisposable {
+  readonly home: string;
+  readonly workspace: string;
+  #program: RunningProgram<DaemonReady>;
+  readonly #folder: Disposable;
+  readonly #env: Readonly<Record<string, string>>;
+
+  private constructor(
+    home: string,
+    program: RunningProgram<DaemonReady>,
+    folder: Disposable,
+    env: DaemonOptions["env"],
+  ) {
+    this.home = home;
+    this.workspace = join(home, "workspace");
+    this.#program = program;
+    this.#folder = folder;
+    this.#env = env ?? {};
+  }
+
+  static async start(options: DaemonOptions = {}): Promise<TestDaemon> {
+    const folder = temporaryFolder("hl");
+    const home = folder.path;
+    makeDaemonHome(home, { ...testConfiguration, ...options.config });
+    return new TestDaemon(home, await startDaemon(home, { env: options.env }), folder, options.env);
+  }
+
+  get program(): RunningProgram<DaemonReady> {
+    return this.#program;
+  }
+
+  get pid(): number {
+    return this.#program.pid;
+  }
+
+  get token(): string {
+    return readFileSync(join(this.home, "data/auth/local_token"), "utf8").trim();
+  }
+
+  get url(): string {
+    return `http://${this.#program.ready.http}`;
+  }
+
+  /** The daemon's log so far; for the message of a failure. */
+  get log(): string {
+    return readFileSync(join(this.home, "logs/daemon.log"), "utf8");
+  }
+
+  /** A connection to the unix socket that has logged in. */
+  connect(): Promise<MessageClient> {
+    return connectSocket(this.#program.ready.socket, this.token);
+  }
+
+  connectWebSocket(): Promise<MessageClient> {
+    return connectSocketFrames(`ws://${this.#program.ready.http}/rpc`, this.token);
+  }
+
+  /** One message to `POST /rpc`, and the message that answers it. */
+  async post(message: Message): Promise<Message> {
+    return (await http(`${this.url}/rpc`, { body: message, token: this.token })).json;
+  }
+
+  /** hl-client at this daemon. */
+  client(args: readonly string[], options: SpawnOptions = {}): Promise<Finished> {
+    return runProgram("hl-client", args, { ...options, env: { HL_DAEMON_HOME: this.home, ...options.env } });
+  }
+
+  healthCheck(args: readonly string[] = []): Promise<Finished> {
+    return runProgram("hl-health-check", args, { env: { HL_DAEMON_HOME: this.home } });
+  }
+
+  /** Ends as a crash or a power cut ends it: no code of its own runs. */
+  async kill(): Promise<void> {
+    await this.#program.stop("SIGKILL");
+  }
+
+  /** A fresh process on the same home. */
+  async restart(): Promise<void> {
+    await this.#program.stop();
+    this.#program = await startDaemon(this.home, { env: this.#env });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#program.stop();
+    await noProcessOf(this.home);
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+/** hl-cloud and its home. It keeps its address over a restart, as a real one does. */
+export class TestCloud implements AsyncDisposable {
+  readonly home: string;
+  readonly url: string;
+  readonly operatorTokenFile: string;
+  readonly operatorToken: string;
+  #program: RunningProgram<CloudReady>;
+  readonly #folder: Disposable;
+
+  private constructor(home: string, program: RunningProgram<CloudReady>, token: string, folder: Disposable) {
+    this.home = home;
+    this.url = program.ready.url;
+    this.operatorToken = token;
+    this.operatorTokenFile = join(home, "operator-token");
+    this.#program = program;
+    this.#folder = folder;
+  }
+
+  /** On any free port; an operator with every right is made. */
+  static async start(): Promise<TestCloud> {
+    const folder = temporaryFolder("hl-cloud");
+    const program = await startCloud(folder.path);
+    const token = await printedToken(["operator", "add", "tester", "--home", folder.path, "--role", "admin"]);
+    const cloud = new TestCloud(folder.path, program, token, folder);
+    writeFileSync(cloud.operatorTokenFile, `${token}\n`, { mode: 0o600 });
+    return cloud;
+  }
+
+  get pid(): number {
+    return this.#program.pid;
+  }
+
+  enroll(instanceId: string): Promise<string> {
+    return printedToken(["enroll", "--home", this.home, "--instance", instanceId]);
+  }
+
+  operator(instanceId: string): Operator {
+    return new Operator(this.url, this.operatorToken, instanceId);
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    await this.#program.stop(signal);
+  }
+
+  async restart(): Promise<void> {
+    await this.#program.stop();
+    this.#program = await startCloud(this.home, { listen: new URL(this.url).host });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#program.stop();
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+/** Both, the daemon enrolled and connected. */
+export interface TestSystem extends AsyncDisposable {
+  readonly cloud: TestCloud;
+  readonly daemon: TestDaemon;
+  readonly operator: Operator;
+  /** hl-client through the cloud. */
+  client(args: readonly string[], options?: SpawnOptions): Promise<Finished>;
+}
+
+export const testInstanceId = "test-vm-001";
+
+export async function startSystem(options: DaemonOptions = {}): Promise<TestSystem> {
+  await using stack = new AsyncDisposableStack();
+  const cloud = stack.use(await TestCloud.start());
+  const env = {
+    HL_CLOUD_API__BASE_URL: cloud.url,
+    HL_ENROLLMENT_TOKEN: await cloud.enroll(testInstanceId),
+    HL_DAEMON__INSTANCE_ID: testInstanceId,
+    HL_DAEMON__WORKSPACE_ID: "test-workspace-001",
+    ...options.env,
+  };
+  const daemon = stack.use(await TestDaemon.start({ ...options, env }));
+  const operator = cloud.operator(testInstanceId);
+  await operator.online();
+  const owned = stack.move();
+  return {
+    cloud,
+    daemon,
+    operator,
+    client: (args, more = {}) => {
+      const target = {
+        HL_CLOUD: cloud.url,
+        HL_INSTANCE: testInstanceId,
+        HL_OPERATOR_TOKEN_FILE: cloud.operatorTokenFile,
+      };
+      return runProgram("hl-client", args, { ...more, env: { ...target, ...more.env } });
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
