@@ -138,10 +138,10 @@ test("P4: a background child that holds the pipe delays END by the drain only, a
   const started = performance.now();
   const end = await connection.frame(TYPE.end);
   const took = performance.now() - started;
-  assert.ok(took >= 90 && took < 300, `END after ${String(took)} ms`);
+  assert.ok(took >= 90 && took < 1000, `END after ${String(took)} ms`);
   assert.equal(end["pipes_still_open"], 1);
   assert.equal(end["exit_code"], 4);
-  assert.ok(Number(end["duration_us"]) < 90_000, "the drain is not part of the duration");
+  assert.ok(Number(end["duration_us"]) < took * 1000 - 80_000, "the drain is not part of the duration");
   const pid =
     readLog(join(runner.state, id))
       .bytes(1)
