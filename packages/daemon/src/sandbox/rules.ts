@@ -1,9 +1,14 @@
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { lstatSync, readdirSync, realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 
 /**
  * Computes what a process may touch (X1). Landlock only knows "allowed beneath", so a blocked path inside an allowed one
  * is expressed by allowing its siblings, level by level, and not the folder itself.
+ *
+ * Rules name the real place of things, because the kernel follows links when a rule is made: a link that leads to a blocked
+ * path would open it. For the same reason nothing inside a writable folder gets a rule of its own: whoever may write there
+ * could put a link to anywhere in its place, for the next process. Links inside a folder that is allowed as a whole need no
+ * care: Landlock judges the file they lead to.
  */
 export interface SandboxPolicy {
   /** `security.file_access.allowed_paths`: read and write. */
@@ -88,27 +93,89 @@ const systemWrite = [
 ] as const;
 
 export function sandboxRules(policy: SandboxPolicy, extras: SandboxExtras = {}): ComputedRules {
-  const { blockedPaths } = policy;
-  const around = (path: string): string[] => withoutBlocked(path, blockedPaths);
-  return {
-    read: [...systemRead.flatMap(around), ...(extras.read ?? []).flatMap(around)],
-    write: [...systemWrite, ...policy.allowedPaths.flatMap(around), ...(extras.write ?? [])],
-  };
+  const places = new Places();
+  const blocked = [...new Set(policy.blockedPaths.flatMap((path) => [path, places.real(path)]))];
+  const around = (path: string): string[] => withoutBlocked(places.real(path), blocked);
+  const write = new Rules(places);
+  // The outer one of two nested paths first: it covers the inner one.
+  for (const path of [...policy.allowedPaths].sort((a, b) => a.length - b.length)) {
+    if (!write.covers(dirname(path))) for (const rule of around(path)) write.add(rule);
+  }
+  for (const path of systemWrite) for (const rule of around(path)) write.add(rule);
+  for (const path of extras.write ?? []) if (!write.covers(path)) write.add(places.real(path));
+  const read = new Rules(places);
+  for (const path of [...systemRead, ...(extras.read ?? [])]) {
+    if (!write.covers(path)) for (const rule of around(path)) read.add(rule);
+  }
+  return { read: read.paths, write: write.paths };
 }
 
 export function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith("/") ? folder : `${folder}/`);
+  if (!path.startsWith(folder)) return false;
+  return path.length === folder.length || folder.endsWith("/") || path[folder.length] === "/";
+}
+
+/** Rules of one kind, none of them inside another. */
+class Rules {
+  readonly #places: Places;
+  readonly #paths = new Set<string>();
+
+  constructor(places: Places) {
+    this.#places = places;
+  }
+
+  get paths(): string[] {
+    return [...this.#paths];
+  }
+
+  add(path: string): void {
+    if (!this.#holds(path)) this.#paths.add(path);
+  }
+
+  /** Whether the way to `path` leads through a rule: from there on it could be anything's name. */
+  covers(path: string): boolean {
+    const parent = dirname(path);
+    return (parent !== path && this.covers(parent)) || this.#holds(this.#places.real(path));
+  }
+
+  #holds(path: string): boolean {
+    if (this.#paths.has(path)) return true;
+    const parent = dirname(path);
+    return parent !== path && this.#holds(parent);
+  }
+}
+
+/** Where paths really lie, each looked up once; for what does not exist (yet) its nearest parent that does decides. */
+class Places {
+  readonly #known = new Map<string, string>();
+
+  real(path: string): string {
+    const known = this.#known.get(path);
+    if (known !== undefined) return known;
+    const real = this.#lookUp(path) ?? join(this.real(dirname(path)), basename(path));
+    this.#known.set(path, real);
+    return real;
+  }
+
+  #lookUp(path: string): string | undefined {
+    try {
+      // Asked first because an exception costs more than all else here, and much of the system's list is missing anywhere.
+      return lstatSync(path, { throwIfNoEntry: false }) === undefined ? undefined : realpathSync.native(path);
+    } catch {
+      return undefined;
+    }
+  }
 }
 
 /** The path itself, or what is left of it when something beneath it is blocked; empty when it is blocked as a whole. */
 function withoutBlocked(path: string, blocked: readonly string[]): string[] {
   if (blocked.some((entry) => isWithin(path, entry))) return [];
   if (!blocked.some((entry) => isWithin(entry, path))) return [path];
-  let names: string[];
   try {
-    names = readdirSync(path);
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => !entry.isSymbolicLink())
+      .flatMap(({ name }) => withoutBlocked(join(path, name), blocked));
   } catch {
     return []; // Not there, or not ours to read: nothing of it is allowed.
   }
-  return names.flatMap((name) => withoutBlocked(join(path, name), blocked));
 }
