@@ -1,0 +1,29 @@
+/** Goal: C3, full jitter: the window doubles up to the cap, the whole window is used, and a success starts anew. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { Backoff } from "./backoff.ts";
+
+test("C3: the window doubles up to maxMs and a reset begins again", () => {
+  const backoff = new Backoff({ minMs: 500, maxMs: 60_000, random: () => 0.999_999 });
+  const windows = Array.from({ length: 10 }, () => backoff.nextMs());
+  assert.deepEqual(windows, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+  assert.equal(backoff.attempt, 10);
+  backoff.reset();
+  assert.equal(backoff.attempt, 0);
+  assert.equal(backoff.nextMs(), 500);
+});
+
+test("C3: whatever the dice say and however often, a delay is a whole number within its window", () => {
+  const dice = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+  fc.assert(
+    fc.property(dice, fc.integer({ min: 0, max: 5_000 }), (random, attempts) => {
+      const backoff = new Backoff({ minMs: 1, maxMs: 60_000, random: () => random });
+      for (let count = 0; count < attempts % 100; count += 1) backoff.nextMs();
+      const delay = backoff.nextMs();
+      assert.ok(Number.isInteger(delay) && delay >= 0 && delay <= 60_000);
+    }),
+  );
+  const eager = new Backoff({ minMs: 500, maxMs: 60_000, random: () => 0 });
+  for (let count = 0; count < 2_000; count += 1) assert.equal(eager.nextMs(), 0);
+});
