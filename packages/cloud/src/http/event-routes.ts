@@ -22,6 +22,7 @@ export interface EventRoutesOptions {
 
 const query = z.object({
   after: z.coerce.number().int().min(0).default(0),
+  last: z.coerce.number().int().min(0).max(1_000).optional(),
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });
 
@@ -35,7 +36,9 @@ export function eventRoutes(app: FastifyInstance, options: EventRoutesOptions): 
     { onRequest: guard.needs("events:stream", "GET /v1/instances/{id}/events") },
     async (request, reply) => {
       const { id } = await requireInstance(instances, request.params);
-      const { after, limit } = parseQuery(query, request.query);
+      const { after: asked, last, limit } = parseQuery(query, request.query);
+      // `last` begins that many events before the end: a page that shows the newest need not read the history.
+      const after = last === undefined ? asked : await events.cursorBefore(id, last);
       if (request.headers.accept?.includes("text/event-stream") === true) {
         await followEvents(id, after, request, reply, options);
         return reply;

@@ -98,7 +98,7 @@ test("heartbeat and status are what the operator sees", async () => {
   };
   assert.equal(list.instances.length, 1);
   assert.equal(list.instances[0]?.online, false);
-  assert.deepEqual(list.instances[0]?.health, {
+  assert.deepEqual(list.instances[0].health, {
     status: "degraded",
     uptime: 12.5,
     spool_depth: 3,

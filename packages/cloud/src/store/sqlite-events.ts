@@ -6,6 +6,7 @@ export class SqliteEvents implements EventStore {
   readonly #commit: GroupCommit;
   readonly #append: StatementSync;
   readonly #after: StatementSync;
+  readonly #cursorBefore: StatementSync;
   readonly #prune: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
@@ -15,6 +16,9 @@ export class SqliteEvents implements EventStore {
       on conflict (instance_id, event_id) do nothing`);
     this.#after = database.prepare(
       "select row, received_at_ms, body from events where instance_id = ? and row > ? order by row limit ?",
+    );
+    this.#cursorBefore = database.prepare(
+      "select row from events where instance_id = ? order by row desc limit 1 offset ?",
     );
     this.#prune = database.prepare(
       "delete from events where row in (select row from events where received_at_ms < ? order by received_at_ms limit ?)",
@@ -39,6 +43,10 @@ export class SqliteEvents implements EventStore {
       records.push({ row: number, receivedAtMs: received_at_ms, body });
     }
     return records;
+  }
+
+  async cursorBefore(instanceId: string, count: number): Promise<number> {
+    return (this.#cursorBefore.get(instanceId, count) as { row: number } | undefined)?.row ?? 0;
   }
 
   prune(beforeMs: number, limit: number): Promise<number> {

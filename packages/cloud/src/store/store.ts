@@ -135,6 +135,8 @@ export interface EventStore {
   append(event: NewEvent): Promise<"stored" | "duplicate">;
   /** Stops early once `bytesMax` is reached, but never before the first event. */
   after(instanceId: string, row: number, limit: number, bytesMax: number): Promise<readonly EventRecord[]>;
+  /** The cursor behind which the last `count` events lie. */
+  cursorBefore(instanceId: string, count: number): Promise<number>;
   /** Forgets at most `limit` events that were received before; answers how many. */
   prune(beforeMs: number, limit: number): Promise<number>;
 }
