@@ -135,7 +135,8 @@ test("P5: a daemon that does not read delays nobody", async () => {
   connection.socket.pause();
   const started = await new Promise<number>((resolve) => {
     const look = (): void => {
-      existsSync(join(runner.state, id, "end")) ? resolve(1) : setImmediate(look);
+      if (existsSync(join(runner.state, id, "end"))) resolve(1);
+      else setImmediate(look);
     };
     look();
   });
