@@ -5,6 +5,10 @@ import { HlError } from "@hl/protocol/errors.ts";
 /**
  * Judges `command` and `args` against the lists (DESIGN.md 3.5): blocked first, then allowed, both by the file that would
  * really run. The lists are hygiene, since an interpreter on them can run anything; the boundary is the sandbox (X1).
+ *
+ * So two things that look like holes are not: a script `./git` in the workspace passes by its name, and a caller's own PATH
+ * may lead an allowed name to a file of its choice, as toolchains in a home need it. Either runs what `python3 SCRIPT` could
+ * run as well. A link gives its target's name away, so neither way leads to a blocked program.
  */
 export interface CommandPolicy {
   readonly allowed: readonly string[];
@@ -67,7 +71,7 @@ function executable(command: string, file: string | undefined, line: CommandLine
       command,
     });
   }
-  if (!statSync(file).isFile()) {
+  if (!isFile(file)) {
     throw new HlError("command_not_found", `${JSON.stringify(command)} is not a file`, { command });
   }
   if (!isExecutable(file)) {
@@ -82,8 +86,8 @@ function namesOf(command: string, file: string | undefined): Set<string> {
 }
 
 function matchesBlocked(rule: string, names: ReadonlySet<string>, args: readonly string[]): boolean {
-  const [program, ...words] = rule.split(/\s+/);
-  if (program === undefined || !names.has(basename(program))) return false;
+  const [program = "", ...words] = rule.trim().split(/\s+/);
+  if (!names.has(basename(program))) return false;
   return words.length === 0 || matchesWords(words, args);
 }
 
@@ -93,26 +97,33 @@ const longNames: Readonly<Record<string, readonly string[]>> = {
   f: ["--force"],
 };
 
-/** "rm -rf" means these flags in any spelling and order; a plain word must come in the order of the rule. */
+/**
+ * "rm -rf" means these flags in any spelling and order. Plain words must come in the order of the rule, and others may lie
+ * between them: those may be the values of options, as in `git -C FOLDER push`.
+ */
 function matchesWords(words: readonly string[], args: readonly string[]): boolean {
   const end = args.indexOf("--");
   const before = end === -1 ? args : args.slice(0, end);
-  const shorts = new Set(before.filter((arg) => /^-[^-]/.test(arg)).flatMap((arg) => [...arg.slice(1)]));
-  const longs = before.filter((arg) => arg.startsWith("--") && arg.length > 3).map((arg) => arg.replace(/=.*/s, ""));
+  const shorts = new Set(before.filter((arg) => /^-[^-]/.test(arg)).flatMap((arg) => Array.from(arg.slice(1))));
+  const longs = before.filter((arg) => arg.startsWith("--")).map((arg) => arg.replace(/=.*/s, ""));
   const hasLong = (name: string): boolean => longs.some((long) => name.startsWith(long)); // GNU takes abbreviations.
   const hasShort = (flag: string): boolean => {
     const same = flag === "r" || flag === "R" ? ["r", "R"] : [flag];
     return same.some((spelling) => shorts.has(spelling)) || (longNames[flag] ?? []).some(hasLong);
   };
   const plain = args.filter((arg) => !arg.startsWith("-"));
-  let plainAt = 0;
+  const plainFrom = (word: string): boolean => {
+    const at = plain.indexOf(word);
+    plain.splice(0, at + 1);
+    return at !== -1;
+  };
   return words.every((word) => {
     if (word.startsWith("--")) {
       const short = Object.entries(longNames).find(([, names]) => names.includes(word))?.[0];
       return hasLong(word) || (short !== undefined && hasShort(short));
     }
-    if (word.startsWith("-")) return [...word.slice(1)].every(hasShort);
-    return plain[plainAt++] === word;
+    if (word.startsWith("-")) return Array.from(word.slice(1)).every(hasShort);
+    return plainFrom(word);
   });
 }
 
@@ -127,7 +138,16 @@ function whichName(name: string, searchPath: string): string | undefined {
     .split(":")
     .filter((folder) => isAbsolute(folder))
     .map((folder) => join(folder, name))
-    .find((path) => isExecutable(path) && statSync(path).isFile());
+    .find((path) => isExecutable(path) && isFile(path));
+}
+
+/** A file that is gone since it was looked up is none. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function isExecutable(path: string): boolean {
