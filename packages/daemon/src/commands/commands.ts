@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
@@ -92,7 +93,11 @@ export class Commands {
   }
 
   list(limit: number): CommandRecord[] {
-    return this.#options.records.newest(limit);
+    // An end is known here before it is on disk.
+    return this.#options.records.newest(limit).map((record) => {
+      const ending = record.ending ?? this.#live.get(record.commandId)?.ending;
+      return ending === undefined ? record : { ...record, endedMs: (ending as Ending).endedMs, ending };
+    });
   }
 
   /** After a restart: attaches to what still runs, takes up the ends that were missed, and says what nobody saw. */
@@ -152,8 +157,12 @@ export class Commands {
     this.#live.set(id, command);
     this.#running += 1;
     try {
-      await records.begin({ commandId: id, runId: command.runId, paramsHash, command: name, args, bootId, startedMs });
+      const { runId } = command;
+      const recorded = records.begin({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
+      recorded.catch(() => {}); // Awaited below, unless its folders cannot be made.
+      await setImmediate(); // The record is on its way to the disk, which takes longer than making folders.
       plan.prepare();
+      await recorded;
       command.launch(await runner.start(plan.request));
     } catch (error) {
       this.#running -= 1;
@@ -186,7 +195,7 @@ export class Commands {
           ),
       );
     });
-    void run.empty.then(() => plan?.cleanUp());
+    if (plan !== undefined) void run.empty.then(() => setImmediate()).then(() => plan.cleanUp()); // The reply goes first.
   }
 
   async #find(commandId: string): Promise<Command | undefined> {

@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
@@ -37,7 +38,7 @@ export interface PlanSettings {
 
 export interface LaunchPlan {
   readonly request: StartRequest;
-  /** Makes what the command needs on disk; only after its record is durable. */
+  /** Makes what the command needs on disk: private folders, which mean nothing until it starts. */
   prepare(): void;
   cleanUp(): void;
 }
@@ -83,13 +84,18 @@ export class Planner {
   }
 
   makeFolders(temporary: string, home: string | undefined): void {
-    mkdirSync(temporary, { recursive: true, mode: 0o700 });
     // Only the home that we chose; one that the caller names is the caller's to make.
-    if (home === this.#ownHome) mkdirSync(home, { recursive: true, mode: 0o700 });
+    if (home === this.#ownHome && !existsSync(home)) mkdirSync(home, { recursive: true, mode: 0o700 });
+    mkdirSync(temporary, { recursive: true, mode: 0o700 });
   }
 
   removeFolder(temporary: string): void {
-    rmSync(temporary, { recursive: true, force: true });
+    try {
+      rmdirSync(temporary); // Empty nearly always.
+    } catch {
+      // What a build has left may be much: the event loop must not stop for it. What cannot be removed is only garbage.
+      rm(temporary, { recursive: true, force: true }).catch(() => {});
+    }
   }
 
   /** Where a process of ours may work: inside the allowed paths, relative to the workspace. */

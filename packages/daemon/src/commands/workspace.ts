@@ -15,7 +15,7 @@ export function judgeDirectory(access: FileAccess, workspace: string, wanted: st
   const path = resolve(workspace, wanted ?? ".");
   let real: string;
   try {
-    real = realpathSync(path);
+    real = realpathSync.native(path);
     if (!statSync(real).isDirectory())
       throw new HlError("cwd_invalid", `${JSON.stringify(path)} is not a directory`, { path });
   } catch (error) {
@@ -38,7 +38,7 @@ export function judgeDirectory(access: FileAccess, workspace: string, wanted: st
 
 function realOrSelf(path: string): string {
   try {
-    return realpathSync(path);
+    return realpathSync.native(path);
   } catch {
     return path;
   }
