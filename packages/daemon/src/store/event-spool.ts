@@ -36,7 +36,7 @@ export class EventSpool {
     this.#wallMs = wallMs;
     this.#acked = (database.prepare("SELECT acked_seq FROM delivery").get() as { acked_seq: number }).acked_seq;
     const waiting = database
-      .prepare("SELECT count(*) AS depth, coalesce(sum(length(body)), 0) AS bytes FROM events WHERE seq > ?")
+      .prepare("SELECT count(*) AS depth, coalesce(sum(octet_length(body)), 0) AS bytes FROM events WHERE seq > ?")
       .get(this.#acked) as { depth: number; bytes: number };
     this.#depth = waiting.depth;
     this.#bytes = waiting.bytes;
@@ -69,7 +69,7 @@ export class EventSpool {
       return Number(insert.run(event.id, event.type, event.body, this.#wallMs()).lastInsertRowid);
     });
     this.#depth += 1;
-    this.#bytes += event.body.length;
+    this.#bytes += Buffer.byteLength(event.body);
     return seq;
   }
 
@@ -89,7 +89,10 @@ export class EventSpool {
     return row.seq ?? undefined;
   }
 
-  /** The cloud has taken everything up to `seq`; what it refused is set aside, never dropped (S2). */
+  /**
+   * The cloud has taken everything up to `seq`; what it refused is set aside, never dropped (S2). Said twice, or late, it
+   * changes nothing: at a stop the last flush may ship what the loop is shipping.
+   */
   async acknowledge(seq: number, refused: ReadonlyMap<number, string>): Promise<void> {
     const taken = await this.#database.write(() => {
       const keep = this.#database.prepare(
@@ -98,13 +101,13 @@ export class EventSpool {
       for (const [refusedSeq, reason] of refused) keep.run(reason, this.#wallMs(), refusedSeq);
       const figures = this.#database
         .prepare(
-          "SELECT count(*) AS depth, coalesce(sum(length(body)), 0) AS bytes FROM events WHERE seq > ? AND seq <= ?",
+          "SELECT count(*) AS depth, coalesce(sum(octet_length(body)), 0) AS bytes FROM events WHERE seq > (SELECT acked_seq FROM delivery) AND seq <= ?",
         )
-        .get(this.#acked, seq) as { depth: number; bytes: number };
-      this.#database.prepare("UPDATE delivery SET acked_seq = ?").run(seq);
+        .get(seq) as { depth: number; bytes: number };
+      this.#database.prepare("UPDATE delivery SET acked_seq = max(acked_seq, ?)").run(seq);
       return figures;
     });
-    this.#acked = seq;
+    this.#acked = Math.max(this.#acked, seq);
     this.#depth -= taken.depth;
     this.#bytes -= taken.bytes;
   }
