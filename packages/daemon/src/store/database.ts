@@ -76,13 +76,22 @@ export class Database implements Disposable {
       for (const work of group) results.push(work.run());
       this.#sqlite.exec("COMMIT");
     } catch (error) {
-      if (this.#sqlite.isTransaction) this.#sqlite.exec("ROLLBACK");
+      this.#rollBack();
       if (group.length > 1) return false;
       group[0]?.reject(error);
       return true;
     }
     group.forEach((work, index) => work.resolve(results[index]));
     return true;
+  }
+
+  /** What cannot be rolled back now is before the next transaction begins: its BEGIN fails and leads here again (S4). */
+  #rollBack(): void {
+    try {
+      if (this.#sqlite.isTransaction) this.#sqlite.exec("ROLLBACK");
+    } catch {
+      // The first error is the one that callers get.
+    }
   }
 
   #migrate(): void {
