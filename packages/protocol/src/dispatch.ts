@@ -47,10 +47,10 @@ export function requestHandler<T extends MethodTable>(options: DispatchOptions<T
         const permitted = authorize(definition, message.method, caller, roles);
         const params = parseParams(permitted, message.params);
         const handler = handlers[message.method] as (params: unknown, call: MethodCall) => Promise<unknown>;
-        const work = handler(params, { ...call, caller: caller ?? anonymous });
+        const context: MethodCall = { ...call, caller: caller ?? anonymous };
         const result = await (permitted.timeoutMs === null
-          ? work
-          : within(clock, permitted.timeoutMs, permitted.name, work));
+          ? handler(params, context)
+          : within(clock, permitted.timeoutMs, permitted.name, context, (limited) => handler(params, limited)));
         record(undefined);
         return result;
       } catch (error) {
@@ -84,12 +84,26 @@ function authorize(
   return definition;
 }
 
-function within<T>(clock: Clock, ms: number, method: string, work: Promise<T>): Promise<T> {
+/** Work that nobody waits for any more is told so: its signal aborts when its time is up. */
+async function within(
+  clock: Clock,
+  ms: number,
+  method: string,
+  call: MethodCall,
+  work: (call: MethodCall) => Promise<unknown>,
+): Promise<unknown> {
   const { promise, reject } = Promise.withResolvers<never>();
-  const cancel = clock.after(ms, () =>
-    reject(new HlError("internal_error", `${method} did not finish within ${ms} ms`)),
-  );
-  return Promise.race([work, promise]).finally(cancel);
+  const late = new AbortController();
+  const cancel = clock.after(ms, () => {
+    const error = new HlError("internal_error", `${method} did not finish within ${ms} ms`);
+    reject(error); // Before the abort: the first cause is the one that tells.
+    late.abort(error);
+  });
+  try {
+    return await Promise.race([promise, work({ ...call, signal: AbortSignal.any([call.signal, late.signal]) })]);
+  } finally {
+    cancel();
+  }
 }
 
 /** True for errors that tell of a caller's mistake or a policy, not of a failure of ours. */

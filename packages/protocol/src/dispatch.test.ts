@@ -1,0 +1,201 @@
+/**
+ * Goal: X3: no handler sees a request that is unknown, unauthenticated, not permitted or malformed; and every refusal says what
+ * and why. Method: the real table with handlers that only count, every method against every shipped role.
+ */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Call } from "@hl/core/rpc/answer.ts";
+import { ManualClock } from "@hl/testkit/manual-clock.ts";
+import { z } from "zod";
+import { isRefusal, requestHandler, type CallRecord } from "./dispatch.ts";
+import { errorTable, HlError, type ErrorType } from "./errors.ts";
+import { defineMethod, type Caller, type Handlers, type MethodCall, type MethodTable } from "./method.ts";
+import { daemonMethods } from "./methods.ts";
+import { roleAllows, shippedRoles } from "./permissions.ts";
+
+interface Served {
+  readonly ask: (method: string, params?: unknown, signal?: AbortSignal) => Promise<unknown>;
+  readonly records: CallRecord[];
+  readonly calls: MethodCall[];
+  readonly clock: ManualClock;
+}
+
+function serve(
+  table: MethodTable,
+  caller: Caller | undefined,
+  work: () => Promise<unknown> = async () => "served",
+): Served {
+  const [records, calls, clock]: [CallRecord[], MethodCall[], ManualClock] = [[], [], new ManualClock()];
+  const handle = (_params: unknown, call: MethodCall): Promise<unknown> => {
+    calls.push(call);
+    return work();
+  };
+  const handler = requestHandler({
+    table,
+    handlers: Object.fromEntries(Object.keys(table).map((name) => [name, handle])),
+    roles: shippedRoles,
+    clock,
+    wireError: { stackTrace: false },
+    caller: () => caller,
+    observe: (record) => records.push(record),
+  });
+  const ask = (method: string, params: unknown = {}, signal = new AbortController().signal): Promise<unknown> => {
+    const call: Call = { id: 1, signal, canNotify: true, notify: async () => {}, stream: () => {} };
+    return handler.request({ kind: "request", id: 1, method, params, authorization: undefined }, call);
+  };
+  return { ask, records, calls, clock };
+}
+
+const roleAllowsByHand = (role: string, permission: string): boolean =>
+  new Map(Object.entries(shippedRoles)).get(role)?.includes(permission) ?? false;
+const as = (role: string): Caller => ({ role, subject: "test", via: "socket" });
+const typed =
+  (type: ErrorType, message = /./) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof HlError);
+    assert.equal(error.type, type);
+    assert.match(error.message, message);
+    return true;
+  };
+
+describe("before a handler", () => {
+  test("X3: without authentication only `none` methods are served, and an unknown method tells nothing more", async () => {
+    for (const [name, { permission }] of Object.entries(daemonMethods)) {
+      const served = serve(daemonMethods, undefined);
+      const outcome = served.ask(name);
+      if (permission === "none") await assert.rejects(outcome, typed("invalid_params"));
+      else await assert.rejects(outcome, typed("unauthenticated", /auth\/login/));
+      assert.equal(served.calls.length, 0);
+    }
+    for (const name of ["unknown", "constructor", "__proto__", ""]) {
+      await assert.rejects(serve(daemonMethods, undefined).ask(name), typed("unauthenticated"));
+    }
+  });
+
+  test("an unknown method is named, also one that every object has", async () => {
+    for (const name of ["unknown", "constructor", "toString", "__proto__", "System/ping", ""]) {
+      await assert.rejects(serve(daemonMethods, as("admin")).ask(name), (error) => {
+        assert.ok(typed("method_not_found")(error) && (error as Error).message.includes(JSON.stringify(name)));
+        return true;
+      });
+    }
+  });
+
+  const everybody = ["auth/login", "rpc.discover", "system/ping", "system/info"];
+  for (const role of [...Object.keys(shippedRoles), "unknown-role", "", "constructor"]) {
+    test(`X3: role "${role}": every method is permitted or refused as its permission says`, async () => {
+      for (const [name, definition] of Object.entries(daemonMethods)) {
+        const { permission } = definition;
+        const granted =
+          role === "admin" || everybody.includes(name) || roleAllowsByHand(role, permission);
+        // With parameters that fit nothing: who is refused learns of the refusal first, and no handler runs.
+        const served = serve(daemonMethods, as(role));
+        const outcome = served.ask(name, []);
+        if (granted) await assert.rejects(outcome, typed(definition.invalidParams ?? "invalid_params"));
+        else {
+          await assert.rejects(outcome, (error) => {
+            assert.ok(typed("permission_denied")(error) && error instanceof HlError);
+            assert.deepEqual(error.facts, { permission, role });
+            assert.ok(isRefusal(error.type));
+            return true;
+          });
+        }
+        assert.equal(served.calls.length, 0, name);
+      }
+    });
+  }
+
+  test("the shipped roles: vm-instance has six permissions, admin has what any method may ever need", () => {
+    const vm = ["process:execute", "file:read", "file:write", "system:monitor", "events:stream", "approval:decide"];
+    assert.deepEqual(shippedRoles["vm-instance"], vm);
+    for (const { permission } of Object.values(daemonMethods)) assert.ok(roleAllows({}, "admin", permission));
+    assert.ok(!roleAllows(shippedRoles, "vm-instance", "system:configure"));
+  });
+});
+
+const slow = defineMethod({
+  name: "slow",
+  summary: "For these tests.",
+  direction: "to-daemon",
+  permission: "any",
+  idempotent: true,
+  timeoutMs: 1_000,
+  errors: [],
+  params: z.object({ n: z.int().default(7) }),
+  result: z.string(),
+});
+
+describe("the handler", () => {
+  test("gets parameters with defaults and the caller; what happened is recorded", async () => {
+    const seen: unknown[] = [];
+    const clock = new ManualClock();
+    const records: CallRecord[] = [];
+    const handler = requestHandler({
+      table: { slow },
+      handlers: { slow: async (params, { caller, id }) => String(seen.push(params, caller.subject, id)) },
+      roles: shippedRoles,
+      clock,
+      wireError: { stackTrace: false },
+      caller: () => as("admin"),
+      observe: (record) => records.push(record),
+    });
+    const call: Call = {
+      id: "x",
+      signal: new AbortController().signal,
+      canNotify: true,
+      notify: async () => {},
+      stream: () => {},
+    };
+    const message = { kind: "request", id: "x", method: "slow", params: undefined, authorization: undefined } as const;
+    assert.equal(await handler.request(message, call), "3");
+    assert.deepEqual(seen, [{ n: 7 }, "test", "x"]);
+    assert.deepEqual([records.length, records[0]?.method, records[0]?.error], [1, "slow", undefined]);
+    assert.equal(clock.timers, 0);
+  });
+
+  test("what it throws is recorded and passed on as it is, also at once", async () => {
+    for (const thrown of [new HlError("queue_full", "full"), new Error("a bug"), "text"]) {
+      const served = serve({ slow }, as("admin"), () => {
+        throw thrown;
+      });
+      await assert.rejects(served.ask("slow"), (error) => error === thrown);
+      assert.equal(served.records[0]?.error, thrown);
+      assert.equal(served.clock.timers, 0);
+    }
+  });
+
+  test("a time limit answers, aborts the work, and keeps the first cause", async () => {
+    const served = serve({ slow }, as("admin"), () => {
+      const [call] = served.calls;
+      return new Promise((_resolve, reject) => {
+        call?.signal.addEventListener("abort", () => reject(new Error("torn down")));
+      });
+    });
+    const asked = assert.rejects(served.ask("slow"), typed("internal_error", /slow did not finish within 1000 ms/));
+    await served.clock.advance(999);
+    assert.equal(served.calls[0]?.signal.aborted, false);
+    await served.clock.advance(1);
+    await asked;
+    assert.equal(served.calls[0]?.signal.aborted, true);
+  });
+
+  test("a caller that leaves aborts the work within its time limit too", async () => {
+    const served = serve({ slow }, as("admin"), () => new Promise(() => {}));
+    const abort = new AbortController();
+    void served.ask("slow", {}, abort.signal).catch(() => {});
+    abort.abort();
+    assert.equal(served.calls[0]?.signal.aborted, true);
+    await served.clock.advance(1_000);
+  });
+});
+
+test("only mistakes of callers and policies count as refusals", () => {
+  const refusals = (Object.keys(errorTable) as ErrorType[]).filter(isRefusal);
+  assert.deepEqual(refusals, [
+    "unauthenticated",
+    "permission_denied",
+    "command_blocked",
+    "command_not_allowed",
+    "path_denied",
+  ]);
+});
