@@ -6,6 +6,7 @@ import { defaultTransportLimits, type Transport, type TransportLimits } from "@h
 import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import type { InputOf, ResultOf } from "@hl/protocol/method.ts";
 import { daemonMethods, type DaemonMethods } from "@hl/protocol/methods.ts";
+import { streamClosedMethod } from "@hl/protocol/stream-closed.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import { connect as connectSocket, type Socket } from "node:net";
 import { ClientFailure } from "../failure.ts";
@@ -62,8 +63,10 @@ export class Connection implements Disposable {
   /** Asks anything; what comes back is not checked. */
   async ask(method: string, params: unknown, options: RequestOptions = {}): Promise<unknown> {
     const timeoutMs = this.#deps.timeoutMs ?? options.timeoutMs;
+    const onNotification = options.onNotification && this.#unlessClosed(options.onNotification);
     try {
-      return await this.peer.request(method, params, { signal: this.#deps.signal, ...options, timeoutMs });
+      const own = { signal: this.#deps.signal, ...options, timeoutMs, onNotification };
+      return await this.peer.request(method, params, own);
     } catch (error) {
       throw fromRpcError(error);
     }
@@ -72,6 +75,19 @@ export class Connection implements Disposable {
   [Symbol.dispose](): void {
     if (!this.peer.isClosed) this.peer.close("hl-client is done");
     this.#destroy();
+  }
+
+  /** A stream that the cloud has cut is as good as a lost connection: whoever follows it connects again and goes on. */
+  #unlessClosed(
+    listener: NonNullable<RequestOptions["onNotification"]>,
+  ): NonNullable<RequestOptions["onNotification"]> {
+    return (method, params) => {
+      if (method !== streamClosedMethod) listener(method, params);
+      else
+        this.peer.close(
+          `the stream was cut: ${(params as { message?: string } | undefined)?.message ?? "no reason given"}`,
+        );
+    };
   }
 
   #answerMs(ownMs: number | null): number | undefined {

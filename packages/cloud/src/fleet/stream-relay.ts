@@ -1,3 +1,5 @@
+import { streamClosedMethod, type StreamCutReason } from "@hl/protocol/stream-closed.ts";
+
 /**
  * The notifications of one request between a VM and an operator. The VM's connection carries many streams, so one slow
  * operator may not stop it (P5): what it has not taken waits here, bounded.
@@ -61,7 +63,7 @@ export class StreamRelay {
   /** Nothing follows; with a reason the reader is told that the stream was cut short. */
   end(reason?: StreamCutReason, message?: string): void {
     if (this.#ended) return;
-    if (reason !== undefined) this.#add({ method: streamClosed, params: { reason, message }, bytes: 0 });
+    if (reason !== undefined) this.#add({ method: streamClosedMethod, params: { reason, message }, bytes: 0 });
     this.#ended = true;
     this.#wake?.();
     this.#options.onEnd();
@@ -119,11 +121,6 @@ export class StreamRelay {
     });
   }
 }
-
-/** The explicit end of a stream that was cut short; its reader subscribes again from the last position it has. */
-export const streamClosed = "stream/closed";
-
-export type StreamCutReason = "reader_too_slow" | "vm_disconnected";
 
 const perValueBytes = 16;
 

@@ -1,0 +1,7 @@
+/**
+ * Sent by hl-cloud in place of further notifications of a request: the stream was cut short on the way. The reader asks
+ * again from the last position it has, or for the request's answer; the VM goes on with its work.
+ */
+export const streamClosedMethod = "stream/closed";
+
+export type StreamCutReason = "reader_too_slow" | "vm_disconnected";
