@@ -101,7 +101,7 @@ export class HttpServer implements Service {
       this.#refuse(response, 403, "permission_denied", refusal);
       return;
     }
-    const path = new URL(request.url ?? "/", "http://localhost").pathname;
+    const path = pathOf(request);
     const route = `${request.method ?? ""} ${path}`;
     if (route === "GET /health" || route === "HEAD /health") {
       const verdict = health();
@@ -164,7 +164,7 @@ export class HttpServer implements Service {
       allowedOrigins,
     );
     const caller = refusal === undefined ? this.#callerOf(request, "websocket") : undefined;
-    const path = new URL(request.url ?? "/", "http://localhost").pathname;
+    const path = pathOf(request);
     const status =
       refusal !== undefined ? "403 Forbidden" : caller === undefined ? "401 Unauthorized" : "404 Not Found";
     if (caller === undefined || path !== "/rpc") {
@@ -195,6 +195,11 @@ export class HttpServer implements Service {
   #refuse(response: ServerResponse, status: number, type: ErrorType, message: string): void {
     sendJson(response, status, this.#options.session.refusal(type, message));
   }
+}
+
+/** The target is whatever a caller wrote; one that is no address, as `//`, has no path that we serve. */
+function pathOf(request: IncomingMessage): string {
+  return URL.parse(request.url ?? "/", "http://localhost")?.pathname ?? "";
 }
 
 function sendJson(response: ServerResponse, status: number, value: object): void {

@@ -12,7 +12,8 @@ export function judgeOrigin(
   allowedOrigins: readonly string[],
 ): string | undefined {
   const port = address?.port ?? 0;
-  const names = ["127.0.0.1", "localhost", "[::1]", configuredHost];
+  const own = configuredHost.includes(":") ? `[${configuredHost}]` : configuredHost;
+  const names = ["127.0.0.1", "localhost", "[::1]", own.toLowerCase()];
   const hosts = new Set(names.map((name) => `${name}:${port}`));
   const host = headers.host?.toLowerCase() ?? "";
   if (!hosts.has(host) && !(port === 80 && names.includes(host))) {
@@ -20,6 +21,6 @@ export function judgeOrigin(
   }
   const { origin } = headers;
   if (origin === undefined || allowedOrigins.includes(origin)) return undefined;
-  if ([...hosts].some((own) => origin === `http://${own}`)) return undefined;
+  if ([...hosts].some((name) => origin === `http://${name}`)) return undefined;
   return `the origin ${JSON.stringify(origin)} may not call this daemon`;
 }
