@@ -9,7 +9,7 @@ import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { z } from "zod";
 import { isRefusal, requestHandler, type CallRecord } from "./dispatch.ts";
 import { errorTable, HlError, type ErrorType } from "./errors.ts";
-import { defineMethod, type Caller, type Handlers, type MethodCall, type MethodTable } from "./method.ts";
+import { defineMethod, type Caller, type MethodCall, type MethodTable } from "./method.ts";
 import { daemonMethods } from "./methods.ts";
 import { roleAllows, shippedRoles } from "./permissions.ts";
 
@@ -86,8 +86,7 @@ describe("before a handler", () => {
     test(`X3: role "${role}": every method is permitted or refused as its permission says`, async () => {
       for (const [name, definition] of Object.entries(daemonMethods)) {
         const { permission } = definition;
-        const granted =
-          role === "admin" || everybody.includes(name) || roleAllowsByHand(role, permission);
+        const granted = role === "admin" || everybody.includes(name) || roleAllowsByHand(role, permission);
         // With parameters that fit nothing: who is refused learns of the refusal first, and no handler runs.
         const served = serve(daemonMethods, as(role));
         const outcome = served.ask(name, []);
