@@ -47,7 +47,12 @@ export class HttpServer implements Service {
       maxPayload: options.limits.messageBytesMax,
       perMessageDeflate: false,
     });
-    this.#server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 60_000 });
+    this.#server = createServer({
+      requestTimeout: 30_000,
+      headersTimeout: 10_000,
+      connectionsCheckingInterval: 5_000, // Of the two limits before; the default of 30 s would double them.
+      keepAliveTimeout: 60_000,
+    });
     this.#server.maxConnections = options.connectionsMax;
     this.#server.on("request", (request, response) => {
       this.#serve(request, response).catch(() => response.destroy());
