@@ -1,5 +1,5 @@
-import { z } from "zod";
 import { errorTable } from "./errors.ts";
+import { jsonSchemaOf } from "./json-schema.ts";
 import type { MethodDefinition, MethodTable } from "./method.ts";
 import { version } from "./version.ts";
 
@@ -27,7 +27,7 @@ export function openRpcDocument(table: MethodTable): Record<string, unknown> {
 }
 
 function describeMethod(definition: MethodDefinition): Record<string, unknown> {
-  const params = jsonSchema(definition.params, "input") as { properties?: Record<string, object>; required?: string[] };
+  const params = jsonSchemaOf(definition.params, "input");
   const required = new Set(params.required);
   return {
     name: definition.name,
@@ -38,7 +38,7 @@ function describeMethod(definition: MethodDefinition): Record<string, unknown> {
       required: required.has(name),
       schema,
     })),
-    result: { name: "result", schema: jsonSchema(definition.result, "output") },
+    result: { name: "result", schema: jsonSchemaOf(definition.result, "output") },
     errors: definition.errors.map((type) => ({ $ref: `#/components/errors/${type}` })),
     "x-permission": definition.permission,
     "x-idempotent": definition.idempotent,
@@ -48,13 +48,8 @@ function describeMethod(definition: MethodDefinition): Record<string, unknown> {
       : {
           "x-notifications": Object.entries(definition.notifications).map(([name, schema]) => ({
             name,
-            schema: jsonSchema(schema, "output"),
+            schema: jsonSchemaOf(schema, "output"),
           })),
         }),
   };
-}
-
-function jsonSchema(schema: z.ZodType, io: "input" | "output"): object {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: "any" });
-  return rest;
 }
