@@ -17,6 +17,7 @@ import { Runner } from "../runner/runner.ts";
 import { CommandRecords } from "../store/command-records.ts";
 import { Database } from "../store/database.ts";
 import { EventSpool } from "../store/event-spool.ts";
+import { lockHome } from "../store/home-lock.ts";
 import { Inbox } from "../store/inbox.ts";
 import { systemHandlers } from "../system/handlers.ts";
 import { systemInfoOf } from "../system/system-info.ts";
@@ -60,6 +61,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
 
   // Foundation: what is durable, and what holds processes.
   makeHomeFolders(home);
+  building.use(lockHome(home, join(home, "data/state/daemon.lock")));
   const host = readHostFacts(home, settings.daemon.instance_id);
   const database = building.use(new Database(join(home, "data/state/daemon.db")));
   const wallMs = (): number => clock.wallMs();
