@@ -22,6 +22,8 @@ interface Waiting {
 interface Wire {
   send(data: string | Uint8Array): void;
   close(): void;
+  pause(): void;
+  resume(): void;
 }
 
 /** The other side answered with an error object. */
@@ -53,6 +55,15 @@ export class MessageClient implements Disposable {
     return this.#closed.promise;
   }
 
+  /** Takes nothing from the other side until `resume`: a reader that is slow. */
+  pause(): void {
+    this.#wire.pause();
+  }
+
+  resume(): void {
+    this.#wire.resume();
+  }
+
   /** Sends bytes or text as they are. */
   raw(data: string | Uint8Array): void {
     this.#wire.send(data);
@@ -79,7 +90,9 @@ export class MessageClient implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<Message>();
     const waiting = { wanted, resolve, reject };
     this.#waiting.add(waiting);
-    return within(`a message that satisfies ${String(wanted)}`, promise, ms).finally(() => this.#waiting.delete(waiting));
+    return within(`a message that satisfies ${String(wanted)}`, promise, ms).finally(() =>
+      this.#waiting.delete(waiting),
+    );
   }
 
   /** For the wire: a whole message has come. */
@@ -110,7 +123,12 @@ export class MessageClient implements Disposable {
 /** Connects to a unix socket; with a token it logs in. */
 export async function connectSocket(path: string, token?: string): Promise<MessageClient> {
   const socket = createConnection(path);
-  const client = new MessageClient({ send: (data) => void socket.write(data), close: () => socket.destroy() });
+  const client = new MessageClient({
+    send: (data) => void socket.write(data),
+    close: () => void socket.destroy(),
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+  });
   let rest: Buffer[] = [];
   socket.on("data", (chunk: Buffer) => {
     let start = 0;
@@ -147,6 +165,8 @@ export async function connectSocketFrames(
   const client = new MessageClient({
     send: (data) => socket.send(data, () => {}), // A connection that was closed meanwhile is told by `closed`.
     close: () => socket.terminate(),
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
   });
   socket.on("message", (data: Buffer) => client.take(data.toString("utf8")));
   socket.on("close", () => client.end());

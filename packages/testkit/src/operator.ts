@@ -24,9 +24,10 @@ export class Operator {
     return answer.result;
   }
 
-  /** One message to the VM, and the message that answers it. */
-  async post(message: Message): Promise<Message> {
-    return (await http(`${this.#url}${this.#path}/rpc?wait=25`, { body: message, token: this.#token })).json;
+  /** One message to the VM, and the message that answers it; for a VM that is away after `waitSeconds`. */
+  async post(message: Message, waitSeconds = 25): Promise<Message> {
+    return (await http(`${this.#url}${this.#path}/rpc?wait=${waitSeconds}`, { body: message, token: this.#token }))
+      .json;
   }
 
   /** A request that was recorded, with its answer if there is one. */

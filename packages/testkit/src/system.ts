@@ -191,7 +191,7 @@ export interface TestSystem extends AsyncDisposable {
   readonly daemon: TestDaemon;
   readonly operator: Operator;
   /** hl-client through the cloud. */
-  client(args: readonly string[], options?: SpawnOptions): Promise<Finished>;
+  readonly client: (args: readonly string[], options?: SpawnOptions) => Promise<Finished>;
 }
 
 export const testInstanceId = "test-vm-001";
