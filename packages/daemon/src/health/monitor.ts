@@ -36,7 +36,8 @@ export interface MonitorOptions {
   readonly diskPath: string;
   readonly intervalMs: number;
   readonly onChange: (health: Health) => void;
-  readonly onSample: (metrics: SystemMetrics) => void;
+  /** The figures of each check, as they go on the wire. */
+  readonly onSample: (metrics: Health["system_metrics"]) => void;
 }
 
 /** Asked within this time again, the figures of the machine are not read again: health is cheap however often it is asked. */
@@ -84,19 +85,12 @@ export class HealthMonitor extends LoopService {
     const { connected, lastError, ...cloud } = sources.cloud();
     const agents = sources.agents();
     const running = agents.filter((agent) => agent.status !== "ended").length;
-    const metrics = this.#metrics;
     return {
       status: statusOf(alerts),
       timestamp: clock.wallMs() / 1000,
       uptime: this.uptimeSeconds,
       version,
-      system_metrics: {
-        cpu_usage: metrics.cpuPercent,
-        memory_usage: metrics.memoryUsedMb,
-        disk_usage: metrics.diskPercent,
-        load_average: [...metrics.load],
-        network_io: { bytes_sent: metrics.bytesSent, bytes_received: metrics.bytesReceived },
-      },
+      system_metrics: wireMetrics(this.#metrics),
       service_status: {
         claude_code: running > 0 ? "running" : sources.agentFailed() ? "error" : "stopped",
         api_connection: connected ? "connected" : lastError === undefined ? "disconnected" : "error",
@@ -130,7 +124,7 @@ export class HealthMonitor extends LoopService {
       while (!signal.aborted) {
         this.#sample();
         this.#countBreaches();
-        this.#options.onSample(this.#metrics);
+        this.#options.onSample(wireMetrics(this.#metrics));
         this.check();
         this.#loopDelay.reset();
         await this.#options.clock.sleep(this.#options.intervalMs, signal).catch(() => {});
@@ -172,6 +166,16 @@ export class HealthMonitor extends LoopService {
         text: `${Math.round(value * 10) / 10} is over the threshold of ${limit} (health_monitoring.alerts)`,
       }));
   }
+}
+
+function wireMetrics(metrics: SystemMetrics): Health["system_metrics"] {
+  return {
+    cpu_usage: metrics.cpuPercent,
+    memory_usage: metrics.memoryUsedMb,
+    disk_usage: metrics.diskPercent,
+    load_average: [...metrics.load],
+    network_io: { bytes_sent: metrics.bytesSent, bytes_received: metrics.bytesReceived },
+  };
 }
 
 const titles: Readonly<Record<string, string>> = {

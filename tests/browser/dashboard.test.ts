@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+import { chromium, type Browser, type Page } from "playwright-core";
+import { startSystem } from "@hl/testkit/system.ts";
+import { temporaryFolder } from "@hl/testkit/programs.ts";
+
+// Goal: the dashboard does for a person what the issue asks of it: instances, health, a command with live output, events.
+// Method: a real Chromium against the real hl-cloud with a real enrolled hl-daemon; what is asserted is what the page shows.
+const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+const skip = executablePath === undefined ? "no Chromium on this machine: apt-get install chromium" : false;
+
+async function openBrowser(profile: string): Promise<Browser> {
+  return chromium.launch({
+    executablePath: executablePath ?? "",
+    headless: true,
+    args: [
+      ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
+      ...["--disable-component-update", "--disable-sync", `--crash-dumps-dir=${profile}`],
+    ],
+  });
+}
+
+/** Everything the page complains about; a violation of its own content security policy is one of them. */
+function complaintsOf(page: Page): string[] {
+  const complaints: string[] = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  return complaints;
+}
+
+test("an operator signs in, sees the VM, runs a command with live output and follows events", { skip }, async () => {
+  await using system = await startSystem();
+  using folder = temporaryFolder("hl-browser");
+  const browser = await openBrowser(folder.path);
+  try {
+    const page = await browser.newPage();
+    const complaints = complaintsOf(page);
+    await page.goto(`${system.cloud.url}/#token=${system.cloud.operatorToken}`);
+    assert.doesNotMatch(page.url(), /token=/, "X4: the token does not stay in the address");
+
+    await page.locator("#fleet-list").getByText("test-vm-001").click();
+    await page.locator("#detail-title").getByText("test-vm-001").waitFor();
+    await page
+      .locator("#detail-status")
+      .getByText(/healthy/i)
+      .waitFor();
+
+    await page
+      .locator("#command")
+      .fill(`python3 -c "import sys; print('one', flush=True); sys.stdin.read(); print('two')"`);
+    await page.locator("#run-button").click();
+    await page.locator("#output").getByText("two").waitFor();
+    assert.match((await page.locator("#output").textContent()) ?? "", /one\s+two/);
+    await page
+      .locator("#outcome")
+      .getByText(/exit.*0|completed/i)
+      .waitFor();
+    await page.locator("#events").getByText("process_end").first().waitFor();
+
+    await page.locator("#command").fill("sudo id");
+    await page.locator("#run-button").click();
+    await page
+      .locator("#outcome")
+      .getByText(/blocked/)
+      .waitFor();
+
+    await page.locator("#command").fill(`python3 -c "import time; print('running', flush=True); time.sleep(600)"`);
+    await page.locator("#run-button").click();
+    await page.locator("#output").getByText("running").waitFor();
+    await page.locator("#cancel").click();
+    await page
+      .locator("#outcome")
+      .getByText(/cancel/i)
+      .waitFor();
+    assert.deepEqual(complaints, []);
+  } finally {
+    await browser.close();
+  }
+});
+
+test("X3: a wrong token shows nothing but the way in", { skip }, async () => {
+  await using system = await startSystem();
+  using folder = temporaryFolder("hl-browser");
+  const browser = await openBrowser(folder.path);
+  try {
+    const page = await browser.newPage();
+    await page.goto(system.cloud.url);
+    await page.locator("#token").fill("hlo_not-a-token");
+    await page.locator("#sign-in-form button").click();
+    await page.locator("#sign-in-error").getByText(/./).waitFor();
+    assert.equal(await page.locator("#app").isVisible(), false);
+  } finally {
+    await browser.close();
+  }
+});
