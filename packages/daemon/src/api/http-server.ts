@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { Clock } from "@hl/core/clock.ts";
-import { answer } from "@hl/core/rpc/answer.ts";
+import { answer, encodeAnswer } from "@hl/core/rpc/answer.ts";
 import { parseInput } from "@hl/core/rpc/message.ts";
 import { Peer } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
@@ -156,7 +156,7 @@ export class HttpServer implements Service {
       stream: () => {}, // One request, one answer: there is no channel for more.
     }));
     if (output === undefined) response.writeHead(204).end();
-    else sendJson(response, 200, output);
+    else sendBody(response, 200, encodeAnswer(output, handler, clock));
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -208,7 +208,11 @@ function pathOf(request: IncomingMessage): string {
 }
 
 function sendJson(response: ServerResponse, status: number, value: object): void {
-  const body = Buffer.from(JSON.stringify(value));
+  sendBody(response, status, JSON.stringify(value));
+}
+
+function sendBody(response: ServerResponse, status: number, json: string): void {
+  const body = Buffer.from(json);
   response
     .writeHead(status, {
       "content-type": "application/json",
