@@ -54,11 +54,12 @@ async function run(config: Config, args: DaemonArguments): Promise<void> {
   // Signals first: a daemon that is told to stop while it starts stops in order too.
   const signals = new SignalQueue();
   const { logging } = config.daemon;
-  const { logger, close } = openLog({ ...logging, base: { service: "hl-daemon", pid: process.pid } });
+  const log = openLog({ ...logging, base: { service: "hl-daemon", pid: process.pid } });
+  const { logger } = log;
   process.on("uncaughtException", (error) => {
     logger.error({ error: error.stack }, "uncaught exception: the daemon ends, its commands go on under their shims");
     process.stderr.write(`hl-daemon: ${error.stack ?? error.message}\n`);
-    close();
+    log.close();
     process.abort();
   });
   let daemon: Daemon;
@@ -75,7 +76,7 @@ async function run(config: Config, args: DaemonArguments): Promise<void> {
   } catch (error) {
     logger.error({ error: errorText(error) }, "the daemon could not start");
     process.stderr.write(`hl-daemon: could not start: ${errorText(error)}\n`);
-    close();
+    log.close();
     process.exitCode = exitCode.unavailable;
     return;
   }
@@ -84,7 +85,7 @@ async function run(config: Config, args: DaemonArguments): Promise<void> {
   process.stdout.write(`${JSON.stringify({ ready: true, socket: daemon.socketPath, http, pid: process.pid })}\n`);
   logger.info({ version, http, socket: daemon.socketPath }, "ready");
   await serveSignals(signals, daemon, args, logger);
-  close();
+  log.close();
 }
 
 async function serveSignals(

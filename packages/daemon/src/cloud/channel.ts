@@ -60,7 +60,8 @@ export class CommandChannel extends LoopService {
 
   protected override async run(signal: AbortSignal): Promise<void> {
     const { clock, retry, onDisconnected } = this.#options;
-    while (!signal.aborted) {
+    const stopped = (): boolean => signal.aborted; // A call, because it changes while we wait.
+    while (!stopped()) {
       let error: unknown;
       let connectedAt = Number.POSITIVE_INFINITY;
       try {
@@ -75,7 +76,7 @@ export class CommandChannel extends LoopService {
       }
       const wasConnected = this.#peer !== undefined;
       this.#peer = undefined;
-      if (!signal.aborted) onDisconnected(errorText(error), wasConnected);
+      if (!stopped()) onDisconnected(errorText(error), wasConnected);
       if (clock.now() - connectedAt > healthyMs) retry.succeeded();
       await retry.failed(error, "the command channel", signal);
     }

@@ -84,9 +84,8 @@ export class CloudHttp implements AsyncDisposable {
     const responses = await this.#post(url, `[${items.join(",")}]`, token, signal);
     const [first] = responses;
     if (responses.length === 1 && first?.id === null) resultOf(first); // The batch as a whole was refused.
-    const outcomes: (ResponseMessage["outcome"] | undefined)[] = new Array(paramsList.length).fill(undefined);
-    for (const { id, outcome } of responses) if (typeof id === "number") outcomes[id] = outcome;
-    return outcomes;
+    const outcomes = new Map(responses.map(({ id, outcome }) => [id, outcome]));
+    return paramsList.map((_, index) => outcomes.get(index));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

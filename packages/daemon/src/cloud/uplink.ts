@@ -51,10 +51,11 @@ export class Uplink extends LoopService {
 
   protected override async run(signal: AbortSignal): Promise<void> {
     const { retry, spool, batchEventsMax } = this.#options;
-    while (!signal.aborted) {
+    const stopped = (): boolean => signal.aborted; // A call, because it changes while we wait.
+    while (!stopped()) {
       if (spool.depth === 0) await this.#untilPoked(signal);
       else if (spool.depth < batchEventsMax) await this.#untilFuller(signal);
-      if (signal.aborted) return;
+      if (stopped()) return;
       try {
         await this.#sendBatch(this.#nextBatch(), signal);
         retry.succeeded();
