@@ -58,6 +58,7 @@ export const tag = {
   cpuUs: 66,
   pipesStillOpen: 67,
   droppedBytes: 68,
+  received: 69,
 } as const;
 
 export const frameBytesMax = 4 * 1024 * 1024;

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { StartRequest } from "./records.ts";
+import type { StartedRecord, StartRequest } from "./records.ts";
 import { Run } from "./run.ts";
 import { Shim } from "./shim.ts";
 
@@ -36,7 +36,13 @@ export class Runner implements AsyncDisposable {
   /** Starts a process. Rejects with `StartFailed` when the shim refused, else with why the runner cannot be reached. */
   async start(request: StartRequest): Promise<Run> {
     const shim = await this.#take();
-    const started = await shim.start(request);
+    let started: StartedRecord;
+    try {
+      started = await shim.start(request);
+    } catch (error) {
+      shim.detach(); // Also one that was asked for nothing, because the request is larger than a frame.
+      throw error;
+    }
     return new Run(request.id, join(this.stateDirectory, request.id), shim, started.pid);
   }
 

@@ -1,4 +1,6 @@
 import { createConnection, type Socket } from "node:net";
+import { constants } from "node:os";
+import { errorText } from "@hl/core/logger.ts";
 import { encodeFrame, frameType, FrameReader, inputWindowBytes, tag, type Field, type Frame } from "./frames.ts";
 import {
   endRecord,
@@ -97,7 +99,12 @@ export class Shim {
       for (const path of request.sandbox.read) fields.push([tag.allowRead, path]);
       for (const path of request.sandbox.write) fields.push([tag.allowWrite, path]);
     }
-    this.#socket.write(encodeFrame(frameType.start, fields));
+    try {
+      this.#socket.write(encodeFrame(frameType.start, fields));
+    } catch (error) {
+      // Larger than a frame: to the caller the same as larger than the kernel takes.
+      return Promise.reject(new StartFailed("exec", constants.errno.E2BIG, errorText(error)));
+    }
     return this.started;
   }
 
@@ -116,7 +123,7 @@ export class Shim {
     ]);
   }
 
-  /** Resolves when the program's pipe has taken the bytes; answers false when the program no longer reads. */
+  /** Resolves with whether the program's pipe has taken the bytes; false when it no longer reads, or that cannot be known. */
   async input(data: Uint8Array): Promise<boolean> {
     for (let at = 0; at < data.length; at += inputWindowBytes) {
       const piece = data.subarray(at, at + inputWindowBytes);
@@ -127,7 +134,7 @@ export class Shim {
     }
     const target = this.#inputSent;
     while (this.#inputTaken < target && !this.#inputClosed && !this.#socket.destroyed) await this.#inputEvent();
-    return !this.#inputClosed;
+    return this.#inputTaken >= target;
   }
 
   inputEof(): void {
@@ -189,6 +196,8 @@ export class Shim {
         this.#onOutput?.();
         return;
       case frameType.inputTaken:
+        // More than we have sent: a daemon before us did, and our bytes count from there.
+        this.#inputSent = Math.max(this.#inputSent, fields.number(tag.received) ?? 0);
         this.#inputTaken = fields.number(tag.total) ?? this.#inputTaken;
         this.#inputClosed ||= fields.number(tag.closed) === 1;
         this.#wakeInput();
