@@ -54,7 +54,8 @@ export class Commands {
   /** Starts the command, or finds the one that this id started before. Resolves when it runs. */
   async execute(params: ExecuteParams): Promise<Command> {
     const paramsHash = hashOf(params);
-    const known = await this.#find(params.command_id);
+    // Looked up again after the wait: of two that come together the second finds the first one (C1).
+    const known = (await this.#find(params.command_id)) ?? this.#live.get(params.command_id);
     if (known !== undefined) {
       if (known.paramsHash !== paramsHash) {
         const text = `command_id ${JSON.stringify(params.command_id)} was used before with other parameters`;
@@ -85,6 +86,7 @@ export class Commands {
 
   /** Stops the whole tree, also what outlived the command itself (P1), and answers when it is gone. */
   async cancel(command: Command, graceMs: number | undefined): Promise<void> {
+    await command.launched.catch(() => {}); // One that is just starting is stopped as soon as there is something to stop.
     const run = command.run;
     if (run === undefined) return;
     const grace = graceMs ?? this.#options.stopGraceMs;
@@ -102,7 +104,7 @@ export class Commands {
 
   /** After a restart: attaches to what still runs, takes up the ends that were missed, and says what nobody saw. */
   async recover(): Promise<void> {
-    const { runner, records, logger, clock } = this.#options;
+    const { runner, records, planner, logger, clock } = this.#options;
     for (const record of records.unfinished()) {
       const command = commandOf(record);
       this.#live.set(command.id, command);
@@ -112,6 +114,7 @@ export class Commands {
         logger.warn({ command_id: command.id }, "nobody saw the end of this command: it is reported as interrupted");
         await records.end(command.id, ending.endedMs, ending);
         command.end(ending);
+        planner.cleanUp(record.runId);
         this.#options.onEnd(command, ending);
         continue;
       }
@@ -150,40 +153,49 @@ export class Commands {
   }
 
   async #launch(params: ExecuteParams, paramsHash: string, plan: LaunchPlan): Promise<Command> {
-    const { records, runner, clock, bootId } = this.#options;
+    const { records, runner, planner, clock, logger, bootId } = this.#options;
     const { command_id: id, command: name, args } = params;
     const startedMs = clock.wallMs();
     const command = new Command({ id, runId: plan.request.id, paramsHash, command: name, args, startedMs });
     this.#live.set(id, command);
     this.#running += 1;
+    const { runId } = command;
+    const recorded = records.begin({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
+    const begun = recorded.then(
+      () => true,
+      () => false,
+    );
     try {
-      const { runId } = command;
-      const recorded = records.begin({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
-      recorded.catch(() => {}); // Awaited below, unless its folders cannot be made.
       await setImmediate(); // The record is on its way to the disk, which takes longer than making folders.
       plan.prepare();
       await recorded;
       command.launch(await runner.start(plan.request));
     } catch (error) {
+      const hasRecord = await begun;
       this.#running -= 1;
       this.#live.delete(id);
-      plan.cleanUp();
-      const refusal = startError(error, params.command);
+      planner.cleanUp(runId);
+      const refusal = hasRecord ? startError(error, params.command) : error;
       command.refuse(refusal);
-      await records.abandon(id);
+      // The caller gets the first cause; a record that stays is reported as interrupted after a restart.
+      if (hasRecord)
+        await records.abandon(id).catch((reason: unknown) => {
+          logger.error({ command_id: id, error: errorText(reason) }, "a refused command could not be forgotten");
+        });
       throw refusal;
     }
     this.#options.onStart(command);
-    this.#follow(command, plan);
+    this.#follow(command);
     return command;
   }
 
-  #follow(command: Command, plan?: LaunchPlan): void {
+  #follow(command: Command): void {
     const { run } = command;
+    const { planner, clock } = this.#options;
     if (run === undefined) return;
     void run.ended.then((end) => {
       this.#running -= 1;
-      const ending = endingOf(end);
+      const ending = endingOf(end, command.startedMs, clock.wallMs());
       command.end(ending);
       this.#options.onEnd(command, ending);
       this.#options.records.end(command.id, ending.endedMs, ending).then(
@@ -195,7 +207,7 @@ export class Commands {
           ),
       );
     });
-    if (plan !== undefined) void run.empty.then(() => setImmediate()).then(() => plan.cleanUp()); // The reply goes first.
+    void run.empty.then(() => setImmediate()).then(() => planner.cleanUp(command.runId)); // The reply goes first.
   }
 
   async #find(commandId: string): Promise<Command | undefined> {
@@ -206,6 +218,7 @@ export class Commands {
     const command = commandOf(record);
     const run = await this.#options.runner.find(record.runId);
     if (run !== undefined) command.launch(run);
+    run?.release(); // Its end is stored: a shim that still waits for that word may leave when its tree does.
     command.end(record.ending as Ending);
     return command;
   }

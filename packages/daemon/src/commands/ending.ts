@@ -19,8 +19,11 @@ export interface Ending {
   readonly pipesStillOpen: boolean;
 }
 
-export function endingOf(end: EndRecord): Ending {
-  const { reason, exitCode, pid, startedMs, endedMs, durationMs, maxRssMb, cpuMs } = end;
+/** Where the shim could not say when (its end was not seen), what the daemon knows holds, so that nothing happened in 1970. */
+export function endingOf(end: EndRecord, launchedMs: number, nowMs: number): Ending {
+  const { reason, exitCode, pid, durationMs, maxRssMb, cpuMs } = end;
+  const startedMs = end.startedMs === 0 ? launchedMs : end.startedMs;
+  const endedMs = end.endedMs === 0 ? nowMs : end.endedMs;
   const { position, stdoutBytes, stderrBytes, pipesStillOpen } = end;
   const signal = end.signal === undefined ? undefined : signalName(end.signal);
   const times = { startedMs, endedMs, durationMs };
@@ -64,7 +67,7 @@ export function statusOf(ending: Ending): CommandResult["status"] {
   return ending.reason === "timeout" || ending.reason === "idle_timeout" ? "timeout" : "failed";
 }
 
-const nameByNumber = new Map(Object.entries(constants.signals).map(([name, value]) => [value as number, name]));
+const nameByNumber = new Map(Object.entries(constants.signals).map(([name, value]) => [value, name]));
 
 export function signalName(number: number): string {
   return nameByNumber.get(number) ?? `SIG${number}`;

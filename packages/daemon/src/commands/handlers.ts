@@ -82,6 +82,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
     },
     "command/signal": async ({ command_id, signal }) => {
       const command = await commands.get(command_id);
+      await command.launched;
       const number = signalNumber(signal);
       if (command.ending !== undefined || command.run === undefined || number === undefined)
         return { delivered: false };
@@ -90,6 +91,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
     },
     "command/input": async ({ command_id, data, encoding, eof }) => {
       const command = await commands.get(command_id);
+      await command.launched;
       const bytes = Buffer.from(data, encoding === "base64" ? "base64" : "utf8");
       const open = bytes.length === 0 || ((await command.run?.input(bytes)) ?? false);
       if (eof) command.run?.inputEof();

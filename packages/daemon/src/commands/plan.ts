@@ -40,7 +40,6 @@ export interface LaunchPlan {
   readonly request: StartRequest;
   /** Makes what the command needs on disk: private folders, which mean nothing until it starts. */
   prepare(): void;
-  cleanUp(): void;
 }
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -79,7 +78,6 @@ export class Planner {
         sandbox: this.sandbox(temporary, env["HOME"]),
       },
       prepare: () => this.makeFolders(temporary, env["HOME"]),
-      cleanUp: () => this.removeFolder(temporary),
     };
   }
 
@@ -96,6 +94,11 @@ export class Planner {
       // What a build has left may be much: the event loop must not stop for it. What cannot be removed is only garbage.
       rm(temporary, { recursive: true, force: true }).catch(() => {});
     }
+  }
+
+  /** After the tree of a run has gone, whichever daemon started it. */
+  cleanUp(runId: string): void {
+    this.removeFolder(join(this.#settings.temporaryRoot, runId));
   }
 
   /** Where a process of ours may work: inside the allowed paths, relative to the workspace. */
