@@ -29,7 +29,11 @@ const tiers = {
   agents: { patterns: ["tests/agents/*.test.ts"], filesAtOnce: 1, fileMsMax: 3 * minute, needsAgents: true },
   system: { patterns: ["tests/system/*.test.ts"], filesAtOnce: 2, fileMsMax: 4 * minute, needsAgents: true },
   spec: { patterns: ["tests/spec/*.test.ts"], filesAtOnce: 1, fileMsMax: 4 * minute, needsAgents: true },
+  browser: { patterns: ["tests/browser/*.test.ts"], filesAtOnce: 1, fileMsMax: 3 * minute },
 } satisfies Readonly<Record<string, Tier>>;
+
+/** Run only when named: they need what `npm ci` does not bring. */
+const named: readonly string[] = ["browser"];
 
 type TierName = keyof typeof tiers;
 
@@ -59,8 +63,9 @@ const usage = `Usage: node scripts/test.ts [TIER…]
   agents   the pinned Claude Code: ${tiers.agents.patterns.join(", ")}
   system   the real programs as processes: ${tiers.system.patterns.join(", ")}, and spec
   spec     the specification's own tests: ${tiers.spec.patterns.join(", ")}
+  browser  the dashboard in Chromium (apt-get install chromium): ${tiers.browser.patterns.join(", ")}
   vm       needs a virtual machine with systemd
-  no tier  all but vm
+  no tier  all but browser and vm
 `;
 
 async function main(names: readonly string[]): Promise<number> {
@@ -69,7 +74,8 @@ async function main(names: readonly string[]): Promise<number> {
     process.stderr.write(`test: there is no tier ${JSON.stringify(unknown)}\n\n${usage}`);
     return 64;
   }
-  const all = names.length === 0 ? Object.keys(tiers) : names.filter((name) => name !== "vm");
+  const standard = Object.keys(tiers).filter((name) => !named.includes(name));
+  const all = names.length === 0 ? standard : names.filter((name) => name !== "vm");
   const wanted = [...new Set(all.flatMap((name) => (name === "system" ? ["system", "spec"] : [name])))];
   if (names.includes("vm")) {
     process.stdout.write(

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the programs in bin/: runs one of them from this checkout under the Node that the lock file pins,
 # whatever `node` the host has, if any. POSIX sh and coreutils (or busybox).
 
