@@ -47,28 +47,32 @@ export class Events {
   async accept(event: EventBody): Promise<void> {
     const { spool, queueEventsMax, queueBytesMax, eventBytesMax } = this.#options;
     const body = JSON.stringify(event);
-    if (body.length > eventBytesMax) {
+    const size = Buffer.byteLength(body);
+    if (size > eventBytesMax) {
       this.#rejected += 1;
-      const text = `the event has ${body.length} bytes, ${eventBytesMax} are allowed`;
+      const text = `the event has ${size} bytes, ${eventBytesMax} are allowed`;
       throw new HlError("event_invalid", text, {
         event_id: event.event_id,
-        bytes: body.length,
+        bytes: size,
         max_event_bytes: eventBytesMax,
       });
     }
     const { depth, bytes } = spool;
-    if (depth + this.#waiting >= queueEventsMax || bytes + this.#waitingBytes + body.length > queueBytesMax) {
+    if (depth + this.#waiting >= queueEventsMax || bytes + this.#waitingBytes + size > queueBytesMax) {
       this.#rejected += 1;
       const text = `the spool is full: ${depth} events, ${bytes} bytes`;
       throw new HlError("queue_full", text, { event_id: event.event_id, status: "rejected", depth, bytes });
     }
     this.#waiting += 1;
-    this.#waitingBytes += body.length;
+    this.#waitingBytes += size;
     try {
       await spool.append({ id: event.event_id, type: event.event_type, body });
+    } catch (error) {
+      this.#rejected += 1; // The caller hears why; the counter says that something was not kept (S2).
+      throw error;
     } finally {
       this.#waiting -= 1;
-      this.#waitingBytes -= body.length;
+      this.#waitingBytes -= size;
     }
     for (const listener of this.#listeners) listener();
   }
@@ -97,6 +101,7 @@ export class Events {
   ): Promise<void> {
     const { spool } = this.#options;
     let cursor = options.after;
+    const stopped = (): boolean => signal.aborted; // It changes while a notification is on its way.
     let wake = (): void => {};
     const stop = this.onAccepted(() => wake());
     signal.addEventListener("abort", () => wake(), { once: true });
@@ -110,6 +115,7 @@ export class Events {
           await notify("event/gap", { from: cursor + 1, to: first - 1 });
         }
         for (const event of events) {
+          if (stopped()) return;
           cursor = event.seq;
           if (options.types === undefined || options.types.includes(event.type)) {
             await notify("event/event", this.stored(event));
