@@ -1,7 +1,7 @@
 /**
  * Processes as the kernel shows them, for tests that must see that none is left, or that one does not grow.
  */
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { until } from "./waiting.ts";
 
 /** A process that belongs to a folder: its command line, directory, program, environment or one of its open files lies below it. */
@@ -55,15 +55,6 @@ export function zombiesOf(pid: number): number[] {
 
 export function rssBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readProc(pid, "status"))?.[1]) * 1024;
-}
-
-/** Forgets the peak, so that `peakRssBytes` tells that of what comes now. */
-export function resetPeakRss(pid: number): void {
-  writeFileSync(`/proc/${pid}/clear_refs`, "5");
-}
-
-export function peakRssBytes(pid: number): number {
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readProc(pid, "status"))?.[1]) * 1024;
 }
 
 /** Open files, sockets and pipes of a process. */
