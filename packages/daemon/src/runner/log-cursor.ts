@@ -3,7 +3,8 @@ import { join } from "node:path";
 
 /**
  * Reads the log segments of one run (docs/runner-protocol.md "Files") from any byte on. A cursor never blocks the writer
- * and holds one open segment and one buffer (P5, P7). A segment that rotation has removed becomes an explicit gap.
+ * and holds one open segment and one buffer (P5, P7). Bytes that rotation has removed, or that a full disk kept out of the
+ * log, become an explicit gap.
  */
 export interface LogChunk {
   readonly stream: "stdout" | "stderr";
@@ -27,6 +28,8 @@ const segmentHeaderBytes = 32;
 const recordHeaderBytes = 16;
 const bufferBytes = 1024 * 1024;
 
+const nothing: LogRead = { chunks: [], gapBytes: 0 };
+
 interface Segment {
   readonly index: number;
   readonly file: FileHandle;
@@ -39,15 +42,21 @@ export class LogCursor implements AsyncDisposable {
   /** Next byte to deliver, on the cursor's axis. */
   #target: number;
   #segment: Segment | undefined;
+  /** Opened already: what comes behind the current segment, which has therefore its last byte. */
+  #next: Segment | undefined;
   #fileOffset = 0;
-  /** Position (both streams) of the byte at #fileOffset. */
-  #position = 0;
+  /** Offsets of the byte at #fileOffset, as far as the records have told: what was lost shows only in the next record. */
+  #at = { stdout: 0, stderr: 0 };
   #buffer: Buffer | undefined;
 
   constructor(directory: string, from: number, axis: LogAxis = "position") {
     this.#directory = directory;
     this.#axis = axis;
     this.#target = from;
+  }
+
+  get #position(): number {
+    return this.#at.stdout + this.#at.stderr;
   }
 
   /** Where the next read continues, on the cursor's axis. */
@@ -60,21 +69,18 @@ export class LogCursor implements AsyncDisposable {
    * Answers no chunks when everything announced has been delivered.
    */
   async read(publishedPosition: number, bytesMax: number = bufferBytes): Promise<LogRead> {
-    let gapBytes = 0;
     for (;;) {
-      if (this.#segment === undefined && !(await this.#seek())) return { chunks: [], gapBytes };
-      if (this.#position >= publishedPosition) return { chunks: [], gapBytes };
+      if (this.#segment === undefined && !(await this.#seek())) return nothing;
+      if (this.#position >= publishedPosition) return nothing;
       const chunks = await this.#readSome(publishedPosition, bytesMax);
       if (chunks === "end of segment") {
-        const skipped = await this.#nextSegment();
-        if (skipped === undefined) return { chunks: [], gapBytes };
-        gapBytes += skipped;
+        if (!(await this.#nextSegment())) return nothing;
         continue;
       }
       const [first] = chunks;
       if (first === undefined) continue; // Only records of the other stream, or before the target.
       const start = this.#axis === "position" ? first.position : first.offset;
-      if (start > this.#target) gapBytes = start - this.#target;
+      const gapBytes = Math.max(0, start - this.#target);
       const last = chunks[chunks.length - 1] as LogChunk;
       this.#target = (this.#axis === "position" ? last.position : last.offset) + last.data.length;
       return { chunks, gapBytes };
@@ -82,9 +88,9 @@ export class LogCursor implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const segment = this.#segment;
-    this.#segment = undefined;
-    await segment?.file.close();
+    const open = [this.#segment, this.#next];
+    this.#segment = this.#next = undefined;
+    for (const segment of open) await segment?.file.close();
   }
 
   /** Opens the last segment that begins at or before the target. */
@@ -102,25 +108,31 @@ export class LogCursor implements AsyncDisposable {
     return false;
   }
 
-  /** Answers the bytes that rotation took between the two segments, or undefined when there is no later one. */
-  async #nextSegment(): Promise<number | undefined> {
+  /**
+   * Answers whether there is more to read. That there is a later segment means that the current one is complete, so it is
+   * read to its end once more: it may have grown since.
+   */
+  async #nextSegment(): Promise<boolean> {
     const current = this.#segment as Segment;
+    if (this.#next !== undefined) {
+      await current.file.close();
+      this.#enter(this.#next);
+      this.#next = undefined;
+      return true;
+    }
     let next = await this.#open(current.index + 1);
     if (next === undefined) {
       const later = (await this.#indexes()).find((index) => index > current.index);
       next = later === undefined ? undefined : await this.#open(later);
     }
-    if (next === undefined) return undefined;
-    await current.file.close();
-    const skipped = Math.max(0, next.start.position - this.#position);
-    this.#enter(next);
-    return this.#axis === "position" ? skipped : 0;
+    this.#next = next;
+    return next !== undefined;
   }
 
   #enter(segment: Segment): void {
     this.#segment = segment;
     this.#fileOffset = segmentHeaderBytes;
-    this.#position = segment.start.position;
+    this.#at = { stdout: segment.start.stdout, stderr: segment.start.stderr };
   }
 
   async #readSome(publishedPosition: number, bytesMax: number): Promise<LogChunk[] | "end of segment"> {
@@ -137,42 +149,46 @@ export class LogCursor implements AsyncDisposable {
       const whole = at + recordHeaderBytes + length <= bytesRead;
       // A record that does not fit is read again from its header, unless it is alone and larger than the buffer.
       if (!whole && at > 0) break;
+      // A gap lies before the first chunk of a read, never between two.
+      if (streamOffset > this.#at[stream] && chunks.length > 0) break;
       const available = Math.min(length, bytesRead - at - recordHeaderBytes);
       const data = buffer.subarray(at + recordHeaderBytes, at + recordHeaderBytes + available);
       if (!whole && available < length) {
-        await this.#readLargeRecord(chunks, stream, streamOffset, length);
-        return chunks;
+        return await this.#readLargeRecord(stream, streamOffset, length);
       }
       this.#keep(chunks, stream, streamOffset, data);
       at += recordHeaderBytes + length;
-      this.#position += length;
     }
     this.#fileOffset += at;
     return at === 0 ? "end of segment" : chunks;
   }
 
+  /** Half a record is still being written, and not announced: where bytes were lost, positions reach further than records. */
   async #readLargeRecord(
-    chunks: LogChunk[],
     stream: LogChunk["stream"],
     streamOffset: number,
     length: number,
-  ): Promise<void> {
+  ): Promise<LogChunk[] | "end of segment"> {
     const { file } = this.#segment as Segment;
     const data = Buffer.allocUnsafe(length);
     const { bytesRead } = await file.read(data, 0, length, this.#fileOffset + recordHeaderBytes);
-    if (bytesRead < length) throw new Error(`a log record in ${this.#directory} is cut off`);
+    if (bytesRead < length) return "end of segment";
+    const chunks: LogChunk[] = [];
     this.#keep(chunks, stream, streamOffset, data);
     this.#fileOffset += recordHeaderBytes + length;
-    this.#position += length;
+    return chunks;
   }
 
   /** Adds what lies behind the target; cuts the record in which the target lies. */
   #keep(chunks: LogChunk[], stream: LogChunk["stream"], offset: number, data: Buffer): void {
+    this.#at[stream] = offset;
+    const position = this.#position;
+    this.#at[stream] += data.length;
     if (this.#axis !== "position" && this.#axis !== stream) return;
-    const start = this.#axis === "position" ? this.#position : offset;
+    const start = this.#axis === "position" ? position : offset;
     const skip = Math.max(0, this.#target - start);
     if (skip >= data.length) return;
-    chunks.push({ stream, offset: offset + skip, position: this.#position + skip, data: data.subarray(skip) });
+    chunks.push({ stream, offset: offset + skip, position: position + skip, data: data.subarray(skip) });
   }
 
   async #open(index: number): Promise<Segment | undefined> {
@@ -196,7 +212,7 @@ export class LogCursor implements AsyncDisposable {
   async #indexes(): Promise<number[]> {
     const names = await readdir(this.#directory).catch(() => []);
     return names
-      .filter((name) => /^log\.\d{6}$/.test(name))
+      .filter((name) => /^log\.\d{6,}$/.test(name))
       .map((name) => Number(name.slice(4)))
       .sort((a, b) => a - b);
   }
