@@ -4,10 +4,10 @@ import { decodeJwt } from "jose";
 import type { z } from "zod";
 import { writeFileAtomic } from "@hl/core/atomic-file.ts";
 import type { Clock } from "@hl/core/clock.ts";
-import { HlError } from "@hl/protocol/errors.ts";
+import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import { vmRegister, vmTokenRefresh } from "@hl/protocol/methods/vm.ts";
-import type { CloudHttp } from "./http.ts";
+import { CloudUnreachable, type CloudHttp } from "./http.ts";
 
 export type RegisterParams = ParamsOf<typeof vmRegister>;
 
@@ -40,6 +40,8 @@ export class Identity {
   #registration: Registration | undefined;
   #accessToken: string | undefined;
   #refreshing: Promise<string> | undefined;
+  /** The cloud has said that our refresh token is worth nothing. */
+  #refused = false;
 
   constructor(options: IdentityOptions) {
     this.#options = options;
@@ -53,10 +55,12 @@ export class Identity {
 
   /** Enrols where that has not been done. Rejects when there is no way to. */
   async ensureRegistered(signal: AbortSignal): Promise<Registration> {
-    if (this.#registration !== undefined && readToken(this.#options.refreshTokenFile) !== undefined)
-      return this.#registration;
     const { http, baseUrl, registerPath, enrollmentTokenFile, registrationFile, describe } = this.#options;
-    const token = this.#options.enrollmentToken ?? readToken(enrollmentTokenFile);
+    // After a refusal a token that somebody has put there is a new beginning; the one in the environment may be the old one.
+    const renewed = this.#refused ? readToken(enrollmentTokenFile) : undefined;
+    const isRegistered = readToken(this.#options.refreshTokenFile) !== undefined && renewed === undefined;
+    if (this.#registration !== undefined && isRegistered) return this.#registration;
+    const token = renewed ?? this.#options.enrollmentToken ?? readToken(enrollmentTokenFile);
     if (token === undefined) {
       throw new HlError(
         "unauthenticated",
@@ -69,14 +73,21 @@ export class Identity {
     writeFileAtomic(registrationFile, `${JSON.stringify(registration)}\n`, 0o600);
     rmSync(enrollmentTokenFile, { force: true }); // Used up.
     this.#registration = registration;
+    this.#refused = false;
     return registration;
   }
 
-  /** A token that is valid for a while yet. */
+  /** A token that is valid for a while yet; while the cloud cannot renew it, one that is valid at all. */
   async accessToken(signal: AbortSignal): Promise<string> {
     const token = this.#accessToken;
     if (token !== undefined && this.#validMs(token) > 0) return token;
-    return this.refresh(signal);
+    try {
+      return await this.refresh(signal);
+    } catch (error) {
+      const mayStillServe = token !== undefined && error instanceof CloudUnreachable && !signal.aborted;
+      if (mayStillServe && this.#expiresInMs(token) > 0) return token;
+      throw error;
+    }
   }
 
   /** Rotates both tokens; callers at the same time share one rotation. */
@@ -97,9 +108,12 @@ export class Identity {
     const rotationId = this.#rotationIdFor(refresh);
     const path = this.#registration?.api_endpoints.token ?? "/v1/vm/token";
     const params = { refresh_token: refresh, rotation_id: rotationId };
-    const answer = vmTokenRefresh.result.parse(
-      await http.call(resolveUrl(baseUrl, path), "vm/token/refresh", params, undefined, signal),
-    );
+    const url = resolveUrl(baseUrl, path);
+    const answered = await http.call(url, "vm/token/refresh", params, undefined, signal).catch((error: unknown) => {
+      this.#refused = error instanceof HlError && refusals.has(error.type);
+      throw error;
+    });
+    const answer = vmTokenRefresh.result.parse(answered);
     this.#store(answer.access_token, answer.refresh_token);
     return answer.access_token;
   }
@@ -125,6 +139,14 @@ export class Identity {
     this.#accessToken = access;
   }
 
+  #expiresInMs(token: string): number {
+    try {
+      return (decodeJwt(token).exp ?? 0) * 1000 - this.#options.clock.wallMs();
+    } catch {
+      return 0;
+    }
+  }
+
   /** Until the refresh is due: the threshold before expiry, or half the life of a token that lives shorter than that. */
   #validMs(token: string): number {
     try {
@@ -137,6 +159,8 @@ export class Identity {
     }
   }
 }
+
+const refusals = new Set<ErrorType>(["unauthenticated", "token_superseded"]);
 
 export function resolveUrl(baseUrl: string, endpoint: string): string {
   return new URL(endpoint, baseUrl.endsWith("/") ? baseUrl : `${baseUrl}/`).href;
