@@ -45,7 +45,7 @@ module.exports = {
     rule(
       "one-door-to-sqlite",
       "store/ owns durability.",
-      { path: "^packages/", pathNot: "/store/" },
+      { path: "^packages/", pathNot: "/store/|" + test },
       { path: "^(node:)?sqlite$" },
     ),
     rule(

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { optional } from "./columns.ts";
-import type { GroupCommit } from "./group-commit.ts";
+import type { GroupCommit } from "@hl/core/store/group-commit.ts";
 import type { CredentialStore, EnrollmentRecord, FamilyRecord } from "./store.ts";
 
 interface EnrollmentRow {

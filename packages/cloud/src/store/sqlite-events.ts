@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { GroupCommit } from "./group-commit.ts";
+import type { GroupCommit } from "@hl/core/store/group-commit.ts";
 import type { EventRecord, EventStore, NewEvent } from "./store.ts";
 
 export class SqliteEvents implements EventStore {

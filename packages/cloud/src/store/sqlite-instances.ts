@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { json, optional, parsed } from "./columns.ts";
-import type { GroupCommit } from "./group-commit.ts";
+import type { GroupCommit } from "@hl/core/store/group-commit.ts";
 import type { InstanceRecord, InstanceStore, Registration, Sighting } from "./store.ts";
 
 interface Row {

@@ -127,7 +127,7 @@ describe("database: versions and epoch", () => {
     assert.deepEqual({ ...f.database.prepare("PRAGMA synchronous").get() }, { synchronous: 2 });
   });
 
-  test("a database of a newer version is refused and left alone; an older one is brought up step by step", () => {
+  test("a database of a newer version is refused and left alone", () => {
     using folder = temporaryFolder("hl-database");
     const path = join(folder.path, "daemon.db");
     {
@@ -141,7 +141,7 @@ describe("database: versions and epoch", () => {
     }
     assert.throws(
       () => new Database(path),
-      new RegExp(`newer version \\(${newer}\\).*knows \\(${migrations.length}\\)`),
+      new RegExp(`newer hl-daemon \\(schema ${newer}, this one knows ${migrations.length}\\)`),
     );
     using raw = new DatabaseSync(path);
     assert.equal(raw.prepare("PRAGMA user_version").get()?.["user_version"], newer);
