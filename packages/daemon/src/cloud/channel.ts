@@ -9,7 +9,7 @@ import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import { LoopService } from "@hl/core/service.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { vmHello } from "@hl/protocol/methods/vm.ts";
-import { CloudUnreachable } from "./http.ts";
+import { CloudUnreachable, retryAfterMs } from "./http.ts";
 import type { Retry } from "./retry.ts";
 
 export interface ChannelOptions {
@@ -60,6 +60,7 @@ export class CommandChannel extends LoopService {
 
   protected override async run(signal: AbortSignal): Promise<void> {
     const { clock, retry, onDisconnected } = this.#options;
+    const isAborted = (): boolean => signal.aborted;
     const stopped = (): boolean => signal.aborted; // A call, because it changes while we wait.
     while (!stopped()) {
       let error: unknown;
@@ -69,6 +70,7 @@ export class CommandChannel extends LoopService {
         connectedAt = clock.now();
         const onAbort = (): void => peer.close("the daemon is stopping");
         signal.addEventListener("abort", onAbort, { once: true });
+        if (isAborted()) onAbort(); // While it connected: no event comes any more.
         error = new CloudUnreachable(`the command channel closed: ${await peer.closed}`);
         signal.removeEventListener("abort", onAbort);
       } catch (caught) {
@@ -118,9 +120,8 @@ export class CommandChannel extends LoopService {
       if (!(error instanceof UpgradeRefused))
         throw new CloudUnreachable(`${url} cannot be reached: ${errorText(error)}`);
       if (error.status === 401) await renew(signal);
-      const afterSeconds = Number(error.retryAfter);
-      const retryAfterMs = Number.isFinite(afterSeconds) ? afterSeconds * 1000 : undefined;
-      throw new CloudUnreachable(`${url} answered ${error.status}: ${error.body.slice(0, 200)}`, retryAfterMs);
+      const said = `${url} answered ${error.status}: ${error.body.slice(0, 200)}`;
+      throw new CloudUnreachable(said, retryAfterMs(error.retryAfter));
     }
   }
 }

@@ -156,10 +156,10 @@ function firstOf(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
 }
 
-/** Seconds only; clamped, so that a mistaken server cannot silence a VM for a day. */
-function retryAfterMs(header: string | undefined): number | undefined {
+/** Seconds only; clamped, so that a mistaken server can neither silence a VM for a day nor make it ask without a pause. */
+export function retryAfterMs(header: string | undefined): number | undefined {
+  if (header === undefined || !/^\s*\d+\s*$/.test(header)) return undefined;
   const seconds = Number(header);
-  if (header === undefined || !Number.isFinite(seconds)) return undefined;
   return Math.min(Math.max(seconds, 1), 900) * 1000;
 }
 

@@ -1,6 +1,11 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { LoopService } from "@hl/core/service.ts";
+import { RpcError } from "@hl/core/rpc/error.ts";
+import type { ResponseMessage } from "@hl/core/rpc/message.ts";
+import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
+import { eventDeliver } from "@hl/protocol/methods/event-deliver.ts";
+import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import type { EventSpool, SpooledEvent } from "../store/event-spool.ts";
 import type { CloudHttp } from "./http.ts";
 import type { Retry } from "./retry.ts";
@@ -71,7 +76,7 @@ export class Uplink extends LoopService {
     const batch: SpooledEvent[] = [];
     let bytes = 0;
     for (const event of spool.pending(batchEventsMax)) {
-      bytes += event.body.length;
+      bytes += Buffer.byteLength(event.body);
       if (bytes > batchBytesMax && batch.length > 0) break;
       batch.push(event);
     }
@@ -138,20 +143,27 @@ export class Uplink extends LoopService {
   }
 }
 
+const verdictSchema = eventDeliver.result.pick({ status: true, reason: true });
+
 /** The body is JSON already; the two members are put in without parsing it. */
 function withSequence(event: SpooledEvent, epoch: string): string {
   return `{"epoch":${JSON.stringify(epoch)},"seq":${event.seq},${event.body.slice(1)}`;
 }
 
-/** Errors that are the cloud's momentary trouble are thrown, so that the batch is sent again; the others are verdicts. */
-function refusalIn(
-  outcome: { readonly result: unknown } | { readonly error: { message: string; data?: unknown } },
-): string | undefined {
+/** Only these say something about the event itself; any other error is about us, the cloud or what lies between. */
+const verdicts = new Set<ErrorType>(["event_invalid", "invalid_params", "invalid_request", "request_too_large"]);
+
+/**
+ * Why the cloud does not want an event; undefined when it has it. What is neither is thrown, so that the batch is sent again:
+ * an event is given up only by a clear word, and taken for delivered only by one (S1).
+ */
+function refusalIn(outcome: ResponseMessage["outcome"]): string | undefined {
   if ("error" in outcome) {
-    const retry = (outcome.error.data as { retry?: unknown } | undefined)?.retry;
-    if (retry === "backoff") throw new Error(`the cloud could not take an event: ${outcome.error.message}`);
-    return outcome.error.message;
+    const { code, message, data } = outcome.error;
+    const error = fromRpcError(new RpcError(code, message, data));
+    if (error instanceof HlError && verdicts.has(error.type)) return message;
+    throw error;
   }
-  const { status, reason } = outcome.result as { status?: unknown; reason?: unknown };
-  return status === "rejected" ? (typeof reason === "string" ? reason : "no reason given") : undefined;
+  const { status, reason } = verdictSchema.parse(outcome.result);
+  return status === "rejected" ? (reason ?? "no reason given") : undefined;
 }

@@ -1,0 +1,155 @@
+/**
+ * Goal: only an envelope of ours is an answer; everything else between us and the cloud is the network failing, within bounds.
+ * Method: a server that sends each kind of answer, byte for byte.
+ */
+import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
+import { describe, test } from "node:test";
+import { errorTable, HlError } from "@hl/protocol/errors.ts";
+import { ManualClock } from "@hl/testkit/manual-clock.ts";
+import { failure, result, ScriptedCloud, type Responder } from "./cloud.fixture.test.ts";
+import { CloudUnreachable, retryAfterMs, type CloudHttpOptions } from "./http.ts";
+
+const never = new AbortController().signal;
+
+const raw =
+  (status: number, body: string, headers: Readonly<Record<string, string>> = {}): Responder =>
+  (_received, response: ServerResponse) =>
+    void response.writeHead(status, headers).end(body);
+
+/** What a call gets for one answer. */
+async function ask(
+  responder: Responder,
+  changes: Partial<CloudHttpOptions> = {},
+  params: unknown = {},
+): Promise<unknown> {
+  await using cloud = await ScriptedCloud.start();
+  await using http = cloud.client(new ManualClock(), changes);
+  cloud.next(responder);
+  return await http.call(`${cloud.url}/x`, "vm/heartbeat", params, "secret-token", never);
+}
+
+const unreachable =
+  (pattern: RegExp, afterMs?: number) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof CloudUnreachable, String(error));
+    assert.match(error.message, pattern);
+    assert.ok(!error.message.includes("secret-token"), "X4");
+    assert.equal(error.retryAfterMs, afterMs);
+    return true;
+  };
+
+describe("cloud HTTP: what counts as an answer", () => {
+  test("a result and an error of ours come through, the error as its type", async () => {
+    assert.deepEqual(await ask((received) => result(received, { ok: true })), { ok: true });
+    const refused = ask((received) => failure(received, errorTable.unauthenticated.code, "no", { retry: "never" }));
+    await assert.rejects(refused, (error: unknown) => error instanceof HlError && error.type === "unauthenticated");
+    await assert.rejects(
+      ask((received) => failure(received, 4711, "odd")),
+      { name: "RpcError", code: 4711 },
+    );
+  });
+
+  test("a proxy's page, an empty or cut body, a request or a redirect are not answers, whatever their status", async () => {
+    const valid = '{"jsonrpc":"2.0","id":1,"result":{}}';
+    const cut: Responder = (_received, response) => {
+      response.writeHead(200, { "content-length": "1000" }).write(valid);
+      response.destroy();
+    };
+    const odd: [Responder, RegExp][] = [
+      [raw(200, "<html>Welcome to the hotel</html>"), /answered 200 with something that is not ours/],
+      [raw(200, ""), /not ours/],
+      [raw(200, valid.slice(0, -1)), /not ours/],
+      [raw(200, "[]"), /not ours/],
+      [raw(200, '{"jsonrpc":"2.0","id":1,"method":"x"}'), /not ours/],
+      [raw(200, `[${valid},{"jsonrpc":"2.0","method":"x"}]`), /not ours/],
+      [raw(302, "", { location: "http://127.0.0.1:1/" }), /answered 302/],
+      [raw(401, "<html>"), /answered 401/],
+      [raw(500, valid), /answered 500/],
+      [raw(502, "Bad Gateway"), /answered 502/],
+      [cut, /cannot be reached/],
+    ];
+    for (const [responder, pattern] of odd) await assert.rejects(ask(responder), unreachable(pattern));
+  });
+
+  test("429 and 503 say how long to wait; the wait is bounded on both sides", async () => {
+    const envelope = '{"jsonrpc":"2.0","id":null,"error":{"code":1003,"message":"slow down"}}';
+    await assert.rejects(ask(raw(429, envelope, { "retry-after": "7" })), unreachable(/asks to wait \(429\)/, 7_000));
+    await assert.rejects(ask(raw(503, "<html>", { "retry-after": "7" })), unreachable(/503/, 7_000));
+    const table = { "0": 1_000, "1": 1_000, " 30 ": 30_000, "900": 900_000, "999999999": 900_000 };
+    for (const [header, ms] of Object.entries(table)) assert.equal(retryAfterMs(header), ms, header);
+    for (const none of [undefined, "", "-5", "1e3", "Infinity", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"]) {
+      assert.equal(retryAfterMs(none), undefined, String(none));
+    }
+  });
+
+  test("P7: an answer over the limit is given up, announced or not, and the next request works", async () => {
+    await using cloud = await ScriptedCloud.start();
+    await using http = cloud.client(new ManualClock(), { answerBytesMax: 1_000 });
+    const call = (): Promise<unknown> => http.call(`${cloud.url}/x`, "m", {}, undefined, never);
+    cloud.next(raw(200, "x".repeat(1_001)), (_received, response) => {
+      for (let at = 0; at < 20; at += 1) response.write("x".repeat(100));
+      response.end();
+    });
+    await assert.rejects(call(), unreachable(/over 1000 bytes/));
+    await assert.rejects(call(), unreachable(/over 1000 bytes/));
+    cloud.next((received) => result(received, { text: "x".repeat(900) }));
+    await call();
+  });
+
+  test("an abort is the caller's own and not a failure of the network", async () => {
+    await using cloud = await ScriptedCloud.start();
+    await using http = cloud.client(new ManualClock());
+    const stop = new AbortController();
+    const reason = new Error("stopping");
+    cloud.next(() => {
+      stop.abort(reason);
+    });
+    await assert.rejects(http.call(`${cloud.url}/x`, "m", {}, undefined, stop.signal), reason);
+  });
+});
+
+describe("cloud HTTP: what is sent", () => {
+  test("large bodies are compressed, small ones and those of who does not want it are not; the token is a header", async () => {
+    await using cloud = await ScriptedCloud.start();
+    await using http = cloud.client(new ManualClock());
+    await using plain = cloud.client(new ManualClock(), { compress: false });
+    cloud.otherwise((received) => result(received, {}));
+    const large = { text: "é".repeat(2_000) };
+    await http.call(`${cloud.url}/a`, "m", large, "t", never);
+    await http.call(`${cloud.url}/b`, "m", {}, undefined, never);
+    await plain.call(`${cloud.url}/c`, "m", large, "t", never);
+    assert.deepEqual(
+      cloud.received.map(({ path, compressed, authorization }) => [path, compressed, authorization]),
+      [
+        ["/a", true, "Bearer t"],
+        ["/b", false, undefined],
+        ["/c", false, "Bearer t"],
+      ],
+    );
+    assert.deepEqual(cloud.received[0]?.body.params, large);
+  });
+
+  test("a batch has one outcome for each request, whatever order, and none where the answer has none", async () => {
+    await using cloud = await ScriptedCloud.start();
+    await using http = cloud.client(new ManualClock());
+    const one = (id: unknown, value: unknown): object => ({ jsonrpc: "2.0", id, result: value });
+    cloud.next(() => [
+      one(2, "c"),
+      one(0, "a"),
+      one("1", "not ours"),
+      one(99, "nobody's"),
+      one(-1, "x"),
+      one(null, "y"),
+    ]);
+    const outcomes = await http.batch(`${cloud.url}/e`, "event/stream", ['{"a":1}', '{"b":2}', '{"c":3}'], "t", never);
+    assert.deepEqual(outcomes.slice(0, 3), [{ result: "a" }, undefined, { result: "c" }]);
+    assert.deepEqual(
+      (cloud.received[0]!.body as { params: unknown }[]).map(({ params }) => params),
+      [{ a: 1 }, { b: 2 }, { c: 3 }],
+    );
+    cloud.next(() => ({ jsonrpc: "2.0", id: null, error: { code: 1001, message: "who?" } }));
+    const refused = http.batch(`${cloud.url}/e`, "event/stream", ["{}"], "t", never);
+    await assert.rejects(refused, (error: unknown) => error instanceof HlError && error.type === "unauthenticated");
+  });
+});

@@ -1,0 +1,265 @@
+/**
+ * Goal: S1, S2: every accepted event arrives, in order; it is given up only by a clear verdict on it and taken for delivered only by
+ * one. Method: a scripted cloud on loopback, a real database, time by hand.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { silentLogger } from "@hl/core/logger.ts";
+import { errorTable } from "@hl/protocol/errors.ts";
+import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
+import { temporaryFolder } from "@hl/testkit/programs.ts";
+import { Database } from "../store/database.ts";
+import { EventSpool } from "../store/event-spool.ts";
+import { ScriptedCloud, type Received, type Responder } from "./cloud.fixture.test.ts";
+import { isUnauthenticated } from "./link.ts";
+import { Retry } from "./retry.ts";
+import { Uplink, type UplinkOptions } from "./uplink.ts";
+
+interface Sent {
+  readonly id: number;
+  readonly params: { readonly event_id: string; readonly seq: number; readonly epoch: string };
+}
+
+const one = (id: number, outcome: object): object => ({ jsonrpc: "2.0", id, ...outcome });
+const accepted = { result: { status: "accepted" } };
+const verdict =
+  (outcomeOf: (sent: Sent) => object | undefined = () => accepted): Responder =>
+  ({ body }) =>
+    (body as Sent[]).flatMap((sent) => {
+      const outcome = outcomeOf(sent);
+      return outcome === undefined ? [] : [one(sent.id, outcome)];
+    });
+const error = (type: keyof typeof errorTable, data?: object): object => ({
+  error: { code: errorTable[type].code, message: type, data },
+});
+
+class Fixture implements AsyncDisposable {
+  readonly clock = new ManualClock();
+  readonly cloud: ScriptedCloud;
+  readonly spool: EventSpool;
+  readonly database: Database;
+  readonly uplink: Uplink;
+  readonly renewals: number[] = [];
+  readonly pauses: number[] = [];
+  readonly #owned = new AsyncDisposableStack();
+
+  private constructor(cloud: ScriptedCloud, changes: Partial<UplinkOptions>) {
+    this.cloud = this.#owned.use(cloud);
+    const folder = this.#owned.use(temporaryFolder("hl-uplink"));
+    this.database = this.#owned.use(new Database(join(folder.path, "daemon.db")));
+    this.spool = new EventSpool(this.database, () => 0);
+    const http = this.#owned.use(cloud.client(this.clock));
+    const logger = {
+      ...silentLogger,
+      info: (fields: Readonly<Record<string, unknown>>) => void this.pauses.push(fields["retry_ms"] as number),
+    };
+    this.uplink = new Uplink({
+      spool: this.spool,
+      http,
+      clock: this.clock,
+      logger: silentLogger,
+      retry: new Retry({ clock: this.clock, random: () => 0, minMs: 1_000, maxMs: 60_000, logger }),
+      batchEventsMax: 3,
+      batchBytesMax: 1_000,
+      flushIntervalMs: 5_000,
+      keepDelivered: 0,
+      target: async () => ({ url: `${cloud.url}/events`, token: "t" }),
+      renew: async () => void this.renewals.push(this.cloud.received.length),
+      isUnauthenticated,
+      onContact: () => {},
+      ...changes,
+    });
+  }
+
+  static async make(changes: Partial<UplinkOptions> = {}): Promise<Fixture> {
+    return new Fixture(await ScriptedCloud.start(), changes);
+  }
+
+  async append(...ids: string[]): Promise<void> {
+    await Promise.all(ids.map((id) => this.spool.append({ id, type: "t", body: JSON.stringify({ event_id: id }) })));
+  }
+
+  /** One attempt at everything that waits; rejects with why it could not be sent. */
+  flush(): Promise<void> {
+    return this.uplink.flush(new AbortController().signal);
+  }
+
+  /** The events of each batch that arrived. */
+  get batches(): string[][] {
+    return this.cloud.received.map(({ body }: Received) => (body as Sent[]).map(({ params }) => params.event_id));
+  }
+
+  get deadLetters(): unknown[] {
+    return this.database
+      .prepare("SELECT seq, reason FROM dead_letters ORDER BY seq")
+      .all()
+      .map((row) => ({ ...row }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.uplink[Symbol.asyncDispose]();
+    await this.#owned.disposeAsync();
+  }
+}
+
+describe("uplink: verdicts", () => {
+  test("S1, S3: events go in order, in batches, with epoch and sequence number, and are acknowledged", async () => {
+    await using f = await Fixture.make();
+    f.cloud.otherwise(verdict());
+    await f.append("a", "b", "c", "d");
+    await f.flush();
+    assert.deepEqual(f.batches, [["a", "b", "c"], ["d"]]);
+    const { params } = (f.cloud.received[1]!.body as Sent[])[0]!;
+    assert.deepEqual(params, { epoch: f.spool.epoch, seq: 4, event_id: "d" });
+    assert.equal(f.spool.depth, 0);
+  });
+
+  test("S2: what the cloud refuses for its own sake becomes a dead letter with the reason; its neighbours arrive", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 10 });
+    await f.append("a", "b", "c", "d", "e");
+    const outcomes: Record<string, object> = {
+      b: { result: { status: "rejected", reason: "too old" } },
+      c: { result: { status: "rejected" } },
+      d: error("event_invalid"),
+      e: { error: { code: -32602, message: "bad shape" } },
+    };
+    f.cloud.next(verdict(({ params }) => outcomes[params.event_id] ?? accepted));
+    await f.flush();
+    assert.equal(f.spool.depth, 0);
+    assert.deepEqual(f.deadLetters, [
+      { seq: 2, reason: "too old" },
+      { seq: 3, reason: "no reason given" },
+      { seq: 4, reason: "event_invalid" },
+      { seq: 5, reason: "bad shape" },
+    ]);
+  });
+
+  test("S1: anything but a clear verdict on each event delivers nothing and loses nothing: the batch is sent again", async () => {
+    const unclear: [string, Responder][] = [
+      ["no verdict on one", verdict(({ params }) => (params.event_id === "b" ? undefined : accepted))],
+      ["no verdict at all", () => [one(99, accepted)]],
+      ["a result of nothing", verdict(() => ({ result: null }))],
+      ["a result that says neither", verdict(() => ({ result: {} }))],
+      ["a status of its own", verdict(() => ({ result: { status: "queued" } }))],
+      ["our token, on each", verdict(() => error("unauthenticated", { retry: "never" }))],
+      ["our role, on each", verdict(() => error("permission_denied", { retry: "never" }))],
+      ["its own failure", verdict(({ params }) => (params.event_id === "a" ? error("internal_error") : accepted))],
+      ["its own failure, in full", verdict(() => error("rate_limited", { retry: "backoff" }))],
+      ["an error of nobody's", verdict(() => ({ error: { code: 4711, message: "?" } }))],
+      ["one error for all", () => ({ jsonrpc: "2.0", id: null, error: { code: 1001, message: "who?" } })],
+      ["a page", (_received, response) => void response.end("<html>accepted</html>")],
+      ["nothing", (_received, response) => void response.destroy()],
+    ];
+    for (const [name, responder] of unclear) {
+      await using f = await Fixture.make();
+      await f.append("a", "b");
+      f.cloud.next(responder).otherwise(verdict());
+      await assert.rejects(f.flush(), undefined, name);
+      assert.equal(f.spool.depth, 2, name);
+      await f.flush();
+      assert.deepEqual(
+        f.batches,
+        [
+          ["a", "b"],
+          ["a", "b"],
+        ],
+        name,
+      );
+      assert.equal(f.spool.depth, 0, name);
+      assert.deepEqual(f.deadLetters, [], name);
+    }
+  });
+
+  test("a batch stays within its bytes, and an event larger than a batch goes alone", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 10, batchBytesMax: 100 });
+    f.cloud.otherwise(verdict());
+    const text = (id: string, characters: number): string => id + "é".repeat(characters);
+    const ids = [text("a", 10), text("b", 10), text("c", 300), text("d", 10), text("e", 25)];
+    await f.append(...ids);
+    await f.flush();
+    assert.deepEqual(
+      f.batches.map((batch) => batch.map((id) => id[0]).join("")),
+      ["ab", "c", "d", "e"],
+    );
+  });
+});
+
+/** Moves time until so many requests have arrived; what the sockets do takes turns of the loop. */
+async function untilReceived(f: Fixture, count: number): Promise<void> {
+  while (f.cloud.received.length < count) await settled();
+}
+
+describe("uplink: the loop", () => {
+  test("a full batch goes at once, a smaller one after the flush interval", async () => {
+    await using f = await Fixture.make();
+    f.cloud.otherwise(verdict());
+    await f.uplink.start();
+    await f.append("a", "b");
+    f.uplink.poke();
+    await f.clock.advance(4_999);
+    assert.deepEqual(f.batches, []);
+    await f.clock.advance(1);
+    await untilReceived(f, 1);
+    while (f.spool.depth > 0) await settled();
+    await f.append("c", "d", "e");
+    f.uplink.poke();
+    await untilReceived(f, 2);
+    assert.deepEqual(f.batches, [
+      ["a", "b"],
+      ["c", "d", "e"],
+    ]);
+  });
+
+  test("C3: after 429 it waits as long as it was asked to, and then sends the same again", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 1 });
+    const busy: Responder = (_received, response) => {
+      response.writeHead(429, { "retry-after": "7" });
+      response.end('{"jsonrpc":"2.0","id":null,"error":{"code":1003,"message":"slow down"}}');
+    };
+    f.cloud.next(busy).otherwise(verdict());
+    await f.append("a");
+    await f.uplink.start();
+    await untilReceived(f, 1);
+    while (f.pauses.length === 0) await settled();
+    assert.deepEqual(f.pauses, [7_000]);
+    await f.clock.advance(6_999);
+    assert.equal(f.batches.length, 1);
+    await f.clock.advance(1);
+    await untilReceived(f, 2);
+    assert.deepEqual(f.batches, [["a"], ["a"]]);
+  });
+
+  test("C4: a token that is refused, for the batch or an event, is renewed before the next attempt", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 1 });
+    const whole: Responder = () => ({ jsonrpc: "2.0", id: null, error: { code: 1001, message: "expired" } });
+    f.cloud
+      .next(
+        whole,
+        verdict(() => error("unauthenticated")),
+      )
+      .otherwise(verdict());
+    await f.append("a");
+    await f.uplink.start();
+    for (const count of [1, 2, 3]) {
+      await untilReceived(f, count);
+      while (count < 3 && f.renewals.length < count) await settled();
+      await f.clock.advance(0);
+    }
+    assert.deepEqual(f.renewals, [1, 2]);
+    while (f.spool.depth > 0) await settled();
+  });
+
+  test("a stop ends every kind of wait at once", async () => {
+    for (const ids of [[], ["a"], ["a", "b", "c"]]) {
+      await using f = await Fixture.make();
+      await f.append(...ids);
+      f.cloud.otherwise(() => undefined); // Never answers.
+      await f.uplink.start();
+      if (ids.length === 3) await untilReceived(f, 1);
+      await f.uplink[Symbol.asyncDispose]();
+      assert.equal(f.spool.depth, ids.length);
+      assert.equal(f.clock.timers, 0);
+    }
+  });
+});
