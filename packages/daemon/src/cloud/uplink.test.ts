@@ -191,24 +191,26 @@ async function untilReceived(f: Fixture, count: number): Promise<void> {
 }
 
 describe("uplink: the loop", () => {
-  test("a full batch goes at once, a smaller one after the flush interval", async () => {
+  test("a small batch waits for the flush interval, a full one and the first event after a rest go at once", async () => {
     await using f = await Fixture.make();
     f.cloud.otherwise(verdict());
-    await f.uplink.start();
     await f.append("a", "b");
-    f.uplink.poke();
+    await f.uplink.start();
     await f.clock.advance(4_999);
     assert.deepEqual(f.batches, []);
     await f.clock.advance(1);
-    await untilReceived(f, 1);
-    while (f.spool.depth > 0) await settled();
+    const delivered = async (...ids: string[]): Promise<void> => {
+      while (f.spool.depth > 0) await settled();
+      assert.deepEqual(f.batches.at(-1), ids);
+    };
+    await delivered("a", "b");
     await f.append("c", "d", "e");
     f.uplink.poke();
-    await untilReceived(f, 2);
-    assert.deepEqual(f.batches, [
-      ["a", "b"],
-      ["c", "d", "e"],
-    ]);
+    await delivered("c", "d", "e");
+    await f.append("f");
+    f.uplink.poke();
+    await delivered("f");
+    assert.equal(f.batches.length, 3);
   });
 
   test("C3: after 429 it waits as long as it was asked to, and then sends the same again", async () => {
