@@ -34,8 +34,11 @@ export function readHostFacts(home: string, configuredInstanceId: string | undef
   };
 }
 
-/** Folders of the installation, with the specification's modes. */
-export function makeHomeFolders(home: string): void {
+/**
+ * Folders of the installation, with the specification's modes; the workspace too where it lies below the home, as it does
+ * in a checkout.
+ */
+export function makeHomeFolders(home: string, workspace: string | undefined): void {
   const folders: [path: string, mode: number][] = [
     ["config", 0o750],
     ["data", 0o750],
@@ -49,6 +52,7 @@ export function makeHomeFolders(home: string): void {
   for (const [path, mode] of folders) {
     if (!existsSync(join(home, path))) mkdirSync(join(home, path), { mode });
   }
+  if (workspace?.startsWith(`${home}/`) === true) mkdirSync(workspace, { recursive: true });
 }
 
 /** In a checkout or an installation the C program lies at a fixed place beside us. */

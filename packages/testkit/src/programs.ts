@@ -9,14 +9,8 @@ import { fileURLToPath } from "node:url";
 
 export const repositoryRoot = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 
+/** Programs in `bin/`. */
 export type ProgramName = "hl-daemon" | "hl-client" | "hl-health-check" | "hl-cloud";
-
-const mains: Readonly<Record<ProgramName, string>> = {
-  "hl-daemon": "packages/daemon/src/main.ts",
-  "hl-client": "packages/client/src/main.ts",
-  "hl-health-check": "packages/client/src/health-check/main.ts",
-  "hl-cloud": "packages/cloud/src/main.ts",
-};
 
 export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -34,16 +28,13 @@ function cleanEnvironment(extra: Readonly<Record<string, string>> | undefined): 
 }
 
 export function spawnProgram(name: ProgramName, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-  const child = spawn(
-    process.execPath,
-    ["--disable-warning=ExperimentalWarning", join(repositoryRoot, mains[name]), ...args],
-    {
-      cwd: options.cwd ?? repositoryRoot,
-      env: cleanEnvironment(options.env),
-      stdio: ["pipe", "pipe", "pipe"],
-      detached: options.detached ?? false,
-    },
-  );
+  // Through bin/, so that the flags of Node stand in one place; the wrapper becomes the program by exec, with the same pid.
+  const child = spawn(join(repositoryRoot, "bin", name), [...args], {
+    cwd: options.cwd ?? repositoryRoot,
+    env: cleanEnvironment(options.env),
+    stdio: ["pipe", "pipe", "pipe"],
+    detached: options.detached ?? false,
+  });
   child.stdin.on("error", () => {}); // A program that does not read its input is its own business.
   if (options.input !== undefined) child.stdin.end(options.input);
   else child.stdin.end();

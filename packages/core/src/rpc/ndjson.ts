@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
+import { LineEncoder } from "./line-encoder.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
 import { WriteGate, writeProgress } from "./write-gate.ts";
@@ -13,6 +14,7 @@ export class NdjsonTransport implements Transport {
   readonly #clock: Clock;
   readonly #limits: TransportLimits;
   readonly #gate: WriteGate;
+  readonly #encoder = new LineEncoder();
   #cancelPartialTimer: (() => void) | undefined;
   #closeReason: string | undefined;
   #closing = false;
@@ -56,7 +58,11 @@ export class NdjsonTransport implements Transport {
   send(text: string): Promise<void> {
     // Writing after the end would destroy the socket, and with it the answers that are still on their way.
     if (!this.#socket.writable) return Promise.reject(new Error(this.#closeReason ?? "the connection is closed"));
-    this.#socket.write(`${text}\n`, this.#flushed);
+    const line = this.#encoder.encode(text);
+    this.#socket.write(line.bytes, (error) => {
+      line.release();
+      this.#flushed(error);
+    });
     const full = this.#socket.writableLength > this.#limits.highWaterBytes;
     if (full && this.#limits.pauseReadsWhenFull) {
       this.#full = true;
@@ -110,13 +116,13 @@ export class NdjsonTransport implements Transport {
     });
   }
 
-  readonly #flushed = (error?: Error | null): void => {
+  #flushed(error: Error | null | undefined): void {
     if (error instanceof Error || this.#socket.writableLength > this.#limits.highWaterBytes) return;
     this.#gate.opened();
     if (!this.#full) return;
     this.#full = false;
     this.#brake();
-  };
+  }
 
   #abort(reason: string): void {
     this.#closeReason ??= reason;

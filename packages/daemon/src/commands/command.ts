@@ -64,7 +64,7 @@ export class Command {
   /** @param outputBytesMax for each stream; the reply has head and tail within it. */
   async result(nowMs: number, outputBytesMax: number): Promise<CommandResult> {
     const ending = this.#ending;
-    if (ending === undefined) return this.#runningResult(nowMs);
+    if (ending === undefined) return this.startedResult(nowMs);
     const source = this.#run;
     const output = async (stream: "stdout" | "stderr", bytes: number): Promise<Partial<CommandResult>> => {
       if (source === undefined) return bytes === 0 ? { [stream]: "" } : { [`${stream}_truncated`]: true };
@@ -96,7 +96,8 @@ export class Command {
     };
   }
 
-  #runningResult(nowMs: number): CommandResult {
+  /** The answer at once, before any output: also where the command has ended by now, since its end comes as a notification. */
+  startedResult(nowMs: number): CommandResult {
     const mark = this.#run?.output;
     return {
       command_id: this.id,

@@ -43,7 +43,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
       const command = await commands.execute(params);
       if (params.stream_output) {
         stream(command, 0, call);
-        return startedResult(command, await resultOf(command));
+        return command.startedResult(clock.wallMs());
       }
       await untilEnded(command, call.signal);
       return resultOf(command);
@@ -73,7 +73,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
       if (!call.canNotify)
         throw new HlError("invalid_request", "this transport carries no notifications: use the socket or a WebSocket");
       stream(command, offset, call);
-      return startedResult(command, await resultOf(command));
+      return command.startedResult(clock.wallMs());
     },
     "command/cancel": async ({ command_id, grace }) => {
       const command = await commands.get(command_id);
@@ -98,12 +98,6 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
       return { accepted_bytes: open ? bytes.length : 0, closed: !open };
     },
   };
-}
-
-/** The answer "at once" of a stream: what there is of output comes as notifications, also for a command that ended already. */
-function startedResult(command: Command, result: CommandResult): CommandResult {
-  if (command.ending !== undefined) return result;
-  return { ...result, status: "started" };
 }
 
 /** The command goes on when its caller leaves: only the waiting ends. */

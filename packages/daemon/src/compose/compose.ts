@@ -60,7 +60,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   await using building = new AsyncDisposableStack();
 
   // Foundation: what is durable, and what holds processes.
-  makeHomeFolders(home);
+  makeHomeFolders(home, settings.security.file_access.allowed_paths[0]);
   building.use(lockHome(home, join(home, "data/state/daemon.lock")));
   const host = readHostFacts(home, settings.daemon.instance_id);
   const database = building.use(new Database(join(home, "data/state/daemon.db")));
