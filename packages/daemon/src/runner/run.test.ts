@@ -1,0 +1,172 @@
+/**
+ * Goal: P2, P3, P5: a broken connection ends nothing, the end is what the shim recorded or said to be unknown, and what is in the log
+ * can be read from anywhere. Method: the real hl-runner; a connection is broken by another one that takes its place.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, realpathSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { temporaryFolder } from "@hl/testkit/programs.ts";
+import { appears } from "../commands/commands.fixture.test.ts";
+import { findRunnerBinary } from "../host-facts.ts";
+import { followRun } from "./follow.ts";
+import { decodeFields, tag } from "./frames.ts";
+import type { StartRequest } from "./records.ts";
+import { Resident } from "./resident.ts";
+import type { Run } from "./run.ts";
+import { Runner } from "./runner.ts";
+
+interface World extends AsyncDisposable {
+  readonly root: string;
+  readonly runner: Runner;
+  /** The daemon goes, the process stays. */
+  leave(run: Run): void;
+  start(id: string, script: string, more?: Partial<StartRequest>): Promise<Run>;
+}
+
+async function world(): Promise<World> {
+  await using stack = new AsyncDisposableStack();
+  const root = realpathSync(stack.use(temporaryFolder("hlr")).path);
+  mkdirSync(join(root, "state"));
+  stack.use(await Resident.start(findRunnerBinary(), join(root, "r.sock"), join(root, "state")));
+  const runner = stack.use(
+    new Runner({ socketPath: join(root, "r.sock"), stateDirectory: join(root, "state"), warmShims: 1 }),
+  );
+  await runner.open();
+  const runs = new Set<Run>();
+  stack.defer(async () => {
+    for (const run of runs) run.stop("shutdown", 0);
+    await Promise.all([...runs].map(({ empty }) => empty));
+    for (const run of runs) run.detach();
+  });
+  const owned = stack.move();
+  const start: World["start"] = async (id, script, more = {}) => {
+    const run = await runner.start({
+      id,
+      argv: ["/bin/sh", "-c", script],
+      env: { PATH: "/usr/bin:/bin" },
+      cwd: root,
+      stdin: "pipe",
+      graceMs: 2_000,
+      openFilesMax: 64,
+      logBytesMax: 1_048_576,
+      ...more,
+    });
+    runs.add(run);
+    return run;
+  };
+  const leave = (run: Run): void => {
+    run.detach();
+    runs.delete(run);
+  };
+  return { root, runner, start, leave, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function textOf(run: Run, from = 0): Promise<string> {
+  let text = "";
+  for await (const { chunks } of followRun(run, from, new AbortController().signal)) {
+    for (const { data } of chunks) text += data.toString("latin1");
+  }
+  return text;
+}
+
+describe("run", () => {
+  test("P3: when its connection is taken it attaches again, and sees output, end and the emptied tree", async () => {
+    await using w = await world();
+    const run = await w.start("a", "echo before; read line; echo after $line; exit 4");
+    const socket = join(run.directory, "attach.sock");
+    await appears(socket);
+    const thief = connect(socket); // A new connection replaces the old one; then it leaves.
+    const [greeting] = (await once(thief, "data")) as [Buffer];
+    assert.equal(greeting[4], 65); // STARTED
+    thief.destroy();
+    while (!(await run.input(Buffer.from("word\n")))) await new Promise(setImmediate); // Until it has attached.
+    const end = await run.ended;
+    assert.deepEqual([end.reason, end.exitCode], ["exited", 4]);
+    await run.empty;
+    assert.equal(await textOf(run), "before\nafter word\n");
+  });
+
+  test("P2: when the shim is gone without a word the end is unknown, with the output that was announced", async () => {
+    await using w = await world();
+    const run = await w.start("b", "echo heard; read line");
+    while (run.output.position === 0) await new Promise<void>((resolve) => run.onOutput(resolve));
+    await appears(join(run.directory, "attach.sock"));
+    const identity = readFileSync(join(run.directory, "identity"));
+    const shimPid = decodeFields(identity.subarray(5, 4 + identity.readUInt32LE(0))).number(tag.shimPid)!;
+    process.kill(shimPid, "SIGKILL");
+    const end = await run.ended;
+    assert.deepEqual([end.reason, end.exitCode, end.signal, end.stdoutBytes], ["unknown", undefined, undefined, 6]);
+    await run.empty;
+    assert.equal(await textOf(run), "heard\n");
+    assert.equal(await w.runner.find("b"), undefined); // Nobody saw it end.
+    assert.equal(await run.input(Buffer.from("x")), false);
+  });
+
+  test("P5, P7: of more output than the log keeps a reader gets the head, one gap with its size, and the tail", async () => {
+    await using w = await world();
+    const lines = 60_000;
+    const run = await w.start("c", `i=0; while [ $i -lt ${lines} ]; do echo $((100000 + i)); i=$((i + 1)); done`, {
+      logBytesMax: 65_536,
+    });
+    await run.ended;
+    await run.empty;
+    let gap = 0;
+    let text = "";
+    for await (const { chunks, gapBytes, expectedAt } of followRun(run, 0, new AbortController().signal)) {
+      if (gapBytes > 0) assert.equal(expectedAt, text.length, "there is one gap, behind the head");
+      gap += gapBytes;
+      for (const { data, position, offset } of chunks) {
+        assert.equal(position, text.length + gap);
+        assert.equal(offset, position); // All on one stream.
+        text += data.toString("latin1");
+      }
+    }
+    assert.equal(text.length + gap, lines * 7);
+    assert.ok(gap > 0 && text.length < 65_536);
+    assert.match(text, /^100000\n100001\n/);
+    assert.match(text, new RegExp(`${100_000 + lines - 1}\n$`));
+  });
+
+  test("P6: both streams, any bytes, from any offset of either", async () => {
+    await using w = await world();
+    const run = await w.start("d", "printf 'a\\000\\377'; printf 'E1' >&2; printf 'b'; printf 'E2' >&2");
+    await run.ended;
+    const read = async (axis: "stdout" | "stderr", from: number): Promise<string> => {
+      await using cursor = run.cursor(from, axis);
+      let text = "";
+      for (
+        let got = await cursor.read(run.output.position);
+        got.chunks.length > 0;
+        got = await cursor.read(run.output.position)
+      ) {
+        for (const { data } of got.chunks) text += data.toString("latin1");
+      }
+      return text;
+    };
+    for (let from = 0; from <= 4; from += 1) {
+      assert.equal(await read("stdout", from), "a\0\xffb".slice(from));
+      assert.equal(await read("stderr", from), "E1E2".slice(from));
+    }
+  });
+
+  test("P3: input goes on where an earlier daemon left off, and closed input is said", async () => {
+    await using w = await world();
+    const run = await w.start("e", "read one; read two; echo $one $two; exec 0<&-; echo closed; sleep 60");
+    assert.equal(await run.input(Buffer.from("first\n")), true);
+    await appears(join(run.directory, "attach.sock"));
+    w.leave(run);
+    const again = (await w.runner.find("e"))!;
+    assert.equal(await again.input(Buffer.from("second\n")), true);
+    while (!again.output.stdoutBytes || again.output.stdoutBytes < 20)
+      await new Promise<void>((resolve) => again.onOutput(resolve));
+    assert.equal(await again.input(Buffer.from("third\n")), false);
+    again.stop("cancelled", 0);
+    assert.equal((await again.ended).reason, "cancelled");
+    await again.empty;
+    assert.equal(await textOf(again), "first second\nclosed\n");
+    w.leave(again);
+  });
+});
