@@ -1,57 +1,131 @@
-import type { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { systemClock, type Clock } from "../clock.ts";
+import type { DurableLog } from "./log-file.ts";
+
+/** `now`: somebody waits for it. `soon`: nobody does, so it may share the transaction of the next that cannot wait. */
+export type Urgency = "now" | "soon";
+
+export interface GroupCommitOptions {
+  /** Makes commits durable beside the event loop. Without it COMMIT does, and the loop waits (`synchronous = FULL`). */
+  readonly log?: DurableLog | undefined;
+  readonly clock?: Pick<Clock, "after"> | undefined;
+}
+
+/** Longest that a write which nobody waits for is held back. */
+const soonMs = 10;
 
 /**
- * Groups writes: everything that was asked for in one turn of the event loop shares one transaction and one fsync (S5).
+ * Groups writes: everything that was asked for in one turn of the event loop, or while the disk was busy with the group before,
+ * shares one transaction and one sync (S5).
+ * States: idle → gathering (until the end of the turn) → committed, the log being synced → idle, or the next group.
+ *
  * A write is a function without effects outside the database, because it may be run again: when anything in a group fails
  * nothing of it has happened, and its writes are repeated one by one, so that a bad one cannot take its neighbours along.
  */
 export class GroupCommit {
   readonly #database: DatabaseSync;
+  readonly #log: DurableLog | undefined;
+  readonly #clock: Pick<Clock, "after">;
+  #statements: Readonly<{ begin: StatementSync; commit: StatementSync }> | undefined;
   #queue: Write[] = [];
-  #scheduled = false;
+  #urgent = false;
+  #busy = false;
+  #cancelSoon: (() => void) | undefined;
+  /** A sync has failed: what is in the log may not be on the disk, and nothing may be built on it. */
+  #torn = false;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, options: GroupCommitOptions = {}) {
     this.#database = database;
+    this.#log = options.log;
+    this.#clock = options.clock ?? systemClock;
   }
 
-  /** Runs `write` in the next transaction; resolves with its answer once that is durable. */
-  run<T>(write: () => T): Promise<T> {
+  /** Runs `write` in the next transaction, in the order of the calls; resolves with its answer once that is durable. */
+  run<T>(write: () => T, urgency: Urgency = "now"): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     if (!this.#database.isOpen) {
       reject(new Error("the database is closed"));
       return promise;
     }
     this.#queue.push({ run: write, resolve: resolve as (value: unknown) => void, reject });
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(() => this.flush());
-    }
+    if (urgency === "now") this.#urge();
+    else this.#cancelSoon ??= this.#clock.after(soonMs, () => this.#urge());
     return promise;
   }
 
-  /** Commits what is queued now instead of at the end of the turn. */
+  /** Makes what is queued durable now instead of at the end of the turn; also what another thread is still syncing. */
   flush(): void {
-    this.#scheduled = false;
+    const settle = this.#commitQueue();
+    let problem: unknown;
+    try {
+      this.#log?.syncNow();
+    } catch (error) {
+      problem = error;
+    }
+    settle(problem);
+  }
+
+  #urge(): void {
+    this.#urgent = true;
+    if (this.#busy) return;
+    this.#busy = true;
+    setImmediate(() => void this.#commitGroups());
+  }
+
+  async #commitGroups(): Promise<void> {
+    while (this.#urgent && this.#database.isOpen) {
+      const settle = this.#commitQueue();
+      let problem: unknown;
+      try {
+        await this.#log?.sync();
+      } catch (error) {
+        problem = error;
+        this.#torn = true;
+      }
+      settle(problem);
+    }
+    this.#busy = false;
+  }
+
+  /** Commits what is queued. The answer settles its promises, for when it is known whether that is durable. */
+  #commitQueue(): (problem: unknown) => void {
     const group = this.#queue;
     this.#queue = [];
-    if (group.length === 0) return;
-    if (!this.#commit(group)) for (const write of group) this.#commit([write]);
+    this.#urgent = false;
+    this.#cancelSoon?.();
+    this.#cancelSoon = undefined;
+    const outcomes: Outcome[] = [];
+    try {
+      if (this.#torn) this.#log?.renew();
+      this.#torn = false;
+      if (group.length > 0 && !this.#commit(group, outcomes))
+        for (const write of group) this.#commit([write], outcomes);
+    } catch (error) {
+      return () => group.forEach((write) => write.reject(error));
+    }
+    return (problem) => outcomes.forEach((outcome) => outcome(problem));
   }
 
   /** One transaction. Answers false when a group failed and its writes are to be tried one by one. */
-  #commit(group: readonly Write[]): boolean {
+  #commit(group: readonly Write[], outcomes: Outcome[]): boolean {
     const results: unknown[] = [];
+    this.#statements ??= {
+      begin: this.#database.prepare("BEGIN IMMEDIATE"),
+      commit: this.#database.prepare("COMMIT"),
+    };
     try {
-      this.#database.exec("BEGIN IMMEDIATE");
+      this.#statements.begin.run();
       for (const write of group) results.push(write.run());
-      this.#database.exec("COMMIT");
+      this.#statements.commit.run();
     } catch (error) {
       this.#rollBack();
       if (group.length > 1) return false;
-      group[0]?.reject(error);
+      outcomes.push(() => group[0]?.reject(error));
       return true;
     }
-    group.forEach((write, index) => write.resolve(results[index]));
+    outcomes.push((problem) => {
+      group.forEach((write, index) => (problem === undefined ? write.resolve(results[index]) : write.reject(problem)));
+    });
     return true;
   }
 
@@ -66,3 +140,6 @@ export class GroupCommit {
 }
 
 type Write = Readonly<{ run: () => unknown; resolve: (value: unknown) => void; reject: (error: unknown) => void }>;
+
+/** @param problem why a committed group is not durable; undefined when it is. */
+type Outcome = (problem: unknown) => void;

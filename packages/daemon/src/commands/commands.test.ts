@@ -175,15 +175,17 @@ describe("commands: restarts of the daemon (P3)", () => {
     assert.equal(second.commands.running, 1);
     const command = await second.commands.execute(request); // The caller asks again and finds it.
     const release = command.run!.release.bind(command.run);
+    const released = Promise.withResolvers<undefined>();
     command.run!.release = () => {
       order.push("released");
       release();
+      released.resolve(undefined);
     };
     assert.equal(await command.run!.input(Buffer.from("word\n")), true);
     const result = await resultOf(command);
     assert.equal(result.stdout, "before\nafter word\n");
     assert.equal(result.exit_code, 7);
-    await command.run!.empty;
+    await Promise.all([command.run!.empty, released.promise]);
     assert.deepEqual(order, ["stored", "released"]);
     assert.equal(second.commands.running, 0);
     assert.equal(second.ended.length, 1);

@@ -63,7 +63,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   makeHomeFolders(home, settings.security.file_access.allowed_paths[0]);
   building.use(lockHome(home, join(home, "data/state/daemon.lock")));
   const host = readHostFacts(home, settings.daemon.instance_id);
-  const database = building.use(new Database(join(home, "data/state/daemon.db")));
+  const database = building.use(new Database(join(home, "data/state/daemon.db"), clock));
   const wallMs = (): number => clock.wallMs();
   const spool = new EventSpool(database, wallMs);
   const records = new CommandRecords(database);

@@ -128,10 +128,11 @@ describe("events: acceptance", () => {
 
   test("the daemon emits only the selected types; a full queue refuses its own events too, and nobody has to wait", async () => {
     using f = fixture({ queueEventsMax: 1 });
+    const accepted = new Promise<void>((resolve) => f.events.onAccepted(resolve));
     f.events.emit("not_selected", {});
     f.events.emit("health_check", { status: "healthy" }, "warning");
     f.events.emit("health_check", {});
-    await settled();
+    await accepted;
     const stored = f.spool.pending(10).map((each) => f.events.stored(each));
     assert.deepEqual(
       stored.map((each) => [each.event_type, each.severity, each.data, each.seq]),

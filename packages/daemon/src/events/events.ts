@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "@hl/core/clock.ts";
+import type { Urgency } from "@hl/core/store/group-commit.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { EventBody } from "@hl/protocol/methods/event-stream.ts";
 import type { StoredEvent } from "@hl/protocol/methods/event-subscribe.ts";
@@ -44,7 +45,7 @@ export class Events {
     return this.#options.spool.nextSeq;
   }
 
-  async accept(event: EventBody): Promise<void> {
+  async accept(event: EventBody, urgency: Urgency = "now"): Promise<void> {
     const { spool, queueEventsMax, queueBytesMax, eventBytesMax } = this.#options;
     const body = JSON.stringify(event);
     const size = Buffer.byteLength(body);
@@ -66,7 +67,7 @@ export class Events {
     this.#waiting += 1;
     this.#waitingBytes += size;
     try {
-      await spool.append({ id: event.event_id, type: event.event_type, body });
+      await spool.append({ id: event.event_id, type: event.event_type, body }, urgency);
     } catch (error) {
       this.#rejected += 1; // The caller hears why; the counter says that something was not kept (S2).
       throw error;
@@ -82,7 +83,7 @@ export class Events {
     if (!this.#options.emittedTypes.includes(type)) return;
     const timestamp = this.#options.clock.wallMs() / 1000;
     const event = { event_id: randomUUID(), event_type: type, timestamp, data, severity };
-    this.accept(event).catch((error: unknown) => {
+    this.accept(event, "soon").catch((error: unknown) => {
       if (!(error instanceof HlError)) this.#options.onStoreError(error);
     });
   }

@@ -70,13 +70,14 @@ export class CommandRecords {
     });
   }
 
-  /** The first end wins. */
+  /** The first end wins. Nobody waits for it: the shim keeps its own record until it is told that this one is durable (P3). */
   end(commandId: string, endedMs: number, ending: unknown): Promise<void> {
-    return this.#database.write(() => {
+    const store = (): void => {
       this.#database
         .prepare("UPDATE commands SET ended_ms = ?, ending = ? WHERE command_id = ? AND ending IS NULL")
         .run(endedMs, JSON.stringify(ending), commandId);
-    });
+    };
+    return this.#database.write(store, "soon");
   }
 
   find(commandId: string): CommandRecord | undefined {

@@ -1,21 +1,28 @@
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { GroupCommit } from "@hl/core/store/group-commit.ts";
+import type { Clock } from "@hl/core/clock.ts";
+import { GroupCommit, type Urgency } from "@hl/core/store/group-commit.ts";
+import { LogFile } from "@hl/core/store/log-file.ts";
 import { openDatabase } from "@hl/core/store/open-database.ts";
 import { migrations } from "./migrations.ts";
 
-/** The one SQLite database of the daemon (S5). All writes go through `write`, which resolves only after the fsync (S1). */
+/**
+ * The one SQLite database of the daemon (S5). All writes go through `write`, which resolves only after the sync (S1); reads see
+ * what is committed, which may be a little more than what is durable.
+ */
 export class Database implements Disposable {
   readonly #sqlite: DatabaseSync;
+  readonly #log: LogFile;
   readonly #commit: GroupCommit;
   readonly #statements = new Map<string, StatementSync>();
   /** Sequence numbers are comparable inside an epoch only (S3). */
   readonly epoch: string;
 
-  constructor(path: string) {
+  constructor(path: string, clock?: Pick<Clock, "after">) {
     this.#sqlite = openDatabase({ path, program: "hl-daemon", migrations });
-    this.#commit = new GroupCommit(this.#sqlite);
     this.epoch = this.#loadEpoch();
+    this.#log = new LogFile(this.#sqlite, path);
+    this.#commit = new GroupCommit(this.#sqlite, { log: this.#log, clock });
   }
 
   /** Reads at once; for use inside `write` and for queries. Statements are prepared once. */
@@ -29,19 +36,15 @@ export class Database implements Disposable {
   }
 
   /** Runs `work` in the next transaction; resolves with its result once that is durable. */
-  write<T>(work: () => T): Promise<T> {
-    return this.#commit.run(work);
-  }
-
-  /** Commits what is queued now instead of at the end of the turn. */
-  flush(): void {
-    this.#commit.flush();
+  write<T>(work: () => T, urgency?: Urgency): Promise<T> {
+    return this.#commit.run(work, urgency);
   }
 
   [Symbol.dispose](): void {
     if (!this.#sqlite.isOpen) return;
     this.#commit.flush();
     this.#sqlite.close();
+    this.#log[Symbol.dispose]();
   }
 
   #loadEpoch(): string {

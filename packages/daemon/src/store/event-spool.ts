@@ -1,3 +1,4 @@
+import type { Urgency } from "@hl/core/store/group-commit.ts";
 import type { Database } from "./database.ts";
 
 /** One event on its way to the cloud; `body` is its JSON without epoch and sequence number. */
@@ -30,6 +31,8 @@ export class EventSpool {
   #depth: number;
   #bytes: number;
   #acked: number;
+  /** Later ones are in the table but may be lost with the power; nobody is shown them, or a number could be used twice (S3). */
+  #durableSeq: number;
 
   constructor(database: Database, wallMs: () => number) {
     this.#database = database;
@@ -40,6 +43,7 @@ export class EventSpool {
       .get(this.#acked) as { depth: number; bytes: number };
     this.#depth = waiting.depth;
     this.#bytes = waiting.bytes;
+    this.#durableSeq = this.nextSeq - 1;
   }
 
   get epoch(): string {
@@ -61,13 +65,15 @@ export class EventSpool {
   }
 
   /** Resolves with the sequence number once the event is durable (S1). */
-  async append(event: NewEvent): Promise<number> {
-    const seq = await this.#database.write(() => {
+  async append(event: NewEvent, urgency: Urgency = "now"): Promise<number> {
+    const store = (): number => {
       const insert = this.#database.prepare(
         "INSERT INTO events (event_id, event_type, body, accepted_ms) VALUES (?, ?, ?, ?)",
       );
       return Number(insert.run(event.id, event.type, event.body, this.#wallMs()).lastInsertRowid);
-    });
+    };
+    const seq = await this.#database.write(store, urgency);
+    this.#durableSeq = Math.max(this.#durableSeq, seq);
     this.#depth += 1;
     this.#bytes += Buffer.byteLength(event.body);
     return seq;
@@ -79,8 +85,8 @@ export class EventSpool {
   }
 
   after(seq: number, limit: number): SpooledEvent[] {
-    const select = "SELECT seq, event_type AS type, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?";
-    return this.#database.prepare(select).all(seq, limit) as unknown as SpooledEvent[];
+    const select = "SELECT seq, event_type AS type, body FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?";
+    return this.#database.prepare(select).all(seq, this.#durableSeq, limit) as unknown as SpooledEvent[];
   }
 
   /** The oldest event that is still here, delivered or not. */
