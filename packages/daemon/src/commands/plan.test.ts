@@ -1,0 +1,123 @@
+/** Goal: what a shim is asked for is what the configuration and the caller say and nothing of the daemon's own; X2: never quietly less. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
+import { temporaryFolder } from "@hl/testkit/programs.ts";
+import { params, planSettings } from "./commands.fixture.test.ts";
+import { Planner, type ExecuteParams, type LaunchPlan, type PlanSettings } from "./plan.ts";
+
+interface World extends Disposable {
+  readonly root: string;
+  readonly planner: Planner;
+  plan(more?: Partial<ExecuteParams>): LaunchPlan;
+}
+
+function world(changes: Partial<PlanSettings> = {}): World {
+  const folder = temporaryFolder("hl-plan");
+  const root = realpathSync(folder.path);
+  mkdirSync(join(root, "workspace"));
+  const planner = new Planner(planSettings(root, changes));
+  const plan: World["plan"] = (more = {}) => planner.plan(params("true", ["a b", ""], more), "run");
+  return { root, planner, plan, [Symbol.dispose]: () => folder[Symbol.dispose]() };
+}
+
+const refused = (run: () => unknown, type: ErrorType, ...quoted: string[]): void =>
+  assert.throws(run, (error: unknown) => {
+    assert.ok(error instanceof HlError && error.type === type, String(error));
+    for (const text of quoted) assert.ok(error.message.includes(text), error.message);
+    return true;
+  });
+
+describe("plan: environment", () => {
+  test("X4: it is a clean one: the configured additions, then the caller's, and never the daemon's own", () => {
+    process.env["HL_ENROLLMENT_TOKEN"] = "secret";
+    using w = world({ environment: { EDITOR: "vi", LANG: "de_DE.UTF-8" } });
+    const { env } = w.plan({ env: { LANG: "C", EXTRA: "1" } }).request;
+    assert.deepEqual(env, {
+      PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      HOME: join(w.root, "temporary/home"),
+      USER: "dev",
+      LOGNAME: "dev",
+      LANG: "C",
+      TMPDIR: join(w.root, "temporary/run"),
+      EDITOR: "vi",
+      EXTRA: "1",
+    });
+    delete process.env["HL_ENROLLMENT_TOKEN"];
+  });
+
+  test("its folders are made when it starts, private, and TMPDIR goes with it; the home stays, a caller's is its own", () => {
+    using w = world();
+    const plan = w.plan();
+    assert.equal(existsSync(join(w.root, "temporary")), false, "a plan touches nothing");
+    plan.prepare();
+    for (const name of ["run", "home"]) assert.equal(statSync(join(w.root, "temporary", name)).mode & 0o777, 0o700);
+    w.planner.cleanUp("run");
+    assert.equal(existsSync(join(w.root, "temporary/run")), false);
+    assert.equal(existsSync(join(w.root, "temporary/home")), true);
+    w.planner.cleanUp("run"); // Nothing to do is nothing wrong.
+    w.plan({ env: { HOME: join(w.root, "own") } }).prepare();
+    assert.equal(existsSync(join(w.root, "own")), false);
+  });
+
+  test("a caller's PATH finds the program, and the program is called as it was asked for", () => {
+    using w = world();
+    writeFileSync(join(w.root, "workspace/true"), "", { mode: 0o755 });
+    const { request } = w.plan({ env: { PATH: join(w.root, "workspace") } });
+    assert.deepEqual(request.argv, [join(w.root, "workspace/true"), "a b", ""]);
+    assert.equal(request.argv0, "true");
+    assert.equal(request.cwd, join(w.root, "workspace"));
+    assert.equal(request.stdin, "null");
+    assert.equal(w.plan({ stdin: true }).request.stdin, "pipe");
+  });
+});
+
+describe("plan: limits and refusals", () => {
+  test("timeouts: the default within the maximum, a wish up to it, more is refused with both figures", () => {
+    using w = world({ timeoutMs: 60_000, timeoutMsMax: 120_000 });
+    assert.equal(w.plan().request.timeoutMs, 60_000);
+    assert.equal(w.plan({ timeout: 0.5 }).request.timeoutMs, 500);
+    assert.equal(w.plan({ timeout: 120 }).request.timeoutMs, 120_000);
+    refused(() => w.plan({ timeout: 120.001 }), "invalid_params", "120.001 s", "(120 s)");
+    using short = world({ timeoutMs: 60_000, timeoutMsMax: 10_000 });
+    assert.equal(short.plan().request.timeoutMs, 10_000);
+    assert.equal(w.plan().request.idleTimeoutMs, undefined);
+    assert.equal(w.plan({ idle_timeout: 3 }).request.idleTimeoutMs, 3_000);
+    using idle = world({ idleTimeoutMs: 9_000 });
+    assert.equal(idle.plan().request.idleTimeoutMs, 9_000);
+  });
+
+  test("only users whose runner is installed", () => {
+    using w = world({ users: ["dev", "build"] });
+    for (const user of ["dev", "build"]) w.plan({ user });
+    for (const user of ["root", "dev ", "DEV"])
+      refused(() => w.plan({ user }), "user_not_permitted", JSON.stringify(user));
+  });
+
+  test("the first refusal is told: user, directory, command, timeout, sandbox", () => {
+    using w = world({ sandboxed: true, sandboxProblem: "no Landlock" });
+    const bad = { user: "root", cwd: "/", timeout: 1e6 };
+    refused(() => w.planner.plan(params("sudo", [], bad), "r"), "user_not_permitted");
+    refused(() => w.planner.plan(params("sudo", [], { cwd: "/", timeout: 1e6 }), "r"), "path_denied");
+    refused(() => w.planner.plan(params("sudo", [], { timeout: 1e6 }), "r"), "command_blocked");
+    refused(() => w.plan({ timeout: 1e6 }), "invalid_params");
+    refused(() => w.plan(), "sandbox_unavailable", "no Landlock");
+  });
+
+  test("X2: with sandbox_mode on there are rules or a refusal; only off means none", () => {
+    using off = world({ sandboxed: false, sandboxProblem: "no Landlock" });
+    assert.equal(off.plan().request.sandbox, undefined);
+    using on = world({ sandboxed: true });
+    const { read, write } = on.plan().request.sandbox!;
+    assert.deepEqual(
+      write.filter((path) => path.startsWith(on.root)),
+      [join(on.root, "workspace"), join(on.root, "temporary/run"), join(on.root, "temporary/home")],
+    );
+    assert.ok(read.includes("/usr"));
+    // A home that the caller names is not opened by naming it.
+    const named = on.plan({ env: { HOME: "/", TMPDIR: "/" } }).request.sandbox!;
+    assert.ok(![...named.read, ...named.write].includes("/"));
+  });
+});
