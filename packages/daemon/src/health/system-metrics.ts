@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync } from "node:fs";
+import { readFileSync, statfsSync, type StatsFs } from "node:fs";
 import { cpus, freemem, loadavg, totalmem } from "node:os";
 
 /** Figures of the whole VM, read from the kernel. */
@@ -34,7 +34,7 @@ export class SystemSampler {
     const busy = now.busy - this.#before.busy;
     this.#before = now;
     const memory = memoryBytes();
-    const disk = statfsSync(this.#diskPath);
+    const disk = diskBlocks(this.#diskPath);
     const usable = disk.blocks - disk.bfree + disk.bavail;
     const [load1 = 0, load5 = 0, load15 = 0] = loadavg();
     return {
@@ -67,6 +67,15 @@ function memoryBytes(): { total: number; available: number } {
   const text = readOrEmpty("/proc/meminfo");
   const kilobytes = /^MemAvailable:\s+(\d+) kB/m.exec(text)?.[1];
   return { total: totalmem(), available: kilobytes === undefined ? freemem() : Number(kilobytes) * 1024 };
+}
+
+/** A disk that cannot be asked has no figures; that must not take health, and with it the daemon, along (S4). */
+function diskBlocks(path: string): Pick<StatsFs, "blocks" | "bfree" | "bavail" | "bsize"> {
+  try {
+    return statfsSync(path);
+  } catch {
+    return { blocks: 0, bfree: 0, bavail: 0, bsize: 0 };
+  }
 }
 
 function networkBytes(): { bytesSent: number; bytesReceived: number } {

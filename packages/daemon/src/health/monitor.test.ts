@@ -1,0 +1,170 @@
+/**
+ * Goal: health says what is wrong and no more: one busy moment is no alert, a change is told once, and a disk that cannot be asked
+ * takes nothing along. Method: the real figures of this machine against thresholds that they must, or cannot, pass; time by hand.
+ */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { ManualClock } from "@hl/testkit/manual-clock.ts";
+import { HealthMonitor, type Alert, type Health, type HealthSources, type MonitorOptions } from "./monitor.ts";
+import { prometheusText } from "./prometheus.ts";
+import { SystemSampler } from "./system-metrics.ts";
+
+const never = { cpuPercent: 1e9, memoryPercent: 1e9, diskPercent: 1e9, loadPerCore: 1e9 };
+/** Some memory is always in use. */
+const memoryAlways = { ...never, memoryPercent: -1 };
+
+interface Fixture {
+  readonly clock: ManualClock;
+  readonly monitor: HealthMonitor;
+  readonly told: Health[];
+  readonly samples: number[];
+  conditions: Alert[];
+}
+
+function fixture(changes: Partial<MonitorOptions> = {}, sources: Partial<HealthSources> = {}): Fixture {
+  const clock = new ManualClock();
+  const told: Health[] = [];
+  const samples: number[] = [];
+  const f: Fixture = {
+    clock,
+    told,
+    samples,
+    conditions: [],
+    monitor: new HealthMonitor({
+      version: "1",
+      clock,
+      thresholds: never,
+      cores: 2,
+      diskPath: "/",
+      intervalMs: 60_000,
+      onChange: (health) => told.push(health),
+      onSample: () => samples.push(clock.now()),
+      sources: {
+        spool: () => ({ depth: 0, bytes: 0, oldest_age: 0, rejected: 0, dead_letters: 0 }),
+        commands: () => ({ running: 0, finished: 0 }),
+        agents: () => [],
+        agentFailed: () => false,
+        cloud: () => ({ configured: true, connected: true, last_contact: null, reconnects: 0, lastError: undefined }),
+        conditions: () => f.conditions,
+        ...sources,
+      },
+      ...changes,
+    }),
+  };
+  return f;
+}
+
+const alert = (severity: Alert["severity"]): Alert => ({ code: "c", severity, title: "t", text: "x" });
+
+describe("health monitor", () => {
+  test("a threshold alerts at the second check in a row, and its end is told like its beginning", async () => {
+    const thresholds = { ...memoryAlways };
+    const f = fixture({ thresholds });
+    await f.monitor.start();
+    await f.clock.advance(59_999);
+    assert.deepEqual(
+      f.told.map(({ status }) => status),
+      ["healthy"],
+    );
+    await f.clock.advance(1);
+    assert.deepEqual(
+      f.told.map(({ status }) => status),
+      ["healthy", "degraded"],
+    );
+    assert.deepEqual(
+      f.told[1]?.alerts.map(({ code }) => code),
+      ["memory_high"],
+    );
+    await f.clock.advance(600_000);
+    assert.equal(f.told.length, 2, "told once");
+    thresholds.memoryPercent = 1e9;
+    await f.clock.advance(60_000);
+    assert.deepEqual(
+      f.told.map(({ status }) => status),
+      ["healthy", "degraded", "healthy"],
+    );
+    assert.equal(f.samples.length, 13);
+    await f.monitor[Symbol.asyncDispose]();
+    assert.equal(f.clock.timers, 0);
+  });
+
+  test("reading health between the checks counts no breach, however often", async () => {
+    const f = fixture({ thresholds: memoryAlways });
+    await f.monitor.start();
+    for (let at = 0; at < 20; at += 1) {
+      await f.clock.advance(2_000);
+      assert.equal(f.monitor.read(true).status, "healthy");
+    }
+    await f.monitor[Symbol.asyncDispose]();
+  });
+
+  test("the worst condition decides; a check by somebody else tells a change at once, and only a change", () => {
+    const f = fixture();
+    const statuses = [
+      [],
+      [alert("warning")],
+      [alert("warning"), alert("critical")],
+      [alert("critical")],
+      [alert("warning")],
+      [],
+    ];
+    for (const conditions of statuses) {
+      f.conditions = conditions;
+      f.monitor.check();
+      f.monitor.check();
+    }
+    assert.deepEqual(
+      f.told.map(({ status }) => status),
+      ["healthy", "degraded", "unhealthy", "degraded", "healthy"],
+    );
+  });
+
+  test("service states: what runs, what failed, and a cloud that is not configured is no trouble", () => {
+    const states = (sources: Partial<HealthSources>): string[] =>
+      Object.values(fixture({}, sources).monitor.read(false).service_status);
+    const cloud = { configured: true, connected: false, last_contact: null, reconnects: 0, lastError: undefined };
+    const ended = [{ process_id: "a", status: "ended" }];
+    assert.deepEqual(states({}), ["stopped", "connected", "active"]);
+    assert.deepEqual(states({ agents: () => ended, agentFailed: () => true }), ["error", "connected", "active"]);
+    assert.deepEqual(states({ agents: () => [...ended, { process_id: "b", status: "ready" }] }), [
+      "running",
+      "connected",
+      "active",
+    ]);
+    assert.deepEqual(states({ cloud: () => cloud }), ["stopped", "disconnected", "inactive"]);
+    assert.deepEqual(states({ cloud: () => ({ ...cloud, lastError: "refused" }) }), ["stopped", "error", "inactive"]);
+    assert.deepEqual(states({ cloud: () => ({ ...cloud, configured: false }) }), [
+      "stopped",
+      "disconnected",
+      "inactive",
+    ]);
+  });
+
+  test("the last twenty errors are kept, the detail is only for who asks for it", () => {
+    const f = fixture();
+    for (let at = 0; at < 25; at += 1) f.monitor.noteError(`e${at}`);
+    const { recent_errors: errors } = f.monitor.read(true);
+    assert.deepEqual([errors?.length, errors?.[0], errors?.at(-1)], [20, "e5", "e24"]);
+    assert.equal(f.monitor.read(false).recent_errors, undefined);
+    assert.equal(f.monitor.read(false).agents.list, undefined);
+  });
+
+  test("every figure is a number, in health and for Prometheus", () => {
+    const health = fixture().monitor.read(true);
+    const numbers = JSON.stringify([health.system_metrics, health.process, health.uptime]);
+    assert.ok(!numbers.includes("null"), numbers); // What NaN and Infinity become.
+    const lines = prometheusText(health).trim().split("\n");
+    for (const line of lines.filter((one) => !one.startsWith("#")))
+      assert.match(line, /^hl_daemon_[a-z_]+ -?\d+(\.\d+)?(e-?\d+)?$/);
+  });
+});
+
+test("S4: a disk that cannot be asked has no figures, and the others stay", () => {
+  const sample = new SystemSampler("/does/not/exist").sample();
+  assert.deepEqual([sample.diskPercent, sample.diskFreeMb], [0, 0]);
+  assert.ok(sample.memoryUsedMb > 0);
+  const { cpuPercent, memoryPercent, diskPercent, diskFreeMb } = new SystemSampler("/").sample();
+  for (const percent of [cpuPercent, memoryPercent, diskPercent])
+    assert.ok(percent >= 0 && percent <= 100, String(percent));
+  assert.ok(diskFreeMb > 0);
+});
