@@ -38,7 +38,8 @@ export function judgeCommand(policy: CommandPolicy, line: CommandLine): string {
     const text = `command ${JSON.stringify(command)} is blocked: pass the executable in "command" and its arguments in "args"`;
     throw new HlError("command_blocked", text, { command });
   }
-  const file = isPath ? realFile(resolve(line.cwd, command)) : findInPath(command, line.searchPath);
+  const found = isPath ? resolve(line.cwd, command) : whichName(command, line.searchPath);
+  const file = found === undefined ? undefined : realFile(found);
   const names = namesOf(command, file);
   const rule = policy.blocked.find((entry) => matchesBlocked(entry, names, line.args));
   if (rule !== undefined) {
@@ -52,7 +53,7 @@ export function judgeCommand(policy: CommandPolicy, line: CommandLine): string {
     const text = `${JSON.stringify(command)} is not allowed: add ${JSON.stringify(name)} to process_management.allowed_commands in daemon.json`;
     throw new HlError("command_not_allowed", text, { command, allowed_commands: policy.allowed });
   }
-  return executable(command, file, line);
+  return executable(found, file, line);
 }
 
 function isAllowed(allowed: readonly string[], line: CommandLine, isPath: boolean, file: string | undefined): boolean {
@@ -63,9 +64,8 @@ function isAllowed(allowed: readonly string[], line: CommandLine, isPath: boolea
   return allowed.includes(basename(file)) || allowed.some((name) => findInPath(name, line.searchPath) === file);
 }
 
-function executable(command: string, file: string | undefined, line: CommandLine): string {
-  const found =
-    isAbsolute(command) || command.includes("/") ? resolve(line.cwd, command) : whichName(command, line.searchPath);
+function executable(found: string | undefined, file: string | undefined, line: CommandLine): string {
+  const { command } = line;
   if (file === undefined || found === undefined) {
     throw new HlError("command_not_found", `there is no executable ${JSON.stringify(command)} in ${line.searchPath}`, {
       command,
@@ -138,15 +138,15 @@ function whichName(name: string, searchPath: string): string | undefined {
     .split(":")
     .filter((folder) => isAbsolute(folder))
     .map((folder) => join(folder, name))
-    .find((path) => isExecutable(path) && isFile(path));
+    .find((path) => isFile(path) && isExecutable(path));
 }
 
-/** A file that is gone since it was looked up is none. */
+/** Most folders of a search path do not have the name, and an exception costs more than all else here. */
 function isFile(path: string): boolean {
   try {
-    return statSync(path).isFile();
+    return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
   } catch {
-    return false;
+    return false; // In a folder that we may not look into, for example.
   }
 }
 
@@ -161,7 +161,7 @@ function isExecutable(path: string): boolean {
 
 function realFile(path: string): string | undefined {
   try {
-    return realpathSync(path);
+    return realpathSync.native(path);
   } catch {
     return undefined;
   }
