@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, realpathSync } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 /**
@@ -93,7 +93,7 @@ const systemWrite = [
 ] as const;
 
 export function sandboxRules(policy: SandboxPolicy, extras: SandboxExtras = {}): ComputedRules {
-  const places = new Places();
+  const places = new Places(systemPlaces());
   const blocked = [...new Set(policy.blockedPaths.flatMap((path) => [path, places.real(path)]))];
   const around = (path: string): string[] => withoutBlocked(places.real(path), blocked);
   const write = new Rules(places);
@@ -108,6 +108,36 @@ export function sandboxRules(policy: SandboxPolicy, extras: SandboxExtras = {}):
     if (!write.covers(path)) for (const rule of around(path)) read.add(rule);
   }
   return { read: read.paths, write: write.paths };
+}
+
+/** The folders that the system's lists lie in, and those above. */
+const systemFolders = [...new Set([...systemRead, ...systemWrite].flatMap(foldersAbove))];
+let lookedUp: Readonly<{ state: string; places: ReadonlyMap<string, string> }> | undefined;
+
+/**
+ * Where the system's lists lead. A link or a folder can only come, go or change in the folder that holds it, and that shows there,
+ * so all is looked up again as soon as one of the few folders has changed. Nothing of what callers or policies name is kept: a
+ * process may have put something else in its place since.
+ */
+function systemPlaces(): ReadonlyMap<string, string> {
+  const state = systemFolders.map(stateOf).join(); // Before the look-ups, so that a change between the two shows.
+  if (lookedUp?.state !== state) {
+    const places = new Places();
+    for (const path of [...systemRead, ...systemWrite]) places.real(path);
+    for (const path of systemFolders) places.real(path);
+    lookedUp = { state, places: places.known };
+  }
+  return lookedUp.places;
+}
+
+function stateOf(folder: string): string {
+  const found = statSync(folder, { bigint: true, throwIfNoEntry: false });
+  return found === undefined ? "" : `${found.dev} ${found.ino} ${found.ctimeNs}`;
+}
+
+function foldersAbove(path: string): string[] {
+  const parent = dirname(path);
+  return parent === path ? [] : [parent, ...foldersAbove(parent)];
 }
 
 export function isWithin(path: string, folder: string): boolean {
@@ -147,7 +177,16 @@ class Rules {
 
 /** Where paths really lie, each looked up once; for what does not exist (yet) its nearest parent that does decides. */
 class Places {
-  readonly #known = new Map<string, string>();
+  readonly #known: Map<string, string>;
+
+  /** @param known places that need not be looked up. */
+  constructor(known: ReadonlyMap<string, string> = new Map()) {
+    this.#known = new Map(known);
+  }
+
+  get known(): ReadonlyMap<string, string> {
+    return this.#known;
+  }
 
   real(path: string): string {
     const known = this.#known.get(path);
