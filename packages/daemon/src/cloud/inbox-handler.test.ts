@@ -30,6 +30,11 @@ class Work implements RequestHandler {
     readonly fail: (error: unknown) => void;
   }[] = [];
 
+  /** Resolves when so many have begun; recording them takes the disk's time. */
+  async until(count: number): Promise<void> {
+    while (this.begun.length < count) await settled();
+  }
+
   request(message: RequestMessage, call: Call): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.begun.push({ id: message.id, signal: call.signal, end: resolve, fail: reject });
@@ -88,7 +93,7 @@ test("C1: asked again while it runs it joins the first, also over another connec
   using w = new World();
   const first = w.connect();
   const answers = [first.ask(request("r")), first.ask(request("r"))];
-  await settled();
+  await w.work.until(1);
   first.lost.abort();
   const second = w.connect();
   answers.push(second.ask(request("r")));
@@ -103,7 +108,7 @@ test("C2: an answer, also an error, is given again from the record, before and a
   using w = new World();
   const good = w.connect().ask(request("good"));
   const bad = w.connect().ask(request("bad"));
-  await settled();
+  await w.work.until(2);
   w.work.begun[0]!.end({ text: "é\u0000" });
   w.work.begun[1]!.fail(new HlError("claude_exited", "it died"));
   const answers = [await good, await bad];
@@ -121,7 +126,7 @@ test("C2: an answer, also an error, is given again from the record, before and a
 test("C1: what was under way when the daemon was killed is not run again: its outcome is not known, and that is said", async () => {
   using w = new World();
   void w.connect().ask(request("r"));
-  await settled();
+  await w.work.until(1);
   assert.equal(w.work.begun.length, 1);
   w.restart();
   for (let time = 0; time < 2; time += 1) {
@@ -136,7 +141,7 @@ test("C1: nothing begins before it is recorded; what cannot be recorded does not
   using w = new World();
   const asked = w.connect().ask(request("r"));
   assert.equal(w.work.begun.length, 0);
-  await settled();
+  await w.work.until(1);
   assert.equal(w.work.begun.length, 1);
   w.work.begun[0]!.end(1);
   await asked;

@@ -155,7 +155,7 @@ describe("uplink: verdicts", () => {
       await using f = await Fixture.make();
       await f.append("a", "b");
       f.cloud.next(responder).otherwise(verdict());
-      await assert.rejects(f.flush(), undefined, name);
+      await assert.rejects(f.flush(), Error, name);
       assert.equal(f.spool.depth, 2, name);
       await f.flush();
       assert.deepEqual(

@@ -106,7 +106,12 @@ export class CommandsFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const daemon = await this.open();
-    for (const id of await daemon.runner.list()) (await daemon.runner.find(id))?.stop("shutdown", 0);
+    for (const id of await daemon.runner.list()) {
+      const run = await daemon.runner.find(id);
+      run?.stop("shutdown", 0);
+      await run?.empty;
+      run?.detach();
+    }
     for (const stack of this.#opened.reverse()) await stack.disposeAsync();
     await this.#resident[Symbol.asyncDispose]();
     this.#folder[Symbol.dispose]();

@@ -160,7 +160,7 @@ describe("commands: restarts of the daemon (P3)", () => {
     const first = await f.open();
     const request = script("echo before; read line; echo after $line; exit 7", { stdin: true });
     const { runId } = await first.commands.execute(request);
-    await appears(join(f.stateDirectory, runId, "attach.sock"));
+    await appears(join(f.stateDirectory, runId, "identity")); // The last one: the shim can be attached to.
     await f.leave(first);
 
     const second = await f.open();
@@ -198,7 +198,7 @@ describe("commands: restarts of the daemon (P3)", () => {
     const go = join(f.root, "go");
     const request = script(`while [ ! -e ${go} ]; do sleep 0.01; done; echo late; exit 5`);
     const { runId } = await first.commands.execute(request);
-    await appears(join(f.stateDirectory, runId, "attach.sock"));
+    await appears(join(f.stateDirectory, runId, "identity")); // The last one: the shim can be attached to.
     await f.leave(first);
     writeFileSync(go, "");
     await appears(join(f.stateDirectory, runId, "end"));

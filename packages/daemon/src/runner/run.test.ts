@@ -76,9 +76,8 @@ describe("run", () => {
   test("P3: when its connection is taken it attaches again, and sees output, end and the emptied tree", async () => {
     await using w = await world();
     const run = await w.start("a", "echo before; read line; echo after $line; exit 4");
-    const socket = join(run.directory, "attach.sock");
-    await appears(socket);
-    const thief = connect(socket); // A new connection replaces the old one; then it leaves.
+    await appears(join(run.directory, "identity"));
+    const thief = connect(join(run.directory, "attach.sock")); // A new connection replaces the old one; then it leaves.
     const [greeting] = (await once(thief, "data")) as [Buffer];
     assert.equal(greeting[4], 65); // STARTED
     thief.destroy();
@@ -93,7 +92,7 @@ describe("run", () => {
     await using w = await world();
     const run = await w.start("b", "echo heard; read line");
     while (run.output.position === 0) await new Promise<void>((resolve) => run.onOutput(resolve));
-    await appears(join(run.directory, "attach.sock"));
+    await appears(join(run.directory, "identity"));
     const identity = readFileSync(join(run.directory, "identity"));
     const shimPid = decodeFields(identity.subarray(5, 4 + identity.readUInt32LE(0))).number(tag.shimPid)!;
     process.kill(shimPid, "SIGKILL");
@@ -156,7 +155,7 @@ describe("run", () => {
     await using w = await world();
     const run = await w.start("e", "read one; read two; echo $one $two; exec 0<&-; echo closed; sleep 60");
     assert.equal(await run.input(Buffer.from("first\n")), true);
-    await appears(join(run.directory, "attach.sock"));
+    await appears(join(run.directory, "identity"));
     w.leave(run);
     const again = (await w.runner.find("e"))!;
     assert.equal(await again.input(Buffer.from("second\n")), true);

@@ -94,9 +94,9 @@ export class Run {
     this.#shim?.detach();
   }
 
-  /** Deletes the log and the end record. */
+  /** Deletes the log and the end record. A shim that is just leaving may still be writing its end there. */
   async forget(): Promise<void> {
-    await rm(this.directory, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
   }
 
   #follow(shim: Shim): void {
