@@ -1,5 +1,7 @@
-import { open, readdir, type FileHandle } from "node:fs/promises";
+import { closeSync, openSync, read as readCallback, readSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
 /**
  * Reads the log segments of one run (docs/runner-protocol.md "Files") from any byte on. A cursor never blocks the writer
@@ -27,12 +29,19 @@ export type LogAxis = "position" | "stdout" | "stderr";
 const segmentHeaderBytes = 32;
 const recordHeaderBytes = 16;
 const bufferBytes = 1024 * 1024;
+/**
+ * What has just been written lies in memory: so little of it is copied faster than another thread is woken, which is most of what
+ * an agent's line or a command's few lines would wait for.
+ */
+const readAtOnceBytesMax = 64 * 1024;
+const readOnThreadPool = promisify(readCallback);
 
 const nothing: LogRead = { chunks: [], gapBytes: 0 };
 
 interface Segment {
   readonly index: number;
-  readonly file: FileHandle;
+  /** A file descriptor. */
+  readonly file: number;
   readonly start: Readonly<Record<LogAxis, number>>;
 }
 
@@ -90,20 +99,20 @@ export class LogCursor implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const open = [this.#segment, this.#next];
     this.#segment = this.#next = undefined;
-    for (const segment of open) await segment?.file.close();
+    for (const segment of open) if (segment !== undefined) closeSync(segment.file);
   }
 
   /** Opens the last segment that begins at or before the target. */
   async #seek(): Promise<boolean> {
     const indexes = await this.#indexes();
     for (let at = indexes.length - 1; at >= 0; at -= 1) {
-      const segment = await this.#open(indexes[at] as number);
+      const segment = this.#open(indexes[at] as number);
       if (segment === undefined) continue;
       if (at === 0 || segment.start[this.#axis] <= this.#target) {
         this.#enter(segment);
         return true;
       }
-      await segment.file.close();
+      closeSync(segment.file);
     }
     return false;
   }
@@ -115,15 +124,15 @@ export class LogCursor implements AsyncDisposable {
   async #nextSegment(): Promise<boolean> {
     const current = this.#segment as Segment;
     if (this.#next !== undefined) {
-      await current.file.close();
+      closeSync(current.file);
       this.#enter(this.#next);
       this.#next = undefined;
       return true;
     }
-    let next = await this.#open(current.index + 1);
+    let next = this.#open(current.index + 1);
     if (next === undefined) {
       const later = (await this.#indexes()).find((index) => index > current.index);
-      next = later === undefined ? undefined : await this.#open(later);
+      next = later === undefined ? undefined : this.#open(later);
     }
     this.#next = next;
     return next !== undefined;
@@ -136,10 +145,14 @@ export class LogCursor implements AsyncDisposable {
   }
 
   async #readSome(publishedPosition: number, bytesMax: number): Promise<LogChunk[] | "end of segment"> {
-    const buffer = (this.#buffer ??= Buffer.allocUnsafeSlow(bufferBytes));
     const { file } = this.#segment as Segment;
-    const want = Math.min(buffer.length, Math.max(bytesMax + recordHeaderBytes, 4096));
-    const { bytesRead } = await file.read(buffer, 0, want, this.#fileOffset);
+    // With room for the headers of many small records.
+    const few = 4 * (publishedPosition - this.#position) <= readAtOnceBytesMax;
+    const want = Math.min(few ? readAtOnceBytesMax : bufferBytes, Math.max(bytesMax + recordHeaderBytes, 4096));
+    const buffer = this.#bufferOf(want);
+    const bytesRead = few
+      ? readSync(file, buffer, 0, want, this.#fileOffset)
+      : (await readOnThreadPool(file, buffer, 0, want, this.#fileOffset)).bytesRead;
     const chunks: LogChunk[] = [];
     let at = 0;
     while (at + recordHeaderBytes <= bytesRead && this.#position < publishedPosition) {
@@ -171,7 +184,7 @@ export class LogCursor implements AsyncDisposable {
   ): Promise<LogChunk[] | "end of segment"> {
     const { file } = this.#segment as Segment;
     const data = Buffer.allocUnsafe(length);
-    const { bytesRead } = await file.read(data, 0, length, this.#fileOffset + recordHeaderBytes);
+    const { bytesRead } = await readOnThreadPool(file, data, 0, length, this.#fileOffset + recordHeaderBytes);
     if (bytesRead < length) return "end of segment";
     const chunks: LogChunk[] = [];
     this.#keep(chunks, stream, streamOffset, data);
@@ -191,18 +204,22 @@ export class LogCursor implements AsyncDisposable {
     chunks.push({ stream, offset: offset + skip, position: position + skip, data: data.subarray(skip) });
   }
 
-  async #open(index: number): Promise<Segment | undefined> {
-    let file: FileHandle;
+  #bufferOf(bytes: number): Buffer {
+    if (this.#buffer === undefined || this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes);
+    return this.#buffer;
+  }
+
+  #open(index: number): Segment | undefined {
+    let file: number;
     try {
-      file = await open(join(this.#directory, `log.${String(index).padStart(6, "0")}`), "r");
+      file = openSync(join(this.#directory, `log.${String(index).padStart(6, "0")}`), "r");
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
     const header = Buffer.alloc(segmentHeaderBytes);
-    const { bytesRead } = await file.read(header, 0, segmentHeaderBytes, 0);
-    if (bytesRead < segmentHeaderBytes) {
-      await file.close();
+    if (readSync(file, header, 0, segmentHeaderBytes, 0) < segmentHeaderBytes) {
+      closeSync(file);
       return undefined; // Just created: nothing of it has been announced yet.
     }
     const at = (offset: number): number => Number(header.readBigUInt64LE(offset));
