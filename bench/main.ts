@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { BenchContext, Benchmark } from "./context.ts";
 import { BenchDaemon } from "./daemon.ts";
-import { environmentOf, markdown, tableText, type Result } from "./report.ts";
+import { environmentOf, loadNow, markdown, tableText, type Result } from "./report.ts";
 import { apiBench } from "./rows/api.ts";
 import { eventsBench } from "./rows/events.ts";
 import { execBench } from "./rows/exec.ts";
@@ -26,9 +26,9 @@ const benchmarks: readonly Benchmark[] = [
 const usage = `Usage: npm run bench -- [--quick] [--only NAME]... [--write]
 
 Measures the budgets on this machine and prints a table. Nothing is asserted: a number is a fact about a machine and a day.
-  --quick      fewer rounds: good for a look, not for a comparison
+  --quick      fewer rounds: good for a look, not for a comparison; writes no files
   --only NAME  ${benchmarks.map((benchmark) => benchmark.name).join(", ")}
-  --write      also write bench/results/NAME.json and bench/results.md (commit them only for a deliberate run)
+A run without --quick writes bench/results/NAME.json and bench/results.md; commit them only for a deliberate run.
 `;
 
 async function main(): Promise<void> {
@@ -36,7 +36,6 @@ async function main(): Promise<void> {
     options: {
       quick: { type: "boolean", default: false },
       only: { type: "string", multiple: true, default: [] },
-      write: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
@@ -51,12 +50,13 @@ async function main(): Promise<void> {
   const results: Result[] = [];
   for (const benchmark of chosen) results.push(await runOne(benchmark, values.quick));
   process.stdout.write(`${tableText(results.flatMap((result) => result.rows))}\n`);
-  if (values.write) writeResults(results);
+  if (!values.quick) writeResults(results);
 }
 
 /** Each benchmark has a folder and daemons of its own, gone when it ends, however it ends. */
 async function runOne(benchmark: Benchmark, quick: boolean): Promise<Result> {
   process.stderr.write(`${benchmark.name} …\n`);
+  const loadBefore = loadNow();
   // /tmp may be a tmpfs, where durable writes look free; /var/tmp is on a disk.
   const directory = mkdtempSync("/var/tmp/hl-bench-");
   await using stack = new AsyncDisposableStack();
@@ -73,7 +73,7 @@ async function runOne(benchmark: Benchmark, quick: boolean): Promise<Result> {
     },
   };
   const rows = await benchmark.run(context);
-  return { name: benchmark.name, environment: environmentOf(quick, new Date()), rows };
+  return { name: benchmark.name, environment: environmentOf(quick, new Date(), loadBefore), rows };
 }
 
 function writeResults(results: readonly Result[]): void {

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { cpus, release, totalmem } from "node:os";
+import { cpus, loadavg, release, totalmem } from "node:os";
 
 /** `info`: there is no budget, or this run cannot judge it (the detail says why). */
 export type Verdict = "met" | "missed" | "info";
@@ -21,6 +21,8 @@ export interface Environment {
   readonly processor: string;
   readonly cores: number;
   readonly memoryGb: number;
+  /** Of the minute before: above zero somebody else was at work, and times on the clock say less than ratios. */
+  readonly loadBefore: number;
   readonly kernel: string;
   readonly node: string;
   readonly sqlite: string;
@@ -33,7 +35,7 @@ export interface Result {
   readonly rows: readonly Row[];
 }
 
-export function environmentOf(quick: boolean, now: Date): Environment {
+export function environmentOf(quick: boolean, now: Date, loadBefore: number): Environment {
   return {
     date: now.toISOString().slice(0, 16).replace("T", " "),
     commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], {
@@ -43,11 +45,16 @@ export function environmentOf(quick: boolean, now: Date): Environment {
     processor: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
+    loadBefore,
     kernel: release(),
     node: process.version,
     sqlite: process.versions["sqlite"] ?? "unknown",
     quick,
   };
+}
+
+export function loadNow(): number {
+  return Math.round((loadavg()[0] ?? 0) * 10) / 10;
 }
 
 /** Judges `value` against a limit that it must not pass, or (`least`) reach. */
@@ -68,7 +75,7 @@ export function tableText(rows: readonly Row[]): string {
 
 export function markdown(results: readonly Result[]): string {
   const parts = results.map(({ name, environment: where, rows }) => {
-    const head = `## ${name}\n\n${where.date} UTC, commit ${where.commit}${where.quick ? ", a quick run" : ""}: ${where.cores} × ${where.processor}, ${where.memoryGb} GB, Linux ${where.kernel}, Node ${where.node}, SQLite ${where.sqlite}.`;
+    const head = `## ${name}\n\n${where.date} UTC, commit ${where.commit}${where.quick ? ", a quick run" : ""}: ${where.cores} × ${where.processor}, ${where.memoryGb} GB, Linux ${where.kernel}, Node ${where.node}, SQLite ${where.sqlite}; load before ${where.loadBefore}.`;
     const table = rows.map((row) => `| ${cellsOf(row).join(" | ")} |`).join("\n");
     return `${head}\n\n| what | budget | measured | verdict |\n| --- | --- | --- | --- |\n${table}\n`;
   });

@@ -29,7 +29,7 @@ async function run(context: BenchContext): Promise<Row[]> {
     on: oneByOne(clientOn),
     off: oneByOne(clientOff),
   };
-  await interleave(10, sides); // Warm: code is compiled, files are cached.
+  await interleave(60, sides); // Some hundred commands: what is used often is compiled then.
   const alone = await interleave(rounds, sides);
   const bareTimes = summarize(alone["bare"]!);
   const nodeTimes = summarize(alone["node"]!);
