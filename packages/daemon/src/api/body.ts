@@ -5,19 +5,35 @@ export class BodyTooLarge extends Error {
 }
 
 /** Reads a request body as text; a larger one is refused by its announced length, or as soon as the limit is passed. */
-export async function readBody(request: IncomingMessage, bytesMax: number): Promise<string> {
-  const tooLarge = new BodyTooLarge(`a request may have ${bytesMax} bytes`);
-  if (Number(request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge;
+export function readBody(request: IncomingMessage, bytesMax: number): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
   const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
+  const refuse = (): void => {
+    request.removeAllListeners("data").pause();
+    reject(new BodyTooLarge(`a request may have ${bytesMax} bytes`));
+  };
+  if (Number(request.headers["content-length"] ?? 0) > bytesMax) {
+    refuse();
+    return promise;
+  }
+  request.on("data", (part: Buffer) => {
     bytes += part.length;
-    if (bytes > bytesMax) throw tooLarge;
     parts.push(part);
-  }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts));
-  } catch {
-    throw new Error("the body is not valid UTF-8");
-  }
+    if (bytes > bytesMax) refuse();
+  });
+  request.once("end", () => {
+    try {
+      resolve(decoder.decode(parts.length === 1 ? parts[0] : Buffer.concat(parts)));
+    } catch {
+      reject(new Error("the body is not valid UTF-8"));
+    }
+  });
+  request.once("error", reject);
+  request.once("close", () => {
+    if (!request.complete) reject(new Error("the caller has gone"));
+  });
+  return promise;
 }
+
+const decoder = new TextDecoder("utf-8", { fatal: true });

@@ -146,7 +146,9 @@ export class HttpServer implements Service {
       return;
     }
     const gone = new AbortController();
-    response.once("close", () => gone.abort(new Error("the caller has gone")));
+    response.once("close", () => {
+      if (!response.writableFinished) gone.abort(new Error("the caller has gone"));
+    });
     const { handler } = session.open("http", caller);
     const output = await answer(parseInput(text), handler, clock, (message) => ({
       id: message.id,
@@ -212,12 +214,11 @@ function sendJson(response: ServerResponse, status: number, value: object): void
 }
 
 function sendBody(response: ServerResponse, status: number, json: string): void {
-  const body = Buffer.from(json);
   response
     .writeHead(status, {
       "content-type": "application/json",
-      "content-length": body.length,
+      "content-length": Buffer.byteLength(json),
       "cache-control": "no-store",
     })
-    .end(body);
+    .end(json); // A text goes out in one write with the head.
 }
