@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { until } from "@hl/testkit/waiting.ts";
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import { Runner } from "../runner/runner.ts";
 import { appears, CommandsFixture, params, script } from "./commands.fixture.test.ts";
@@ -36,8 +37,32 @@ describe("commands: one effect for each id (C1)", () => {
     assert.equal(started.length, 1);
     assert.ok(records.find(request.command_id)?.ending !== undefined || commands.running === 0);
     // Long after its end it is still the same one.
-    assert.equal(await commands.execute(request), found[0]);
+    assert.deepEqual(await resultOf(await commands.execute(request)), await resultOf(found[0]!));
+    assert.equal(readFileSync(file, "utf8"), "x\n");
     assert.equal(commands.running, 0);
+  });
+
+  test("P7: a finished command is held on disk only, and its result and output are still there", async () => {
+    await using f = await CommandsFixture.make();
+    const { commands } = await f.open();
+    const requests = Array.from({ length: 8 }, (_, index) => script(`echo ${index}`));
+    const all = await Promise.all(requests.map((request) => commands.execute(request)));
+    const first = await Promise.all(all.map(resultOf));
+    await until("nothing to be held", async () => commands.held === 0);
+    const again = await Promise.all(requests.map(async ({ command_id: id }) => resultOf(await commands.get(id))));
+    assert.deepEqual(again, first);
+    assert.equal(commands.held, 0);
+  });
+
+  test("P1, P7: what lives on in the background keeps its command within reach, until cancel has ended it", async () => {
+    await using f = await CommandsFixture.make();
+    const { commands } = await f.open();
+    const command = await commands.execute(script("sleep 300 > /dev/null 2>&1 & echo started"));
+    await command.ended;
+    await commands.prune(-1_000);
+    assert.equal(await commands.get(command.id), command);
+    await commands.cancel(command, 0);
+    await until("nothing to be held", async () => commands.held === 0);
   });
 
   test("C1: the same id with other parameters is a conflict, while it starts, runs and after its end", async () => {
@@ -250,10 +275,10 @@ describe("commands: restarts of the daemon (P3)", () => {
     const request = script("echo x");
     const command = await commands.execute(request);
     await command.ended;
-    await command.run!.empty;
-    while (records.find(request.command_id)?.ending === undefined) await new Promise(setImmediate);
+    await until("its end to be stored", () => commands.held === 0);
+    assert.notEqual(records.find(request.command_id)?.ending, undefined);
     await commands.prune(60_000);
-    assert.equal(await commands.get(request.command_id), command);
+    assert.deepEqual(await resultOf(await commands.get(request.command_id)), await resultOf(command));
     await commands.prune(-1_000);
     await assert.rejects(commands.get(request.command_id), refusal("command_unknown"));
     assert.equal(existsSync(join(f.stateDirectory, command.runId)), false);

@@ -26,8 +26,9 @@ export interface CommandsOptions {
 }
 
 /**
- * The table of commands. A command is in `#live` from the moment it is accepted until it is forgotten; its durable record
- * is written before it starts (C1), and after a restart the table is rebuilt from the records and the shims (P3).
+ * The table of commands. A command is in `#live` from the moment it is accepted until its end is stored and nothing of it
+ * runs any more, so that memory does not grow with finished commands (P7); its durable record is written before it starts
+ * (C1), and after a restart the table is rebuilt from the records and the shims (P3).
  */
 export class Commands {
   readonly #options: CommandsOptions;
@@ -45,6 +46,11 @@ export class Commands {
 
   get finished(): number {
     return this.#options.records.finishedCount();
+  }
+
+  /** Commands that are held in memory. */
+  get held(): number {
+    return this.#live.size;
   }
 
   runningIds(): string[] {
@@ -145,11 +151,13 @@ export class Commands {
   async prune(retentionMs: number): Promise<void> {
     const { records, clock, runner } = this.#options;
     const old = records.endedBefore(clock.wallMs() - retentionMs, 500);
-    for (const record of old) {
-      await ((await this.#find(record.commandId))?.run ?? (await runner.find(record.runId)))?.forget();
-      this.#live.delete(record.commandId);
+    const forgotten: string[] = [];
+    for (const { commandId, runId } of old) {
+      if (this.#live.has(commandId)) continue; // Something of it runs in the background, and cancel has to reach it (P1).
+      await (await runner.find(runId))?.forget();
+      forgotten.push(commandId);
     }
-    if (old.length > 0) await records.forget(old.map((record) => record.commandId));
+    if (forgotten.length > 0) await records.forget(forgotten);
   }
 
   async #launch(params: ExecuteParams, paramsHash: string, plan: LaunchPlan): Promise<Command> {
@@ -199,7 +207,11 @@ export class Commands {
       command.end(ending);
       this.#options.onEnd(command, ending);
       this.#options.records.end(command.id, ending.endedMs, ending).then(
-        () => run.release(), // Only now may the shim leave: until then its end record is the only one (P3).
+        () => {
+          run.release(); // Only now may the shim leave: until then its end record is the only one (P3).
+          // From here on the record and the log know everything; what lives on in the background still has to be reached (P1).
+          void run.empty.then(() => this.#live.delete(command.id));
+        },
         (error: unknown) =>
           this.#options.logger.error(
             { command_id: command.id, error: errorText(error) },
