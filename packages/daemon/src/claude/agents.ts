@@ -46,6 +46,10 @@ export interface AgentsOptions {
   readonly onEnd: (agent: AgentProcess) => void;
 }
 
+/** Tells the runs of agents from those of commands. */
+const agentIdPrefix = "agent_";
+/** One agent that cannot be ended does not keep the daemon from starting. */
+const recoverMsMax = 5_000;
 /** Ended agents that are still listed. */
 const endedKept = 100;
 
@@ -76,7 +80,7 @@ export class Agents {
     }
     this.#checkProtocol(params.protocol);
     const cwd = host.directory(params.workspace_path);
-    const processId = `agent_${randomUUID()}`;
+    const processId = `${agentIdPrefix}${randomUUID()}`;
     const temporary = `${host.temporaryRoot}/${processId}`;
     const environment = host.environment(temporary, {
       CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS: "1",
@@ -130,6 +134,24 @@ export class Agents {
 
   list(): ClaudeProcess[] {
     return [...this.#agents.values()].map((agent) => agent.describe());
+  }
+
+  /**
+   * After a crash of the daemon: ends the agents that its shims still hold, with their whole trees (P1). Nothing of them is
+   * taken up in this version; a caller resumes the conversation with claude/start {resume} (A2).
+   */
+  async recover(): Promise<void> {
+    const { runner, host, clock, logger } = this.#options;
+    for (const id of (await runner.list()).filter((name) => name.startsWith(agentIdPrefix))) {
+      const run = await runner.find(id);
+      if (run === undefined) continue;
+      logger.warn({ process_id: id, pid: run.pid }, "an agent outlived its daemon: it is ended");
+      run.stop("daemon_lost", 0);
+      await settledWithin(clock, recoverMsMax, Promise.all([run.ended, run.empty]));
+      run.release();
+      host.removeFolder(`${host.temporaryRoot}/${id}`);
+      await run.forget();
+    }
   }
 
   /** Ends every agent: a conversation without its daemon would go on unsupervised. */

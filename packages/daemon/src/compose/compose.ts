@@ -180,6 +180,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     async start() {
       await runner.open();
       await commands.recover();
+      await agents.recover();
       for (const service of services) {
         await service.start();
         service.done.catch(failure(`${service.name} ended unexpectedly`));
