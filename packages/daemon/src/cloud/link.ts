@@ -16,20 +16,28 @@ export interface LinkOptions {
   readonly http: CloudHttp;
 }
 
+export interface TargetOptions {
+  readonly identity: Identity;
+  readonly baseUrl: string;
+  /** What is configured for the connection and cannot be enforced: then nothing is sent (X2). */
+  readonly refusal: string | undefined;
+}
+
 /**
  * Where and as whom to speak to the cloud. Enrolment is done once, by whichever part needs the cloud first; the others
  * wait for the same attempt.
  */
 export class CloudTarget {
-  readonly #options: Readonly<{ identity: Identity; baseUrl: string }>;
+  readonly #options: TargetOptions;
   #registering: Promise<Registration> | undefined;
 
-  constructor(options: Readonly<{ identity: Identity; baseUrl: string }>) {
+  constructor(options: TargetOptions) {
     this.#options = options;
   }
 
   async endpoint(which: Endpoint, signal: AbortSignal): Promise<{ url: string; token: string }> {
-    const { identity, baseUrl } = this.#options;
+    const { identity, baseUrl, refusal } = this.#options;
+    if (refusal !== undefined) throw new Error(refusal);
     const registration = await this.#registered(signal);
     const token = await identity.accessToken(signal);
     return { url: resolveUrl(baseUrl, registration.api_endpoints[which]), token };

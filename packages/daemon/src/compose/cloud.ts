@@ -1,4 +1,5 @@
 import type { Config } from "@hl/config/load.ts";
+import { tlsPolicy, type TlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
@@ -100,7 +101,8 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       epoch: spool.epoch,
     }),
   });
-  const target = new CloudTarget({ identity, baseUrl });
+  const tls = tlsPolicy(config);
+  const target = new CloudTarget({ identity, baseUrl, refusal: refusalOf(baseUrl, tls) });
   const registrationId = (): string => identity.registration?.registration_id ?? "";
   const renew = (signal: AbortSignal): Promise<void> => target.renew(signal);
   const onContact = (): void => link.contact();
@@ -185,6 +187,15 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       await http[Symbol.asyncDispose]();
     },
   };
+}
+
+/** X2: a pin that is configured and not checked would be no pin. */
+export function refusalOf(baseUrl: string, { pins }: Pick<TlsPolicy, "pins">): string | undefined {
+  if (!baseUrl.startsWith("https:") || pins === undefined) return undefined;
+  const pinned = "network_security.tls_config.certificate_pinning in security.json is on";
+  if (pins.length === 0)
+    return `${pinned}, and pin_hashes holds no pin but the placeholder: give the real ones, or turn it off`;
+  return `${pinned}, and this version cannot check pins: turn it off knowingly`;
 }
 
 function isIdempotent(method: string): boolean {
