@@ -164,7 +164,7 @@ describe("roles and paths", () => {
       "daemon.json": {
         security: {
           sandbox_mode: false,
-          file_access: { allowed_paths: ["/root/work"], blocked_paths: ["/root", "/root/work/x"] },
+          file_access: { allowed_paths: ["/root/project"], blocked_paths: ["/root", "/root/project/x"] },
         },
         local_api: { http_host: "0.0.0.0" },
         claude_integration: { approvals: { default: "allow" } },
