@@ -7,12 +7,18 @@ export const frameType = {
   inputEof: 5,
   resize: 6,
   release: 7,
+  sweep: 8,
+  remove: 9,
+  go: 10,
+  prepare: 11,
+  probe: 12,
   started: 65,
   failed: 66,
   output: 67,
   inputTaken: 68,
   end: 69,
   empty: 70,
+  probed: 71,
 } as const;
 
 export const tag = {
@@ -33,6 +39,14 @@ export const tag = {
   sandbox: 15,
   allowRead: 16,
   allowWrite: 17,
+  rows: 18,
+  columns: 19,
+  memoryBytesMax: 20,
+  cpuPercentMax: 21,
+  processesMax: 22,
+  temporary: 23,
+  makeDirectory: 24,
+  hold: 25,
   signal: 32,
   scope: 33,
   reason: 34,
@@ -59,6 +73,10 @@ export const tag = {
   pipesStillOpen: 67,
   droppedBytes: 68,
   received: 69,
+  memoryPeakKb: 70,
+  usageSource: 71,
+  oomKills: 72,
+  cgroup: 73,
 } as const;
 
 export const frameBytesMax = 4 * 1024 * 1024;
