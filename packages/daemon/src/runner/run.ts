@@ -36,6 +36,7 @@ export class Run {
     if (end === undefined) return undefined;
     const run = new Run(id, directory, undefined, end.pid);
     run.#finish(end);
+    if (end.pipesStillOpen) run.#mark = await markOfLog(run, end);
     run.#empty.resolve(undefined);
     return run;
   }
@@ -141,6 +142,18 @@ export class Run {
 async function readEndFile(directory: string): Promise<EndRecord | undefined> {
   const bytes = await readFile(join(directory, "end")).catch(() => undefined);
   return bytes === undefined ? undefined : endRecordOfFile(bytes);
+}
+
+/** How far the log goes when its writer has left: what lived on may have written behind the end (P4). */
+async function markOfLog(run: Run, end: OutputMark): Promise<OutputMark> {
+  const total = { stdout: end.stdoutBytes, stderr: end.stderrBytes };
+  await using cursor = run.cursor(end.position);
+  for (;;) {
+    const { chunks } = await cursor.read(Number.MAX_SAFE_INTEGER);
+    if (chunks.length === 0) break;
+    for (const { stream, offset, data } of chunks) total[stream] = offset + data.length;
+  }
+  return { position: total.stdout + total.stderr, stdoutBytes: total.stdout, stderrBytes: total.stderr };
 }
 
 function unknownEnd(pid: number, mark: OutputMark): EndRecord {
