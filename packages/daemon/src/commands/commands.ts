@@ -100,11 +100,14 @@ export class Commands {
     await settledWithin(this.#options.clock, grace + 10_000, Promise.all([command.ended, run.empty]));
   }
 
-  list(limit: number): CommandRecord[] {
+  /** Newest first; `pid` is 0 before it has one. */
+  list(limit: number): (CommandRecord & { readonly pid: number })[] {
     // An end is known here before it is on disk.
     return this.#options.records.newest(limit).map((record) => {
-      const ending = record.ending ?? this.#live.get(record.commandId)?.ending;
-      return ending === undefined ? record : { ...record, endedMs: (ending as Ending).endedMs, ending };
+      const live = this.#live.get(record.commandId);
+      const ending = (record.ending as Ending | undefined) ?? live?.ending;
+      if (ending === undefined) return { ...record, pid: live?.run?.pid ?? 0 };
+      return { ...record, endedMs: ending.endedMs, ending, pid: ending.pid };
     });
   }
 

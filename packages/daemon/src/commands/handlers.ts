@@ -59,7 +59,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
           status: ending === undefined ? "started" : statusOf(ending),
           ...(ending === undefined ? {} : { reason: ending.reason, ended_at: ending.endedMs / 1000 }),
           ...(ending?.exitCode === undefined ? {} : { exit_code: ending.exitCode }),
-          process_id: ending?.pid ?? 0,
+          process_id: record.pid,
           started_at: record.startedMs / 1000,
         };
       }),
