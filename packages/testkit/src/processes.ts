@@ -12,10 +12,8 @@ export interface SeenProcess {
 
 /** Every process of the folder but ourselves. A home is a folder of its own, so these are all that a daemon has started. */
 export function processesOf(folder: string): SeenProcess[] {
-  const numbers = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   const sockets = socketsBelow(folder);
-  return numbers.flatMap((name) => {
-    const pid = Number(name);
+  return allPids().flatMap((pid) => {
     if (pid === process.pid) return [];
     const commandLine = readProc(pid, "cmdline").replaceAll("\0", " ").trim();
     const traces = [commandLine, readLink(pid, "cwd"), readLink(pid, "exe"), readProc(pid, "environ")];
@@ -53,6 +51,44 @@ export function zombiesOf(pid: number): number[] {
         .filter((child) => readProc(child, "stat") !== "" && !isRunning(child));
 }
 
+/** Every process whose command line has the text, the end of it as the program was given it. Cheap: reads nothing else. */
+export function processesNaming(text: string): number[] {
+  return allPids().filter((pid) => readProc(pid, "cmdline").includes(text));
+}
+
+/** A process below another one, as /proc shows it at this moment. */
+export interface Descendant {
+  readonly pid: number;
+  /** Tells two holders of the same number apart. */
+  readonly startTicks: number;
+  readonly name: string;
+  readonly zombie: boolean;
+}
+
+/** Children of children included, zombies too; the process itself is not. */
+export function descendantsOf(root: number): Descendant[] {
+  const childrenOf = new Map<number, Descendant[]>();
+  for (const pid of allPids()) {
+    const found = /^\d+ \((.*)\) (\S) (\d+) (.*)$/s.exec(readProc(pid, "stat"));
+    if (found === null) continue;
+    const [, name = "", state, parent, rest = ""] = found;
+    const seen = { pid, name, zombie: state === "Z", startTicks: Number(rest.split(" ")[17]) };
+    childrenOf.set(Number(parent), [...(childrenOf.get(Number(parent)) ?? []), seen]);
+  }
+  const below = (pid: number): Descendant[] =>
+    (childrenOf.get(pid) ?? []).flatMap((child) => [child, ...below(child.pid)]);
+  return below(root);
+}
+
+export function threadCount(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`).length;
+}
+
+/** Who started it, or took it over. */
+export function parentOf(pid: number): number {
+  return Number(/^PPid:\s+(\d+)$/m.exec(readProc(pid, "status"))?.[1]);
+}
+
 export function rssBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readProc(pid, "status"))?.[1]) * 1024;
 }
@@ -60,6 +96,12 @@ export function rssBytes(pid: number): number {
 /** Open files, sockets and pipes of a process. */
 export function descriptorCount(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+function allPids(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 /** hl-runner overwrites its command line and environment with a title: its listening socket still tells whose it is. */
