@@ -22,10 +22,14 @@ static void decode(struct frame *frame) {
   if (start_request_decode(frame, &request) == NULL) {
     touch(request.argv);
     touch(request.env);
-    touch(request.allow_read);
-    touch(request.allow_write);
-    touched += strlen(request.id) + strlen(request.cwd) + strlen(request.file);
-    if (strlen(request.id) > ID_LENGTH_MAX || request.file[0] != '/' || request.cwd[0] != '/') abort();
+    touch(request.preparation.allow_read);
+    touch(request.preparation.allow_write);
+    touch(request.preparation.make_directory);
+    if (request.preparation.temporary != NULL) touched += strlen(request.preparation.temporary);
+    if (frame->type != FRAME_PREPARE) {
+      touched += strlen(request.id) + strlen(request.cwd) + strlen(request.file);
+      if (strlen(request.id) > ID_LENGTH_MAX || request.file[0] != '/' || request.cwd[0] != '/') abort();
+    }
   }
   start_request_free(&request);
 }

@@ -7,7 +7,7 @@
 #include "protocol.h"
 
 struct list_counts {
-  size_t argv, env, allow_read, allow_write;
+  size_t argv, env, allow_read, allow_write, make_directory;
 };
 
 static bool id_is_good(const struct field *field) {
@@ -42,6 +42,7 @@ static uint64_t *number_place(struct start_request *request, uint16_t tag, uint6
     case TAG_STDIN:
     case TAG_NO_NEW_PRIVS:
     case TAG_SANDBOX:
+    case TAG_HOLD:
     case TAG_ROWS:
     case TAG_COLUMNS: *max = UINT32_MAX; return flag;
     default: return NULL;
@@ -63,6 +64,10 @@ static const char *read_number(struct start_request *request, const struct field
     case TAG_SANDBOX:
       if (number > 1) return "START: sandbox is not 0 or 1";
       request->sandbox = number == 1;
+      break;
+    case TAG_HOLD:
+      if (number > 1) return "START: hold is not 0 or 1";
+      request->hold = number == 1;
       break;
     case TAG_NO_NEW_PRIVS:
       if (number > 1) return "START: no_new_privs is not 0 or 1";
@@ -96,10 +101,13 @@ static const char *check_field(struct start_request *request, const struct field
       break;
     case TAG_ALLOW_READ:
     case TAG_ALLOW_WRITE:
-      if (has_nul(field)) return "START: a NUL in an allowed path";
-      if (!is_absolute(field)) return "START: an allowed path is not absolute";
+    case TAG_MAKE_DIRECTORY:
+    case TAG_TEMPORARY:
+      if (has_nul(field)) return "START: a NUL in the path of a folder or rule";
+      if (!is_absolute(field)) return "START: the path of a folder or rule is not absolute";
       if (field->tag == TAG_ALLOW_READ) counts->allow_read++;
-      else counts->allow_write++;
+      if (field->tag == TAG_ALLOW_WRITE) counts->allow_write++;
+      if (field->tag == TAG_MAKE_DIRECTORY) counts->make_directory++;
       break;
     default: return read_number(request, field);
   }
@@ -115,51 +123,43 @@ static char *string_in_place(const struct field *field) {
 }
 
 static bool is_list(uint16_t tag) {
-  return tag == TAG_ARGV || tag == TAG_ENV || tag == TAG_ALLOW_READ || tag == TAG_ALLOW_WRITE;
+  return tag == TAG_ARGV || tag == TAG_ENV || tag == TAG_ALLOW_READ || tag == TAG_ALLOW_WRITE || tag == TAG_MAKE_DIRECTORY;
 }
 
-static const char *check_frame(struct frame *frame, struct start_request *request, struct list_counts *counts) {
+static const char *check_frame(struct frame *frame, struct start_request *request, struct list_counts *counts, uint64_t *seen) {
   struct field_cursor cursor = field_cursor_of(frame);
   struct field field;
-  uint64_t seen = 0;
   int more;
   while ((more = field_parse(&cursor, &field)) > 0) {
     if (field.tag < 32 && !is_list(field.tag)) {
       /* Two values for one field are two meanings; whoever sent them does not know what it asked for. */
-      if (seen & (1ull << field.tag)) return "START: a field that is no list came twice";
-      seen |= 1ull << field.tag;
+      if (*seen & (1ull << field.tag)) return "START: a field that is no list came twice";
+      *seen |= 1ull << field.tag;
     }
     const char *why = check_field(request, &field, counts);
     if (why != NULL) return why;
   }
-  if (more < 0) return "START: a field is longer than the frame";
-  if (!(seen & (1ull << TAG_ID))) return "START: id is missing";
-  if (!(seen & (1ull << TAG_CWD))) return "START: cwd is missing";
-  if (counts->argv == 0) return "START: argv is missing";
-  return NULL;
+  return more < 0 ? "START: a field is longer than the frame" : NULL;
 }
 
-const char *start_request_decode(struct frame *frame, struct start_request *request) {
-  *request = (struct start_request){
-      .grace_ms = GRACE_MS_DEFAULT,
-      .drain_ms = DRAIN_MS_DEFAULT,
-      .log_bytes_max = LOG_BYTES_DEFAULT,
-      .segment_bytes = SEGMENT_BYTES_DEFAULT,
-      .no_new_privs = true,
-  };
-  struct list_counts counts = {0};
-  const char *why = check_frame(frame, request, &counts);
-  if (why != NULL) return why;
-
-  char **places = calloc(counts.argv + counts.env + counts.allow_read + counts.allow_write + 4, sizeof(char *));
+static const char *make_lists(struct start_request *request, const struct list_counts *counts) {
+  struct preparation *preparation = &request->preparation;
+  const size_t ends = 5;
+  char **places = calloc(counts->argv + counts->env + counts->allow_read + counts->allow_write + counts->make_directory + ends, sizeof(char *));
   if (places == NULL) return "START: out of memory";
   request->arena = places;
   request->argv = places;
-  request->env = request->argv + counts.argv + 1;
-  request->allow_read = request->env + counts.env + 1;
-  request->allow_write = request->allow_read + counts.allow_read + 1;
+  request->env = request->argv + counts->argv + 1;
+  preparation->allow_read = request->env + counts->env + 1;
+  preparation->allow_write = preparation->allow_read + counts->allow_read + 1;
+  preparation->make_directory = preparation->allow_write + counts->allow_write + 1;
+  return NULL;
+}
 
-  char **argv = request->argv, **env = request->env, **allow_read = request->allow_read, **allow_write = request->allow_write;
+static void take_texts(struct frame *frame, struct start_request *request) {
+  struct preparation *preparation = &request->preparation;
+  char **argv = request->argv, **env = request->env;
+  char **allow_read = preparation->allow_read, **allow_write = preparation->allow_write, **make_directory = preparation->make_directory;
   char *argv0 = NULL;
   struct field_cursor cursor = field_cursor_of(frame);
   struct field field;
@@ -172,12 +172,35 @@ const char *start_request_decode(struct frame *frame, struct start_request *requ
       case TAG_ENV: *env++ = string_in_place(&field); break;
       case TAG_ALLOW_READ: *allow_read++ = string_in_place(&field); break;
       case TAG_ALLOW_WRITE: *allow_write++ = string_in_place(&field); break;
+      case TAG_MAKE_DIRECTORY: *make_directory++ = string_in_place(&field); break;
+      case TAG_TEMPORARY: preparation->temporary = string_in_place(&field); break;
       default: break;
     }
   }
   request->file = request->argv[0];
-  if (argv0 != NULL) request->argv[0] = argv0;
-  return NULL;
+  if (argv0 != NULL && request->file != NULL) request->argv[0] = argv0;
+}
+
+const char *start_request_decode(struct frame *frame, struct start_request *request) {
+  *request = (struct start_request){
+      .grace_ms = GRACE_MS_DEFAULT,
+      .drain_ms = DRAIN_MS_DEFAULT,
+      .log_bytes_max = LOG_BYTES_DEFAULT,
+      .segment_bytes = SEGMENT_BYTES_DEFAULT,
+      .no_new_privs = true,
+  };
+  struct list_counts counts = {0};
+  uint64_t seen = 0;
+  const char *why = check_frame(frame, request, &counts, &seen);
+  if (why != NULL) return why;
+  if (frame->type != FRAME_PREPARE) {
+    if (!(seen & (1ull << TAG_ID))) return "START: id is missing";
+    if (!(seen & (1ull << TAG_CWD))) return "START: cwd is missing";
+    if (counts.argv == 0) return "START: argv is missing";
+  }
+  why = make_lists(request, &counts);
+  if (why == NULL) take_texts(frame, request);
+  return why;
 }
 
 void start_request_free(struct start_request *request) {

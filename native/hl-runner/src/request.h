@@ -1,4 +1,4 @@
-/* The START frame, decoded and judged. Its strings point into the frame's own bytes. */
+/* The frames START and PREPARE, decoded and judged. Its strings point into the frame's own bytes. */
 #ifndef HL_REQUEST_H
 #define HL_REQUEST_H
 
@@ -8,14 +8,21 @@
 
 #include "frames.h"
 
+/* What a command needs around it; PREPARE brings a part of it ahead of START. The lists are NULL-terminated. */
+struct preparation {
+  char **allow_read;
+  char **allow_write;
+  char **make_directory;
+  const char *temporary; /* NULL: none */
+};
+
 struct start_request {
   const char *id;
   const char *file; /* what is executed: the first argv, whatever argv0 says */
   char **argv;      /* NULL-terminated, argv0 applied */
   char **env;       /* NULL-terminated */
   const char *cwd;
-  char **allow_read;
-  char **allow_write;
+  struct preparation preparation;
   uint64_t stdin_kind;
   uint64_t timeout_ms;      /* 0: none */
   uint64_t idle_timeout_ms; /* 0: none */
@@ -26,10 +33,11 @@ struct start_request {
   uint64_t segment_bytes;
   bool no_new_privs;
   bool sandbox;
+  bool hold;
   void *arena;
 };
 
-/* Decodes in place: the payload is changed (strings get their NUL) and must outlive the request. NULL when it is good, else why not. */
+/* Decodes a START, or a PREPARE (of which only `preparation` is meant), in place: the payload is changed (strings get their NUL) and must outlive the request. NULL when it is good, else why not. */
 const char *start_request_decode(struct frame *frame, struct start_request *request);
 
 void start_request_free(struct start_request *request);

@@ -44,8 +44,12 @@ struct path_beneath_attributes {
 } __attribute__((packed));
 
 int sandbox_abi(void) {
-  const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
-  return abi < 0 ? 0 : (int)abi;
+  static int known = -1;
+  if (known < 0) {
+    const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
+    known = abi < 0 ? 0 : (int)abi;
+  }
+  return known;
 }
 
 /* All file rights of an ABI: what is not handled is not restricted, so everything that is known is handled. */
@@ -57,54 +61,39 @@ static uint64_t file_rights(int abi) {
   return rights;
 }
 
-static bool add_rules(int ruleset, char *const *paths, uint64_t rights, const char **what) {
-  for (; *paths != NULL; paths++) {
-    *what = *paths;
-    const int fd = open(*paths, O_PATH | O_CLOEXEC);
-    if (fd < 0) {
-      /* A path that is not there grants nothing; it is no reason to refuse the command. */
-      if (errno == ENOENT || errno == ENOTDIR) continue;
-      return false;
-    }
-    struct stat about;
-    bool added = fstat(fd, &about) == 0;
-    if (added) {
-      const uint64_t granted = S_ISDIR(about.st_mode) ? rights : rights & ACCESS_OF_FILES;
-      const struct path_beneath_attributes rule = {.allowed_access = granted, .parent_fd = fd};
-      added = syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0;
-    }
-    const int error = errno;
-    close(fd);
-    errno = error;
-    if (!added) return false;
-  }
-  return true;
-}
-
-int sandbox_prepare(char *const *allow_read, char *const *allow_write, const char **what) {
+int sandbox_create(const char **what) {
   *what = "Landlock is not offered by this kernel";
   const int abi = sandbox_abi();
   if (abi < 1) {
     errno = ENOSYS;
     return -1;
   }
-  const uint64_t rights = file_rights(abi);
-  struct ruleset_attributes attributes = {.handled_access_fs = rights};
+  struct ruleset_attributes attributes = {.handled_access_fs = file_rights(abi)};
   size_t size = offsetof(struct ruleset_attributes, handled_access_net);
   if (abi >= 6) {
     attributes.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
     size = sizeof attributes;
   }
   *what = "the ruleset cannot be created";
-  const int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0); /* close-on-exec by itself */
-  if (ruleset < 0) return -1;
-  if (!add_rules(ruleset, allow_read, rights & ACCESS_READ_ONLY, what) || !add_rules(ruleset, allow_write, rights, what)) {
-    const int error = errno;
-    close(ruleset);
-    errno = error;
-    return -1;
+  return (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0); /* close-on-exec by itself */
+}
+
+bool sandbox_allow(int ruleset, const char *path, enum sandbox_access access) {
+  const int fd = open(path, O_PATH | O_CLOEXEC);
+  /* A path that is not there grants nothing; it is no reason to refuse the command. */
+  if (fd < 0) return errno == ENOENT || errno == ENOTDIR;
+  const uint64_t all = file_rights(sandbox_abi()), rights = access == SANDBOX_READ ? all & ACCESS_READ_ONLY : all;
+  struct stat about;
+  bool added = fstat(fd, &about) == 0;
+  if (added) {
+    const uint64_t granted = S_ISDIR(about.st_mode) ? rights : rights & ACCESS_OF_FILES;
+    const struct path_beneath_attributes rule = {.allowed_access = granted, .parent_fd = fd};
+    added = syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0;
   }
-  return ruleset;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return added;
 }
 
 bool sandbox_enter(int ruleset) {

@@ -4,11 +4,16 @@
 
 #include <stdbool.h>
 
+enum sandbox_access { SANDBOX_READ, SANDBOX_WRITE };
+
 /* The kernel's Landlock ABI, 0 when it has none. */
 int sandbox_abi(void);
 
-/* A ruleset descriptor made from the paths; a missing path is skipped, everything else that fails is -1 with errno and *what set to what failed. */
-int sandbox_prepare(char *const *allow_read, char *const *allow_write, const char **what);
+/* A ruleset descriptor that allows nothing; -1 with errno and *what set to what failed. */
+int sandbox_create(const char **what);
+
+/* Allows what is beneath a path, or the file that it is; a missing path is skipped. False with errno for anything else that fails. */
+bool sandbox_allow(int ruleset, const char *path, enum sandbox_access access);
 
 /* Binds the calling thread, and what it executes, to the ruleset. Async-signal-safe. */
 bool sandbox_enter(int ruleset);

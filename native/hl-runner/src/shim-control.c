@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "shim.h"
+#include "util.h"
 
 static const char *known_reason(const struct field *field) {
   static const char *const reasons[] = {"cancelled", "timeout", "idle_timeout", "oom", "shutdown", "daemon_lost", "unknown"};
@@ -36,6 +37,10 @@ void control_handle(struct shim *shim, struct frame *frame) {
     else shim->refusal_due = "START: this shim has started its program";
     return;
   }
+  if (frame->type == FRAME_PREPARE && !shim->started) {
+    prepare_ahead(shim, frame);
+    return;
+  }
   if (!shim->started) wire_fail_and_leave(shim, "protocol", EINVAL, "the first frame is not START");
   struct control control = {.grace_ms = shim->grace_ms, .reason = "cancelled"};
   const char *why = read_control(shim, frame, &control);
@@ -52,7 +57,11 @@ void control_handle(struct shim *shim, struct frame *frame) {
     case FRAME_INPUT: break;
     case FRAME_INPUT_EOF: input_finish(shim); break;
     case FRAME_RESIZE: shim->refusal_due = "RESIZE: PTY is not supported by this version"; break;
-    case FRAME_RELEASE: shim->released = shim->end_known; break;
+    case FRAME_RELEASE:
+      shim->released = shim->end_known;
+      if (shim->released) shim->deadlines[DEADLINE_RECORD] = NEVER;
+      break;
+    case FRAME_GO: break; /* it came together with its START, or after one that did not wait for it */
     default: shim->refusal_due = "unknown frame type"; break;
   }
 }

@@ -29,6 +29,7 @@ void start_make_directory(struct shim *shim) {
 }
 
 void start_remove_directory(struct shim *shim) {
+  if (!shim->started) prepare_remove_temporary(shim);
   if (!shim->started && shim->directory >= 0) unlinkat(shim->state_directory, shim->directory_name, AT_REMOVEDIR);
 }
 
@@ -61,12 +62,10 @@ static void make_stdin(struct shim *shim) {
   shim_watch(shim, EPOLL_CTL_ADD, ends[1], 0, SOURCE_STDIN);
 }
 
-static int prepare_sandbox(struct shim *shim) {
-  const char *what;
-  if (!shim->request.sandbox) return -1;
-  const int ruleset = sandbox_prepare(shim->request.allow_read, shim->request.allow_write, &what);
-  if (ruleset < 0) fail(shim, "sandbox", errno, what);
-  return ruleset;
+static void prepare_all(struct shim *shim) {
+  const struct prepare_failure *failure = &shim->prepare_failure;
+  prepare(shim, &shim->request.preparation, shim->request.sandbox);
+  if (failure->stage != NULL) fail(shim, failure->stage, failure->error, failure->what);
 }
 
 static const char *what_failed(const struct shim *shim, const char *stage) {
@@ -74,6 +73,7 @@ static const char *what_failed(const struct shim *shim, const char *stage) {
   if (strcmp(stage, "cwd") == 0) return shim->request.cwd;
   if (strcmp(stage, "sandbox") == 0) return "the sandbox cannot be entered";
   if (strcmp(stage, "limits") == 0) return "open_files_max cannot be set";
+  if (strcmp(stage, "protocol") == 0) return "a START that is held waits for GO";
   return "the program's process cannot be made";
 }
 
@@ -94,20 +94,27 @@ void shim_start(struct shim *shim, struct frame *frame) {
   if (why != NULL) wire_fail_and_leave(shim, "protocol", EINVAL, why);
   name_directory(shim);
   make_stdin(shim);
-  const struct spawn_plan plan = {
+  prepare_all(shim);
+  struct spawn_plan plan = {
       .request = &shim->request,
       .stdio = {shim->program_stdio[0], shim->program_stdio[1], shim->program_stdio[2]},
-      .ruleset = prepare_sandbox(shim),
+      .ruleset = shim->request.sandbox ? shim->ruleset : -1,
+      .shim_pid = shim->shim_pid,
+      .go_connection = -1,
   };
-  shim->started_ms = wall_ms();
-  shim->started_us = monotonic_us();
+  if (shim->request.hold) wire_go_awaited(shim, frame, &plan);
   struct spawn_failure failure;
-  shim->pid = spawn_program(&plan, &failure);
+  struct spawn_time time;
+  shim->pid = spawn_program(&plan, &time, &failure);
+  if (shim->pid < 0 && failure.stage == NULL) wire_drop(shim);
   if (shim->pid < 0) fail(shim, failure.stage, failure.error, what_failed(shim, failure.stage));
 
   /* Ours must go, or the pipes would never come to their end. */
   for (int fd = 0; fd < 3; fd++) close(shim->program_stdio[fd]);
-  if (plan.ruleset >= 0) close(plan.ruleset);
+  if (shim->ruleset >= 0) close(shim->ruleset);
+  shim->ruleset = -1;
+  shim->started_ms = time.wall_ms;
+  shim->started_us = time.monotonic_us;
   log_open(&shim->log, shim->directory, shim->request.log_bytes_max, shim->request.segment_bytes);
   keep_what_outlives_the_frame(shim);
   struct process_stat program;

@@ -247,6 +247,23 @@ static void handle_all(struct shim *shim) {
   if (!make_room(shim, frame_size(receive->bytes, receive->length))) protocol_end(shim, "no memory for so large a frame");
 }
 
+void wire_go_awaited(struct shim *shim, const struct frame *frame, struct spawn_plan *plan) {
+  struct receive_buffer *receive = &shim->receive;
+  const unsigned char *behind = frame->payload + frame->length;
+  const size_t length = (size_t)(receive->bytes + receive->length - behind);
+  struct frame next = {.type = 0};
+  if (length >= FRAME_HEADER_BYTES) {
+    unsigned char *bytes = frame->payload + frame->length;
+    if (frame_parse(bytes, length, &next) < 1 || next.type != FRAME_GO) wire_fail_and_leave(shim, "protocol", EINVAL, "a START that is held waits for GO");
+    return;
+  }
+  plan->go_connection = shim->connection;
+  plan->go_begun = behind;
+  plan->go_begun_length = length;
+  /* The child reads the rest of this frame, and whoever parses here goes on behind it. */
+  receive->length -= length;
+}
+
 void wire_receive(struct shim *shim) {
   struct receive_buffer *receive = &shim->receive;
   if (shim->connection < 0) return;

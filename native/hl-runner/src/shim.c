@@ -26,7 +26,7 @@ void shim_watch(struct shim *shim, int operation, int fd, uint32_t events, uint3
 }
 
 /* Everything that does not depend on the request is done here, before there is one: a daemon that connects ahead of time does not wait for it. */
-static void prepare(struct shim *shim) {
+static void set_up(struct shim *shim) {
   setsid();
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   prctl(PR_SET_NAME, "hl-runner: shim", 0, 0, 0);
@@ -140,9 +140,11 @@ static void settle(struct shim *shim) {
   /* Without a daemon nobody can say RELEASE, and after a kill -9 of a daemon somebody will look for these files at once (P3). */
   if (shim->connection < 0 && shim->started) {
     if (!shim->published && !shim->empty) files_publish(shim);
-    if (shim->end_known && !shim->recorded) files_record_end(shim, true);
+    if (shim->end_known && !shim->recorded && !shim->released) files_record_end(shim, true);
     shim->empty_due = shim->end_due = false;
   }
+  /* Only now: whoever waits for the end does not wait for this. */
+  if (shim->empty_announced && !shim->empty_due && shim->outbox.length == 0) prepare_remove_temporary(shim);
   leave_when_done(shim);
 }
 
@@ -185,11 +187,11 @@ void shim_run(int connection, int state_directory, const struct allowed_uids *al
   shim->allowed = allowed;
   shim->state_directory = state_directory;
   shim->connection = connection;
-  shim->directory = shim->listener = shim->stdin_pipe = -1;
+  shim->directory = shim->listener = shim->stdin_pipe = shim->ruleset = -1;
   shim->receive.bytes = shim->receive.fixed;
   shim->receive.capacity = sizeof shim->receive.fixed;
   for (int i = 0; i < DEADLINE_COUNT; i++) shim->deadlines[i] = NEVER;
-  prepare(shim);
+  set_up(shim);
   for (;;) {
     struct epoll_event events[EVENTS_MAX];
     const int count = epoll_wait(shim->epoll, events, EVENTS_MAX, wait_ms(shim));

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "protocol.h"
 #include "request.h"
+#include "spawn.h"
 
 #define ALLOWED_UIDS_MAX 16
 #define OUTBOX_BYTES 4096
@@ -64,10 +65,20 @@ struct end_facts {
   bool pipes_still_open;
 };
 
+/* The first thing that could not be prepared. */
+struct prepare_failure {
+  const char *stage; /* NULL: none */
+  int error;
+  char what[300];
+};
+
 struct shim {
   const struct allowed_uids *allowed;
   int state_directory, directory, epoll, signals, connection, listener, stdin_pipe;
   int output[3], program_stdio[3]; /* output by enum stream; the program's ends until it has them */
+  int ruleset; /* -1: none yet */
+  char *temporary; /* the program's private folder; ours to remove */
+  struct prepare_failure prepare_failure;
   char directory_name[ID_LENGTH_MAX + 1]; /* the id, once START has brought it */
   pid_t shim_pid, pid;
   uint64_t shim_start_ticks, start_ticks;
@@ -103,11 +114,18 @@ void start_make_directory(struct shim *shim);
 void start_remove_directory(struct shim *shim);
 void shim_start(struct shim *shim, struct frame *frame);
 
+/* shim-prepare.c: folders and the sandbox's rules. What fails is told at START. */
+void prepare(struct shim *shim, const struct preparation *preparation, bool sandbox);
+void prepare_ahead(struct shim *shim, struct frame *frame);
+void prepare_remove_temporary(struct shim *shim);
+
 /* shim-wire.c: the connection. */
 bool peer_is_allowed(int connection, const struct allowed_uids *allowed);
 void wire_receive(struct shim *shim);
 void wire_flush(struct shim *shim);
 void wire_drop(struct shim *shim);
+/* What of GO has come behind this frame: tells a plan whether, and from where, to wait for the rest. */
+void wire_go_awaited(struct shim *shim, const struct frame *frame, struct spawn_plan *plan);
 void wire_attach(struct shim *shim, int connection);
 __attribute__((noreturn)) void wire_fail_and_leave(struct shim *shim, const char *stage, int error, const char *message);
 size_t wire_encode_started(const struct shim *shim, unsigned char *bytes, size_t capacity, const char *boot_id);

@@ -4,17 +4,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "frames.h"
+#include "protocol.h"
 #include "sandbox.h"
+#include "util.h"
 
 #define CHILD_STACK_BYTES (64 * 1024)
 
@@ -28,6 +34,8 @@
 struct child_job {
   const struct spawn_plan *plan;
   volatile struct spawn_failure failure;
+  volatile struct spawn_time time;
+  volatile bool unwanted; /* the connection ended before GO */
 };
 
 __attribute__((noreturn)) static void give_up(struct child_job *job, const char *stage) {
@@ -45,11 +53,38 @@ static bool limit_open_files(uint64_t open_files_max) {
   return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+/* The child itself waits for GO, so that nobody has to be woken to wake it; its shim is suspended meanwhile, as it is until every exec. */
+__attribute__((no_sanitize("address"))) static void wait_for_go(struct child_job *job) {
+  static const unsigned char go[FRAME_HEADER_BYTES] = {1, 0, 0, 0, FRAME_GO};
+  const struct spawn_plan *plan = job->plan;
+  unsigned char bytes[FRAME_HEADER_BYTES];
+  size_t length = plan->go_begun_length;
+  for (size_t i = 0; i < length; i++) bytes[i] = plan->go_begun[i];
+  struct pollfd ready = {.fd = plan->go_connection, .events = POLLIN};
+  while (length < sizeof bytes) {
+    const ssize_t got = recv(plan->go_connection, bytes + length, sizeof bytes - length, MSG_DONTWAIT);
+    if (got > 0) {
+      length += (size_t)got;
+    } else if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+      poll(&ready, 1, -1);
+    } else {
+      job->unwanted = true;
+      _exit(127);
+    }
+  }
+  errno = EINVAL;
+  if (memcmp(bytes, go, sizeof go) != 0) give_up(job, "protocol");
+}
+
 __attribute__((no_sanitize("address"))) static int child_main(void *argument) {
   struct child_job *job = argument;
   const struct spawn_plan *plan = job->plan;
   const struct start_request *request = plan->request;
 
+  /* A shim that is killed takes the main process with it; one that was killed before this could be asked for is no longer the parent. A program of
+   * another user (set-user-id) loses this wish in exec. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) give_up(job, "fork");
+  if (getppid() != plan->shim_pid) _exit(127);
   setsid();
   for (int fd = 0; fd < 3; fd++)
     if (dup2(plan->stdio[fd], fd) < 0) give_up(job, "fork");
@@ -59,6 +94,9 @@ __attribute__((no_sanitize("address"))) static int child_main(void *argument) {
   if (request->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(job, "sandbox");
   if (plan->ruleset >= 0 && !sandbox_enter(plan->ruleset)) give_up(job, "sandbox");
 
+  if (plan->go_connection >= 0) wait_for_go(job);
+  job->time.wall_ms = wall_ms();
+  job->time.monotonic_us = monotonic_us();
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -66,7 +104,7 @@ __attribute__((no_sanitize("address"))) static int child_main(void *argument) {
   give_up(job, "exec");
 }
 
-pid_t spawn_program(const struct spawn_plan *plan, struct spawn_failure *failure) {
+pid_t spawn_program(const struct spawn_plan *plan, struct spawn_time *time, struct spawn_failure *failure) {
   static unsigned char stack[CHILD_STACK_BYTES] __attribute__((aligned(16)));
 #ifdef __SANITIZE_ADDRESS__
   struct child_job *job = mmap(NULL, sizeof *job, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -79,12 +117,14 @@ pid_t spawn_program(const struct spawn_plan *plan, struct spawn_failure *failure
 #endif
   job->plan = plan;
   job->failure.stage = NULL;
+  job->unwanted = false;
   const pid_t pid = clone(child_main, stack + sizeof stack, SHARED_MEMORY_FLAG | CLONE_VFORK | SIGCHLD, job);
   if (pid < 0) {
     *failure = (struct spawn_failure){.stage = "fork", .error = errno};
     return -1;
   }
-  if (job->failure.stage == NULL) return pid;
+  *time = (struct spawn_time){.wall_ms = job->time.wall_ms, .monotonic_us = job->time.monotonic_us};
+  if (job->failure.stage == NULL && !job->unwanted) return pid;
   *failure = (struct spawn_failure){.stage = job->failure.stage, .error = job->failure.error};
   waitpid(pid, NULL, 0);
   return -1;
