@@ -94,6 +94,9 @@ enum stream { STREAM_STDOUT = 1, STREAM_STDERR = 2 };
 #define FRAME_LENGTH_MAX (4u * 1024u * 1024u)
 #define FIELD_HEADER_BYTES 6
 #define ID_LENGTH_MAX 64
+/* Every program has it in its environment, with the id of its run: what outlived its shim is known by it. */
+#define MARK_NAME "HL_RUN_ID="
+#define MARK_LENGTH_MAX (sizeof MARK_NAME - 1 + ID_LENGTH_MAX)
 /* The bytes of standard input that may be on their way to the program's pipe. */
 #define INPUT_WINDOW_BYTES (1024u * 1024u)
 

@@ -1,6 +1,7 @@
 /* See request.h. Two passes: the first checks every field and counts the lists, the second makes strings of them, so nothing is allocated for a bad request. */
 #include "request.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +123,10 @@ static char *string_in_place(const struct field *field) {
   return text;
 }
 
+static bool is_mark(const struct field *entry) {
+  return entry->length >= sizeof MARK_NAME - 1 && memcmp(entry->bytes, MARK_NAME, sizeof MARK_NAME - 1) == 0;
+}
+
 static bool is_list(uint16_t tag) {
   return tag == TAG_ARGV || tag == TAG_ENV || tag == TAG_ALLOW_READ || tag == TAG_ALLOW_WRITE || tag == TAG_MAKE_DIRECTORY;
 }
@@ -144,13 +149,13 @@ static const char *check_frame(struct frame *frame, struct start_request *reques
 
 static const char *make_lists(struct start_request *request, const struct list_counts *counts) {
   struct preparation *preparation = &request->preparation;
-  const size_t ends = 5;
-  char **places = calloc(counts->argv + counts->env + counts->allow_read + counts->allow_write + counts->make_directory + ends, sizeof(char *));
+  const size_t ends_and_mark = 6;
+  char **places = calloc(counts->argv + counts->env + counts->allow_read + counts->allow_write + counts->make_directory + ends_and_mark, sizeof(char *));
   if (places == NULL) return "START: out of memory";
   request->arena = places;
   request->argv = places;
   request->env = request->argv + counts->argv + 1;
-  preparation->allow_read = request->env + counts->env + 1;
+  preparation->allow_read = request->env + counts->env + 2;
   preparation->allow_write = preparation->allow_read + counts->allow_read + 1;
   preparation->make_directory = preparation->allow_write + counts->allow_write + 1;
   return NULL;
@@ -161,6 +166,7 @@ static void take_texts(struct frame *frame, struct start_request *request) {
   char **argv = request->argv, **env = request->env;
   char **allow_read = preparation->allow_read, **allow_write = preparation->allow_write, **make_directory = preparation->make_directory;
   char *argv0 = NULL;
+  *env++ = request->mark;
   struct field_cursor cursor = field_cursor_of(frame);
   struct field field;
   while (field_parse(&cursor, &field) > 0) {
@@ -169,7 +175,10 @@ static void take_texts(struct frame *frame, struct start_request *request) {
       case TAG_CWD: request->cwd = string_in_place(&field); break;
       case TAG_ARGV0: argv0 = string_in_place(&field); break;
       case TAG_ARGV: *argv++ = string_in_place(&field); break;
-      case TAG_ENV: *env++ = string_in_place(&field); break;
+      case TAG_ENV:
+        /* The mark is ours to set; a program that were told another run's would be ended with that run. */
+        if (!is_mark(&field)) *env++ = string_in_place(&field);
+        break;
       case TAG_ALLOW_READ: *allow_read++ = string_in_place(&field); break;
       case TAG_ALLOW_WRITE: *allow_write++ = string_in_place(&field); break;
       case TAG_MAKE_DIRECTORY: *make_directory++ = string_in_place(&field); break;
@@ -177,6 +186,7 @@ static void take_texts(struct frame *frame, struct start_request *request) {
       default: break;
     }
   }
+  if (request->id != NULL) snprintf(request->mark, sizeof request->mark, MARK_NAME "%s", request->id);
   request->file = request->argv[0];
   if (argv0 != NULL && request->file != NULL) request->argv[0] = argv0;
 }
@@ -206,4 +216,25 @@ const char *start_request_decode(struct frame *frame, struct start_request *requ
 void start_request_free(struct start_request *request) {
   free(request->arena);
   request->arena = NULL;
+}
+
+const char *sweep_request_decode(struct frame *frame, struct sweep_request *request) {
+  *request = (struct sweep_request){.temporary = NULL};
+  struct field_cursor cursor = field_cursor_of(frame);
+  struct field field;
+  int more;
+  while ((more = field_parse(&cursor, &field)) > 0) {
+    if (field.tag == TAG_ID) {
+      if (request->id[0] != 0) return "id came twice";
+      if (!id_is_good(&field)) return "id is not 1 to 64 of [A-Za-z0-9_-]";
+      memcpy(request->id, field.bytes, field.length);
+    }
+    if (field.tag == TAG_TEMPORARY && frame->type == FRAME_REMOVE) {
+      if (request->temporary != NULL) return "temporary came twice";
+      if (has_nul(&field) || !is_absolute(&field)) return "temporary is not an absolute path without NUL";
+      request->temporary = string_in_place(&field);
+    }
+  }
+  if (more < 0) return "a field is longer than the frame";
+  return request->id[0] == 0 ? "id is missing" : NULL;
 }

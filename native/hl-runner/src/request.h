@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "frames.h"
+#include "protocol.h"
 
 /* What a command needs around it; PREPARE brings a part of it ahead of START. The lists are NULL-terminated. */
 struct preparation {
@@ -34,6 +35,7 @@ struct start_request {
   bool no_new_privs;
   bool sandbox;
   bool hold;
+  char mark[MARK_LENGTH_MAX + 1]; /* the first entry of env */
   void *arena;
 };
 
@@ -41,5 +43,14 @@ struct start_request {
 const char *start_request_decode(struct frame *frame, struct start_request *request);
 
 void start_request_free(struct start_request *request);
+
+/* SWEEP and REMOVE. */
+struct sweep_request {
+  char id[ID_LENGTH_MAX + 1];
+  const char *temporary; /* NULL: none; points into the frame */
+};
+
+/* The same for SWEEP and REMOVE. */
+const char *sweep_request_decode(struct frame *frame, struct sweep_request *request);
 
 #endif

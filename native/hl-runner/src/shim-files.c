@@ -83,3 +83,10 @@ void files_accept(struct shim *shim) {
 void files_withdraw(struct shim *shim) {
   if (shim->listener >= 0) unlinkat(shim->directory, "attach.sock", 0);
 }
+
+void files_remove(struct shim *shim) {
+  files_withdraw(shim);
+  if (shim->published) unlinkat(shim->directory, "identity", 0);
+  if (shim->recorded) unlinkat(shim->directory, "end", 0);
+  unlinkat(shim->state_directory, shim->directory_name, AT_REMOVEDIR);
+}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,11 +22,21 @@ __attribute__((noreturn)) static void fail(struct shim *shim, const char *stage,
   wire_fail_and_leave(shim, stage, error, message);
 }
 
+/* Who has the lock of a folder has its run: it is taken before the folder has the run's name and held until this process is gone. */
+static int open_locked(int state_directory, const char *name) {
+  const int fd = openat(state_directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
 void start_make_directory(struct shim *shim) {
   snprintf(shim->directory_name, sizeof shim->directory_name, ".waiting-%d", (int)shim->shim_pid);
   /* One that is there already was left by a shim that was killed and had our number; it is as good as new, since it is empty. */
   if (mkdirat(shim->state_directory, shim->directory_name, 0750) != 0 && errno != EEXIST) return;
-  shim->directory = openat(shim->state_directory, shim->directory_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  shim->directory = open_locked(shim->state_directory, shim->directory_name);
 }
 
 void start_remove_directory(struct shim *shim) {
@@ -34,20 +45,19 @@ void start_remove_directory(struct shim *shim) {
 }
 
 /* The id becomes the folder's name exclusively: the same id is never started twice (C1), whoever asks. */
-static void name_directory(struct shim *shim) {
-  const char *id = shim->request.id;
+bool start_name_directory(struct shim *shim, const char *id) {
   bool named = shim->directory >= 0 && renameat2(shim->state_directory, shim->directory_name, shim->state_directory, id, RENAME_NOREPLACE) == 0;
   if (!named && (shim->directory < 0 || errno != EEXIST)) {
     /* There was no room for it earlier, or this file system cannot rename without replacing. */
     start_remove_directory(shim);
     if (shim->directory >= 0) close(shim->directory);
     shim->directory = -1;
-    if (mkdirat(shim->state_directory, id, 0750) != 0) fail(shim, "log", errno, "the state folder cannot be made");
-    shim->directory = openat(shim->state_directory, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (mkdirat(shim->state_directory, id, 0750) != 0) return false;
+    shim->directory = open_locked(shim->state_directory, id);
     named = shim->directory >= 0;
   }
-  if (!named) fail(shim, "log", errno, "the state folder cannot be made");
-  snprintf(shim->directory_name, sizeof shim->directory_name, "%s", id);
+  if (named) snprintf(shim->directory_name, sizeof shim->directory_name, "%s", id);
+  return named;
 }
 
 static void make_stdin(struct shim *shim) {
@@ -92,7 +102,7 @@ static void keep_what_outlives_the_frame(struct shim *shim) {
 void shim_start(struct shim *shim, struct frame *frame) {
   const char *why = start_request_decode(frame, &shim->request);
   if (why != NULL) wire_fail_and_leave(shim, "protocol", EINVAL, why);
-  name_directory(shim);
+  if (!start_name_directory(shim, shim->request.id)) fail(shim, "log", errno, "the state folder cannot be made");
   make_stdin(shim);
   prepare_all(shim);
   struct spawn_plan plan = {

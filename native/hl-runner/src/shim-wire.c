@@ -191,9 +191,13 @@ void wire_attach(struct shim *shim, int connection) {
 }
 
 void wire_fail_and_leave(struct shim *shim, const char *stage, int error, const char *message) {
+  unsigned char bytes[1024];
   start_remove_directory(shim);
-  unsigned char bytes[1024], scrap[4096];
-  const size_t length = wire_encode_failed(bytes, sizeof bytes, stage, error, message);
+  wire_answer_and_leave(shim, bytes, wire_encode_failed(bytes, sizeof bytes, stage, error, message));
+}
+
+void wire_answer_and_leave(struct shim *shim, const unsigned char *bytes, size_t length) {
+  unsigned char scrap[4096];
   if (send(shim->connection, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length) {
     /* Closing with unread bytes would turn the answer into a connection reset: say goodbye, and let the other side close first. */
     shutdown(shim->connection, SHUT_WR);

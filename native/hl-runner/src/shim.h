@@ -112,12 +112,17 @@ enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, S
 /* shim-start.c: START. The folder is made before its name is known, because on a real disk making it takes longer than starting a program. */
 void start_make_directory(struct shim *shim);
 void start_remove_directory(struct shim *shim);
+/* Exclusively; false with errno when there is such a folder, or none can be made. */
+bool start_name_directory(struct shim *shim, const char *id);
 void shim_start(struct shim *shim, struct frame *frame);
 
 /* shim-prepare.c: folders and the sandbox's rules. What fails is told at START. */
 void prepare(struct shim *shim, const struct preparation *preparation, bool sandbox);
 void prepare_ahead(struct shim *shim, struct frame *frame);
 void prepare_remove_temporary(struct shim *shim);
+
+/* shim-sweep.c: SWEEP and REMOVE, in place of START. */
+__attribute__((noreturn)) void shim_sweep(struct shim *shim, struct frame *frame);
 
 /* shim-wire.c: the connection. */
 bool peer_is_allowed(int connection, const struct allowed_uids *allowed);
@@ -128,6 +133,8 @@ void wire_drop(struct shim *shim);
 void wire_go_awaited(struct shim *shim, const struct frame *frame, struct spawn_plan *plan);
 void wire_attach(struct shim *shim, int connection);
 __attribute__((noreturn)) void wire_fail_and_leave(struct shim *shim, const char *stage, int error, const char *message);
+/* Sends the last frame, lets the other side close first, and ends. */
+__attribute__((noreturn)) void wire_answer_and_leave(struct shim *shim, const unsigned char *bytes, size_t length);
 size_t wire_encode_started(const struct shim *shim, unsigned char *bytes, size_t capacity, const char *boot_id);
 size_t wire_encode_end(const struct shim *shim, unsigned char *bytes, size_t capacity);
 size_t wire_encode_failed(unsigned char *bytes, size_t capacity, const char *stage, int error, const char *message);
@@ -154,5 +161,7 @@ void files_publish(struct shim *shim);
 void files_record_end(struct shim *shim, bool durable);
 void files_accept(struct shim *shim);
 void files_withdraw(struct shim *shim);
+/* Everything that this shim has put into its folder, and the folder, unless there is a log in it. */
+void files_remove(struct shim *shim);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "environment.h"
 #include "util.h"
 
 struct process_list {
@@ -60,16 +61,25 @@ static pid_t child_above(const struct process_list *list, const struct process_s
   return 0;
 }
 
+/* A pidfd of the process that was seen; -1 when it is gone, and with ENOSYS where the kernel has no pidfds. */
+static int hold_process(const struct process_stat *process) {
+  const int held = (int)syscall(SYS_pidfd_open, process->pid, 0);
+  if (held < 0) return -1;
+  /* Its number may be somebody else's by now; once held, what /proc says is said of the one that is held. */
+  struct process_stat now;
+  if (process_stat_read(process->pid, &now) && now.start_ticks == process->start_ticks) return held;
+  close(held);
+  errno = ESRCH;
+  return -1;
+}
+
 /* Zombies are signalled too: one whose first thread has ended looks like a zombie while its other threads run on. */
 static bool send_one(const struct process_stat *process, int signal_number, pid_t self) {
   /* Only we can reap our own child, so its pid is its own until we do. */
   if (process->parent == self) return kill(process->pid, signal_number) == 0;
-  /* Any other may be gone and its pid somebody else's by now: hold the process, then make sure that it is the one that was seen. */
-  const int held = (int)syscall(SYS_pidfd_open, process->pid, 0);
+  const int held = hold_process(process);
   if (held < 0) return errno == ENOSYS && kill(process->pid, signal_number) == 0;
-  struct process_stat now;
-  const bool same = process_stat_read(process->pid, &now) && now.start_ticks == process->start_ticks;
-  const bool sent = same && syscall(SYS_pidfd_send_signal, held, signal_number, NULL, 0) == 0;
+  const bool sent = syscall(SYS_pidfd_send_signal, held, signal_number, NULL, 0) == 0;
   close(held);
   return sent;
 }
@@ -102,4 +112,43 @@ size_t tree_signal(int signal_number, int (*spare)(pid_t child)) {
 
 size_t tree_signal_group(int signal_number, pid_t group) {
   return signal_descendants(signal_number, NULL, group);
+}
+
+/* True for a marked process and for what is below one: a program may have started something with an environment of its own making. */
+static bool below_marked(const struct process_list *list, const bool *marked, const struct process_stat *process) {
+  for (size_t steps = 0; process != NULL && steps <= list->count; steps++) {
+    if (marked[process - list->entries]) return true;
+    const struct process_stat key = {.pid = process->parent};
+    process = bsearch(&key, list->entries, list->count, sizeof key, by_pid);
+  }
+  return false;
+}
+
+static void kill_and_hold(const struct process_stat *process, struct tree_held *held) {
+  const int fd = hold_process(process);
+  if (fd < 0 && errno == ENOSYS) kill(process->pid, SIGKILL);
+  if (fd < 0) return;
+  if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0 && held->count < TREE_HELD_MAX) held->pidfds[held->count++] = fd;
+  else close(fd);
+}
+
+size_t tree_kill_marked(const char *entry, struct tree_held *held) {
+  const pid_t self = getpid(), parent = getppid();
+  struct process_list list = scan_processes();
+  bool *marked = calloc(list.count + 1, sizeof *marked);
+  size_t found = 0;
+  held->count = 0;
+  for (size_t i = 0; marked != NULL && i < list.count; i++) {
+    const pid_t pid = list.entries[i].pid;
+    marked[i] = pid != self && pid != parent && environment_holds(pid, entry);
+  }
+  for (size_t i = 0; marked != NULL && i < list.count; i++) {
+    const struct process_stat *process = &list.entries[i];
+    if (process->pid == self || process->pid == parent || process->zombie || !below_marked(&list, marked, process)) continue;
+    found++;
+    kill_and_hold(process, held);
+  }
+  free(marked);
+  free(list.entries);
+  return found;
 }

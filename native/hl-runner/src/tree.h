@@ -11,4 +11,16 @@ size_t tree_signal(int signal_number, int (*spare)(pid_t child));
 /* The same for the descendants in one process group. */
 size_t tree_signal_group(int signal_number, pid_t group);
 
+#define TREE_HELD_MAX 256
+
+/* Descriptors of processes that were killed: each becomes readable when its process has gone. Whoever got them closes them. */
+struct tree_held {
+  int pidfds[TREE_HELD_MAX];
+  size_t count;
+};
+
+/* Sends SIGKILL to every process, of whatever parent, whose environment holds `entry` (NAME=value, whole) and to every process below one; never to this
+ * process and its parent. Returns how many were found, of which up to TREE_HELD_MAX are held; a zombie is found as long as one of its threads runs. */
+size_t tree_kill_marked(const char *entry, struct tree_held *held);
+
 #endif

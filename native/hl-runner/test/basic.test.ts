@@ -116,18 +116,29 @@ test("C1: what cannot be started says why and leaves no folder", async () => {
 
 test("C1: an id is started once", async () => {
   const id = newId();
-  await runner.run({ id, argv: ["/bin/true"] });
-  const failed = await runner.failed({ id, argv: ["/bin/true"] });
-  assert.equal(failed["stage"], "log");
-  assert.equal(failed["errno"], 17);
+  const running = runner.start({ id, argv: ["/bin/cat"], numbers: { stdin: 1 } });
+  await running.frame(TYPE.started);
+  const refused = async (): Promise<void> => {
+    const failed = await runner.failed({ id, argv: ["/bin/true"] });
+    assert.equal(failed["stage"], "log");
+    assert.equal(failed["errno"], 17);
+  };
+  await refused();
+  running.send(frame(TYPE.input, [["data", "output"]]));
+  running.send(frame(TYPE.inputEof));
+  await running.frame(TYPE.empty);
+  running.send(frame(TYPE.release));
+  await running.untilClosed();
+  await refused();
 });
 
-test("X4: the environment is exactly the one that was sent", async () => {
-  assert.equal(
-    (await runner.run({ argv: ["/usr/bin/env"], env: ["B=2", "A=1 = x"] })).stdout.toString(),
-    "B=2\nA=1 = x\n",
-  );
-  assert.equal((await runner.run({ argv: ["/usr/bin/env"], env: [] })).stdout.toString(), "");
+test("X4: the environment is exactly the mark and what was sent", async () => {
+  const of = async (env: string[]): Promise<string> => {
+    const { stdout, id } = await runner.run({ argv: ["/usr/bin/env"], env });
+    return stdout.toString().replace(`HL_RUN_ID=${id}\n`, "mark\n");
+  };
+  assert.equal(await of(["B=2", "A=1 = x"]), "mark\nB=2\nA=1 = x\n");
+  assert.equal(await of([]), "mark\n");
 });
 
 test("X1: the program has 0, 1, 2, default signals, its own session, no core, umask 022, no_new_privs", async () => {

@@ -74,10 +74,24 @@ export const TAG = {
   pipes_still_open: 67,
   dropped_bytes: 68,
   received: 69,
+  memory_peak_kb: 70,
+  usage_source: 71,
+  oom_kills: 72,
+  cgroup: 73,
 } as const;
 
 const NAME = new Map<number, string>(Object.entries(TAG).map(([name, tag]) => [tag, name]));
-const TEXT: ReadonlySet<string> = new Set(["reason", "stage", "message", "boot_id", "id", "cwd", "argv0"]);
+const TEXT: ReadonlySet<string> = new Set([
+  "reason",
+  "stage",
+  "message",
+  "boot_id",
+  "id",
+  "cwd",
+  "argv0",
+  "usage_source",
+  "cgroup",
+]);
 
 export type FieldName = keyof typeof TAG;
 export type FieldValue = string | number | Uint8Array;
