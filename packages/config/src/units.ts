@@ -11,6 +11,7 @@ export type Unit =
   | "events"
   | "messages"
   | "processes"
+  | "commands"
   | "requests per minute"
   | "requests"
   | "connections"

@@ -102,6 +102,14 @@ export const processManagementSection = section({
       reload: "live",
       summary: "How long a finished command stays readable.",
     }),
+    finished_retention_commands: count({
+      min: 0,
+      max: 1_000_000,
+      default: 10_000,
+      unit: "commands",
+      reload: "live",
+      summary: "Finished commands that stay readable; the oldest go first.",
+    }),
     finished_retention_bytes: bytes({
       default: 2 ** 30,
       reload: "live",
@@ -135,6 +143,12 @@ export const processManagementSection = section({
       reload: "restart",
       summary:
         "Folder with the sockets of the installed runners (USER.sock). Absent: the daemon starts a runner itself.",
+    }),
+    runner_state_directory: path({
+      default: "/var/lib/hl-runner",
+      reload: "restart",
+      summary:
+        "Folder with the state folders of the installed runners (USER); each belongs to one daemon. Unused without `runner_directory`.",
     }),
     temp_dir: path({
       default: "/tmp/hl-daemon-temp",

@@ -1,11 +1,12 @@
 import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
+import type { OutputSource } from "../runner/output-source.ts";
 import type { Run } from "../runner/run.ts";
 import { statusOf, type Ending } from "./ending.ts";
 import { replyOutput } from "./reply-output.ts";
 
 /**
- * One command as this daemon knows it. States: starting (no run yet) → running → ended. `ended` resolves once and never
- * rejects; a command that could not be started is removed instead, and its callers get the error from `launched`.
+ * One command as this daemon knows it. States: starting, or looked up after a restart (no run yet) → running → ended. `ended` resolves
+ * once and never rejects; a command that could not be started is removed instead, and its callers get the error from `launched`.
  */
 export class Command {
   readonly id: string;
@@ -17,6 +18,7 @@ export class Command {
   readonly #launched = Promise.withResolvers<undefined>();
   readonly #ended = Promise.withResolvers<Ending>();
   #run: Run | undefined;
+  #output: OutputSource | undefined;
   #ending: Ending | undefined;
 
   constructor(facts: Pick<Command, "id" | "runId" | "paramsHash" | "command" | "args" | "startedMs">) {
@@ -42,12 +44,18 @@ export class Command {
     return this.#run;
   }
 
+  /** Undefined while nothing is known of it, and of one that left nothing. */
+  get output(): OutputSource | undefined {
+    return this.#output;
+  }
+
   get ending(): Ending | undefined {
     return this.#ending;
   }
 
   launch(run: Run): void {
     this.#run = run;
+    this.#output = run;
     this.#launched.resolve(undefined);
   }
 
@@ -55,8 +63,10 @@ export class Command {
     this.#launched.reject(error);
   }
 
-  end(ending: Ending): void {
+  /** @param output of a command without a run: what is left of its log. */
+  end(ending: Ending, output?: OutputSource): void {
     this.#ending ??= ending;
+    this.#output ??= output;
     this.#launched.resolve(undefined);
     this.#ended.resolve(this.#ending);
   }
@@ -65,7 +75,7 @@ export class Command {
   async result(nowMs: number, outputBytesMax: number): Promise<CommandResult> {
     const ending = this.#ending;
     if (ending === undefined) return this.startedResult(nowMs);
-    const source = this.#run;
+    const source = this.#output;
     const output = async (stream: "stdout" | "stderr", bytes: number): Promise<Partial<CommandResult>> => {
       if (source === undefined) return bytes === 0 ? { [stream]: "" } : { [`${stream}_truncated`]: true };
       const reply = await replyOutput(source, stream, bytes, outputBytesMax);
@@ -98,7 +108,7 @@ export class Command {
 
   /** The answer at once, before any output: also where the command has ended by now, since its end comes as a notification. */
   startedResult(nowMs: number): CommandResult {
-    const mark = this.#run?.output;
+    const mark = this.#output?.output;
     return {
       command_id: this.id,
       process_id: this.#run?.pid ?? 0,

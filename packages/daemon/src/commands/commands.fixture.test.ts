@@ -91,7 +91,7 @@ export class CommandsFixture implements AsyncDisposable {
       processesMax: 10,
       stopGraceMs: 2_000,
       onStart: (command) => started.push(command),
-      onEnd: ({ id }, ending) => ended.push({ id, ending }),
+      onEnd: async ({ id }, ending) => void ended.push({ id, ending }),
       ...changes,
     });
     this.#opened.push(stack.move());

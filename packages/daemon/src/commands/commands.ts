@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
@@ -6,9 +6,13 @@ import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { CommandRecord, CommandRecords } from "../store/command-records.ts";
+import { commandOf, paramsHashOf } from "./command-identity.ts";
 import { Command } from "./command.ts";
-import { endingOf, interruptedEnding, type Ending } from "./ending.ts";
+import { EndStore } from "./end-store.ts";
+import type { Ending } from "./ending.ts";
+import { LiveCommands } from "./live-commands.ts";
 import type { ExecuteParams, LaunchPlan, Planner } from "./plan.ts";
+import { Recovery } from "./recovery.ts";
 import { startError } from "./start-error.ts";
 
 export interface CommandsOptions {
@@ -20,32 +24,45 @@ export interface CommandsOptions {
   readonly bootId: string;
   readonly processesMax: number;
   readonly stopGraceMs: number;
-  /** Ends are told to whoever reports them as events. */
+  /** Uniform in [0, 1). */
+  readonly random?: (() => number) | undefined;
+  /** Starts and ends are told to whoever reports them as events; of an end, resolves when that is durable (or refused for good). */
   readonly onStart: (command: Command) => void;
-  readonly onEnd: (command: Command, ending: Ending) => void;
+  readonly onEnd: (command: Command, ending: Ending) => Promise<void>;
+  /** The record of one more end is durable: there may be more now than is kept. */
+  readonly onStored?: (() => void) | undefined;
 }
 
+const launchMsMax = 5_000;
+
 /**
- * The table of commands. A command is in `#live` from the moment it is accepted until its end is stored and nothing of it
- * runs any more, so that memory does not grow with finished commands (P7); its durable record is written before it starts
- * (C1), and after a restart the table is rebuilt from the records and the shims (P3).
+ * The table of commands: those that are held in memory (LiveCommands) and the records of all. A record is durable before its command
+ * starts (C1); after a restart the table is rebuilt from records, folders and shims (P3).
  */
 export class Commands {
   readonly #options: CommandsOptions;
-  readonly #live = new Map<string, Command>();
-  #running = 0;
+  readonly #live: LiveCommands;
+  readonly #ends: EndStore;
+  readonly #recovery: Recovery;
+  readonly #launching = new Set<Promise<unknown>>();
   #accepting = true;
 
   constructor(options: CommandsOptions) {
     this.#options = options;
+    const { random = Math.random, onEnd: tell, onStored = () => {}, planner } = options;
+    const ends = new EndStore({ ...options, random, tell });
+    const live = new LiveCommands({ ...options, ends, onStored, cleanUp: (runId) => planner.cleanUp(runId) });
+    this.#ends = ends;
+    this.#live = live;
+    this.#recovery = new Recovery({ ...options, live });
   }
 
   get running(): number {
-    return this.#running;
+    return this.#live.running;
   }
 
   get finished(): number {
-    return this.#options.records.finishedCount();
+    return this.#options.records.finished.count;
   }
 
   /** Commands that are held in memory. */
@@ -53,13 +70,18 @@ export class Commands {
     return this.#live.size;
   }
 
+  /** Something of it runs, or its end is not stored yet. */
+  isHeld(commandId: string): boolean {
+    return this.#live.get(commandId) !== undefined;
+  }
+
   runningIds(): string[] {
-    return [...this.#live.values()].filter((command) => command.ending === undefined).map((command) => command.id);
+    return this.#live.all().flatMap((command) => (command.ending === undefined ? [command.id] : []));
   }
 
   /** Starts the command, or finds the one that this id started before. Resolves when it runs. */
   async execute(params: ExecuteParams): Promise<Command> {
-    const paramsHash = hashOf(params);
+    const paramsHash = paramsHashOf(params);
     // Looked up again after the wait: of two that come together the second finds the first one (C1).
     const known = (await this.#find(params.command_id)) ?? this.#live.get(params.command_id);
     if (known !== undefined) {
@@ -72,13 +94,15 @@ export class Commands {
     }
     if (!this.#accepting) throw new HlError("shutting_down", "the daemon is stopping and starts no command");
     const { processesMax } = this.#options;
-    if (this.#running >= processesMax) {
+    if (this.#live.running >= processesMax) {
       throw new HlError("process_limit", `${processesMax} commands are running, which is max_processes`, {
         max_processes: processesMax,
       });
     }
     const plan = this.#options.planner.plan(params, randomUUID());
-    return this.#launch(params, paramsHash, plan);
+    const launching = this.#launch(params, paramsHash, plan);
+    this.#launching.add(launching);
+    return launching.finally(() => this.#launching.delete(launching));
   }
 
   async get(commandId: string): Promise<Command> {
@@ -92,12 +116,13 @@ export class Commands {
 
   /** Stops the whole tree, also what outlived the command itself (P1), and answers when it is gone. */
   async cancel(command: Command, graceMs: number | undefined): Promise<void> {
-    await command.launched.catch(() => {}); // One that is just starting is stopped as soon as there is something to stop.
-    const run = command.run;
-    if (run === undefined) return;
     const grace = graceMs ?? this.#options.stopGraceMs;
-    run.stop("cancelled", grace);
-    await settledWithin(this.#options.clock, grace + 10_000, Promise.all([command.ended, run.empty]));
+    // One that is just starting, or not found yet after a restart, is stopped as soon as there is something to stop.
+    const stopped = command.launched.then(async () => {
+      command.run?.stop("cancelled", grace);
+      await Promise.all([command.ended, command.run?.empty]);
+    });
+    await settledWithin(this.#options.clock, grace + 10_000, stopped);
   }
 
   /** Newest first; `pid` is 0 before it has one. */
@@ -112,33 +137,17 @@ export class Commands {
   }
 
   /** After a restart: attaches to what still runs, takes up the ends that were missed, and says what nobody saw. */
-  async recover(): Promise<void> {
-    const { runner, records, planner, logger, clock } = this.#options;
-    for (const record of records.unfinished()) {
-      const command = commandOf(record);
-      this.#live.set(command.id, command);
-      const run = await runner.find(record.runId);
-      if (run === undefined) {
-        const ending = interruptedEnding(record.startedMs, clock.wallMs());
-        logger.warn({ command_id: command.id }, "nobody saw the end of this command: it is reported as interrupted");
-        await records.end(command.id, ending.endedMs, ending);
-        command.end(ending);
-        planner.cleanUp(record.runId);
-        this.#options.onEnd(command, ending);
-        continue;
-      }
-      logger.info({ command_id: command.id, pid: run.pid, ended: run.end !== undefined }, "found a command of before");
-      this.#running += 1;
-      command.launch(run);
-      this.#follow(command);
-    }
+  recover(): Promise<void> {
+    return this.#recovery.run();
   }
 
   /** Refuses new commands; with `stopAll` ends the running ones, else leaves them to their shims. */
   async drain(stopAll: boolean): Promise<void> {
     this.#accepting = false;
+    this.#recovery.stop();
     const { clock, stopGraceMs } = this.#options;
-    const runs = [...this.#live.values()].map((command) => command.run).filter((run) => run !== undefined);
+    await settledWithin(clock, launchMsMax, Promise.allSettled(this.#launching)); // What is just starting is left or stopped too.
+    const runs = this.#live.all().flatMap(({ run }) => run ?? []);
     if (stopAll) {
       for (const run of runs) run.stop("shutdown", stopGraceMs);
       await settledWithin(
@@ -147,20 +156,8 @@ export class Commands {
         Promise.all(runs.map((run) => Promise.all([run.ended, run.empty]))),
       );
     }
+    this.#ends.stop();
     for (const run of runs) run.detach();
-  }
-
-  /** Forgets finished commands with their output after the retention. */
-  async prune(retentionMs: number): Promise<void> {
-    const { records, clock, runner } = this.#options;
-    const old = records.endedBefore(clock.wallMs() - retentionMs, 500);
-    const forgotten: string[] = [];
-    for (const { commandId, runId } of old) {
-      if (this.#live.has(commandId)) continue; // Something of it runs in the background, and cancel has to reach it (P1).
-      await (await runner.find(runId))?.forget();
-      forgotten.push(commandId);
-    }
-    if (forgotten.length > 0) await records.forget(forgotten);
   }
 
   async #launch(params: ExecuteParams, paramsHash: string, plan: LaunchPlan): Promise<Command> {
@@ -168,8 +165,7 @@ export class Commands {
     const { command_id: id, command: name, args } = params;
     const startedMs = clock.wallMs();
     const command = new Command({ id, runId: plan.request.id, paramsHash, command: name, args, startedMs });
-    this.#live.set(id, command);
-    this.#running += 1;
+    this.#live.add(command);
     const { runId } = command;
     const recorded = records.begin({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
     const begun = recorded.then(
@@ -180,11 +176,10 @@ export class Commands {
       await setImmediate(); // The record is on its way to the disk, which takes longer than making folders.
       plan.prepare();
       await recorded;
-      command.launch(await runner.start(plan.request));
+      this.#live.follow(command, await runner.start(plan.request));
     } catch (error) {
       const hasRecord = await begun;
-      this.#running -= 1;
-      this.#live.delete(id);
+      this.#live.drop(command);
       planner.cleanUp(runId);
       const refusal = hasRecord ? startError(error, params.command) : error;
       command.refuse(refusal);
@@ -196,33 +191,7 @@ export class Commands {
       throw refusal;
     }
     this.#options.onStart(command);
-    this.#follow(command);
     return command;
-  }
-
-  #follow(command: Command): void {
-    const { run } = command;
-    const { planner, clock } = this.#options;
-    if (run === undefined) return;
-    void run.ended.then((end) => {
-      this.#running -= 1;
-      const ending = endingOf(end, command.startedMs, clock.wallMs());
-      command.end(ending);
-      this.#options.onEnd(command, ending);
-      this.#options.records.end(command.id, ending.endedMs, ending).then(
-        () => {
-          run.release(); // Only now may the shim leave: until then its end record is the only one (P3).
-          // From here on the record and the log know everything; what lives on in the background still has to be reached (P1).
-          void run.empty.then(() => this.#live.delete(command.id));
-        },
-        (error: unknown) =>
-          this.#options.logger.error(
-            { command_id: command.id, error: errorText(error) },
-            "the end of a command could not be stored",
-          ),
-      );
-    });
-    void run.empty.then(() => setImmediate()).then(() => planner.cleanUp(command.runId)); // The reply goes first.
   }
 
   async #find(commandId: string): Promise<Command | undefined> {
@@ -231,29 +200,8 @@ export class Commands {
     const record = this.#options.records.find(commandId);
     if (record?.ending === undefined) return undefined;
     const command = commandOf(record);
-    const run = await this.#options.runner.find(record.runId);
-    if (run !== undefined) command.launch(run);
-    run?.release(); // Its end is stored: a shim that still waits for that word may leave when its tree does.
-    command.end(record.ending as Ending);
+    const ending = record.ending as Ending;
+    command.end(ending, await this.#options.runner.outputOf(record.runId, ending));
     return command;
   }
-}
-
-function commandOf(record: CommandRecord): Command {
-  return new Command({
-    id: record.commandId,
-    runId: record.runId,
-    paramsHash: record.paramsHash,
-    command: record.command,
-    args: record.args,
-    startedMs: record.startedMs,
-  });
-}
-
-/** What makes two requests the same command; how the caller wants its answer does not. */
-function hashOf(params: ExecuteParams): string {
-  const { command, args, cwd, env, timeout, idle_timeout, stdin, user } = params;
-  const sortedEnv = env === undefined ? null : Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));
-  const identity = JSON.stringify([command, args, cwd, sortedEnv, timeout, idle_timeout, stdin, user]);
-  return createHash("sha256").update(identity).digest("base64url");
 }

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import type { CommandReason, CommandResult } from "@hl/protocol/methods/command-result.ts";
-import type { EndRecord } from "../runner/records.ts";
+import type { EndRecord, OutputMark } from "../runner/records.ts";
 
 /** The recorded end of a command: what its result says besides the output itself. Stored as JSON. */
 export interface Ending {
@@ -42,8 +42,10 @@ export function endingOf(end: EndRecord, launchedMs: number, nowMs: number): End
   };
 }
 
-/** A command whose end nobody saw: the machine stopped under it. It is never run again by itself (C1). */
-export function interruptedEnding(startedMs: number, nowMs: number): Ending {
+const noOutput: OutputMark = { position: 0, stdoutBytes: 0, stderrBytes: 0 };
+
+/** A command whose end nobody saw: the machine stopped under it. It is never run again by itself (C1); what it wrote is there (P2). */
+export function interruptedEnding(startedMs: number, nowMs: number, written: OutputMark = noOutput): Ending {
   return {
     reason: "interrupted",
     exitCode: undefined,
@@ -54,9 +56,9 @@ export function interruptedEnding(startedMs: number, nowMs: number): Ending {
     durationMs: 0,
     maxRssMb: 0,
     cpuMs: 0,
-    position: 0,
-    stdoutBytes: 0,
-    stderrBytes: 0,
+    position: written.position,
+    stdoutBytes: written.stdoutBytes,
+    stderrBytes: written.stderrBytes,
     pipesStillOpen: false,
   };
 }

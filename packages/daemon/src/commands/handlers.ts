@@ -24,10 +24,11 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
   /** Output as notifications, then the full result. */
   const stream = (command: Command, from: number, call: MethodCall): void => {
     call.stream(async (signal) => {
-      const { run } = command;
-      if (run !== undefined)
+      await untilAborted(command.launched, signal); // After a restart it may not be found yet.
+      const { output } = command;
+      if (output !== undefined)
         await followOutput(
-          run,
+          output,
           from,
           { commandId: command.id, notify: (method, params) => call.notify(method, params) },
           signal,
@@ -45,7 +46,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
         stream(command, 0, call);
         return command.startedResult(clock.wallMs());
       }
-      await untilEnded(command, call.signal);
+      await untilAborted(command.ended, call.signal);
       return resultOf(command);
     },
     "command/status": async ({ command_id }) => resultOf(await commands.get(command_id)),
@@ -86,8 +87,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
       const number = signalNumber(signal);
       if (command.ending !== undefined || command.run === undefined || number === undefined)
         return { delivered: false };
-      command.run.signal(number);
-      return { delivered: true };
+      return { delivered: command.run.signal(number) };
     },
     "command/input": async ({ command_id, data, encoding, eof }) => {
       const command = await commands.get(command_id);
@@ -101,12 +101,13 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
 }
 
 /** The command goes on when its caller leaves: only the waiting ends. */
-async function untilEnded(command: Command, signal: AbortSignal): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>();
+async function untilAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = (): void => reject(signal.reason as Error);
+  if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    await Promise.race([command.ended, promise]);
+    await Promise.race([promise, aborted]);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -2,6 +2,7 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { ResultOf } from "@hl/protocol/method.ts";
 import type { commandLogs } from "@hl/protocol/methods/command-logs.ts";
 import type { LogAxis } from "../runner/log-cursor.ts";
+import type { OutputMark } from "../runner/records.ts";
 import type { Command } from "./command.ts";
 import { encodeBytes } from "./reply-output.ts";
 
@@ -12,25 +13,30 @@ export async function readLogs(
   offset: number,
   limitBytes: number,
 ): Promise<ResultOf<typeof commandLogs>> {
-  const { run, ending } = command;
-  const total = totalOn(command, axis);
-  if (run === undefined)
-    return { chunks: [], next_offset: offset, eof: true, skipped_bytes: Math.max(0, total - offset) };
+  const { output: source, ending } = command;
+  const isOver = ending !== undefined; // Before the log is read: what is missing then stays missing.
+  const total = totalOn(source?.output ?? ending, axis);
+  if (source === undefined) {
+    // Nothing is known of it yet, or nothing is left of it.
+    const skipped = isOver ? Math.max(0, total - offset) : 0;
+    return { chunks: [], next_offset: offset + skipped, eof: isOver, skipped_bytes: skipped };
+  }
   if (offset > total) {
     throw new HlError("invalid_params", `offset: ${offset} is behind the end of the output (${total})`, {
       offset,
       total,
     });
   }
-  await using cursor = run.cursor(offset, axis);
-  const published = run.output.position;
+  await using cursor = source.cursor(offset, axis);
+  const published = source.output.position;
   const chunks: ResultOf<typeof commandLogs>["chunks"] = [];
   let bytes = 0;
   let skipped = 0;
-  while (bytes < limitBytes) {
+  let exhausted = false;
+  while (bytes < limitBytes && !exhausted) {
     const read = await cursor.read(published, limitBytes - bytes);
     skipped += read.gapBytes;
-    if (read.chunks.length === 0) break;
+    exhausted = read.chunks.length === 0;
     for (const chunk of read.chunks) {
       const data = chunk.data.subarray(0, limitBytes - bytes);
       if (data.length === 0) break;
@@ -39,13 +45,13 @@ export async function readLogs(
       chunks.push({ stream: chunk.stream, offset: chunk.offset, data: text, encoding });
     }
   }
+  // No record follows that could tell of what was lost at the very end.
+  if (exhausted && isOver) skipped = Math.max(skipped, total - offset - bytes);
   const next = offset + skipped + bytes;
-  return { chunks, next_offset: next, eof: ending !== undefined && next >= total, skipped_bytes: skipped };
+  return { chunks, next_offset: next, eof: isOver && next >= total, skipped_bytes: skipped };
 }
 
-function totalOn(command: Command, axis: LogAxis): number {
-  const { run, ending } = command;
-  if (axis === "position") return run?.output.position ?? ending?.position ?? 0;
-  if (axis === "stdout") return run?.output.stdoutBytes ?? ending?.stdoutBytes ?? 0;
-  return run?.output.stderrBytes ?? ending?.stderrBytes ?? 0;
+function totalOn(mark: OutputMark | undefined, axis: LogAxis): number {
+  if (axis === "position") return mark?.position ?? 0;
+  return (axis === "stdout" ? mark?.stdoutBytes : mark?.stderrBytes) ?? 0;
 }

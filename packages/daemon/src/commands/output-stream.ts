@@ -1,6 +1,6 @@
 import { followRun } from "../runner/follow.ts";
 import type { LogChunk } from "../runner/log-cursor.ts";
-import type { Run } from "../runner/run.ts";
+import type { OutputSource } from "../runner/output-source.ts";
 import { encodeBytes } from "./reply-output.ts";
 
 /** Where a followed command's output goes; `notify` waits for a slow reader, which then delays nobody else (P5). */
@@ -17,7 +17,7 @@ export interface OutputSink {
 const messageBytesMax = 64 * 1024;
 
 /** Delivers the log from `from` on, as it grows, and returns when the command has ended and everything was delivered. */
-export async function followOutput(run: Run, from: number, sink: OutputSink, signal: AbortSignal): Promise<void> {
+export async function followOutput(run: OutputSource, from: number, sink: OutputSink, signal: AbortSignal): Promise<void> {
   for await (const { chunks, gapBytes, expectedAt } of followRun(run, from, signal)) {
     if (gapBytes > 0)
       await sink.notify("command/gap", { command_id: sink.commandId, position: expectedAt, bytes: gapBytes });

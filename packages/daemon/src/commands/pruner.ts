@@ -2,35 +2,39 @@ import type { Clock } from "@hl/core/clock.ts";
 import { LoopService } from "@hl/core/service.ts";
 
 export interface PrunerOptions {
-  readonly commands: { prune(retentionMs: number): Promise<void> };
+  readonly retention: { prune(): Promise<void> };
   readonly clock: Clock;
   readonly intervalMs: number;
-  readonly retentionMs: number;
   /** Other tables that only grow. */
   readonly tidy: () => Promise<void>;
   readonly onError: (error: unknown) => void;
 }
 
-/** Removes what has outlived its retention (P7). */
+/** Removes what has outlived its retention (P7): every interval, and when it is asked to. */
 export class Pruner extends LoopService {
   override readonly name = "commands/pruner";
   readonly #options: PrunerOptions;
+  #asked = Promise.withResolvers<undefined>();
 
   constructor(options: PrunerOptions) {
     super();
     this.#options = options;
   }
 
+  /** A limit has been passed by far. */
+  poke(): void {
+    this.#asked.resolve(undefined);
+  }
+
   protected override async run(signal: AbortSignal): Promise<void> {
-    const { commands, clock, intervalMs, retentionMs, tidy, onError } = this.#options;
+    const { retention, clock, intervalMs, tidy, onError } = this.#options;
     while (!signal.aborted) {
-      try {
-        await commands.prune(retentionMs);
-        await tidy();
-      } catch (error) {
-        onError(error);
-      }
-      await clock.sleep(intervalMs, signal).catch(() => {});
+      this.#asked = Promise.withResolvers();
+      for (const work of [() => retention.prune(), tidy]) await work().catch(onError); // Neither keeps the other.
+      const awake = new AbortController();
+      const slept = clock.sleep(intervalMs, AbortSignal.any([signal, awake.signal])).catch(() => {});
+      await Promise.race([slept, this.#asked.promise]);
+      awake.abort();
     }
   }
 }

@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "@hl/config/load.ts";
 import { maskSecrets } from "@hl/config/mask.ts";
@@ -8,12 +7,10 @@ import { defaultTransportLimits, type TransportLimits } from "@hl/core/rpc/trans
 import type { Service } from "@hl/core/service.ts";
 import { claudeHandlers } from "../claude/handlers.ts";
 import { commandHandlers } from "../commands/handlers.ts";
-import { Pruner } from "../commands/pruner.ts";
 import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
-import { probeRunner, Resident, type RunnerProbe } from "../runner/resident.ts";
-import { Runner } from "../runner/runner.ts";
+import { probeRunner, type RunnerProbe } from "../runner/resident.ts";
 import { CommandRecords } from "../store/command-records.ts";
 import { Database } from "../store/database.ts";
 import { EventSpool } from "../store/event-spool.ts";
@@ -25,6 +22,7 @@ import { composeLocalApi, composeSessions } from "./api.ts";
 import { composeCloud, type ComposedCloud } from "./cloud.ts";
 import { composeHealth } from "./health.ts";
 import { composeProcesses } from "./processes.ts";
+import { composeRunner } from "./runner.ts";
 
 /** What the daemon takes from outside; tests pass their own. */
 export interface Ports {
@@ -68,24 +66,19 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const spool = new EventSpool(database, wallMs);
   const records = new CommandRecords(database);
   const inbox = new Inbox(database, wallMs);
-  const ownsRunner = settings.process_management.runner_directory === undefined;
-  const runnerPaths = runnerPathsOf(config, host.user);
   const probe = await probeRunner(runnerBinary);
-  if (ownsRunner) {
-    mkdirSync(runnerPaths.state, { recursive: true, mode: 0o750 });
-    building.use(await Resident.start(runnerBinary, runnerPaths.socket, runnerPaths.state));
-  }
-  const runner = building.use(
-    new Runner({ socketPath: runnerPaths.socket, stateDirectory: runnerPaths.state, warmShims: 2 }),
-  );
-
-  // Features.
+  let noteError: (text: string) => void = () => {}; // Until there is a monitor, the log has it.
   const failure =
     (what: string) =>
     (error: unknown): void => {
       logger.error({ error: errorText(error) }, what);
-      monitor.noteError(`${what}: ${errorText(error)}`);
+      noteError(`${what}: ${errorText(error)}`);
     };
+  const onResidentLost = failure("hl-runner has ended; it is started again");
+  const composedRunner = building.use(await composeRunner({ ...ports, config, user: host.user, onResidentLost }));
+  const { runner, ownsResident } = composedRunner;
+
+  // Features.
   const events = new Events({
     spool,
     clock,
@@ -96,11 +89,18 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     onStoreError: failure("an event could not be stored"),
   });
   const sandboxProblem = sandboxProblemOf(config, probe);
-  const { commands, agents } = composeProcesses({ ...ports, config, host, runner, records, events, sandboxProblem });
   let cloud: ComposedCloud | undefined;
+  const tidy = async (): Promise<void> => {
+    await inbox.prune(clock.wallMs() - inboxKeptMs, inboxKeptMax);
+    if (cloud === undefined) await spool.keepNewest(settings.event_streaming.max_queue_size / 2);
+  };
+  const onPruneError = failure("old results could not be removed");
+  const processPorts = { ...ports, config, host, runner, records, events, sandboxProblem, tidy, onPruneError };
+  const { commands, pruner, agents } = composeProcesses(processPorts);
   const stopping = new AbortController();
   const health = { config, host, clock, logger, spool, events, commands, agents, sandboxProblem };
   const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
+  noteError = (text) => monitor.noteError(text);
 
   // The interface, the same for every way in.
   const info = (): ReturnType<typeof systemInfoOf> =>
@@ -157,19 +157,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     );
     events.onAccepted(() => cloud?.uplink.poke());
   }
-  const pruner = building.use(
-    new Pruner({
-      commands,
-      clock,
-      intervalMs: settings.process_management.cleanup_interval * 1000,
-      retentionMs: settings.process_management.finished_retention_seconds * 1000,
-      tidy: async () => {
-        await inbox.prune(clock.wallMs() - inboxKeptMs, inboxKeptMax);
-        if (cloud === undefined) await spool.keepNewest(settings.event_streaming.max_queue_size / 2);
-      },
-      onError: failure("old results could not be removed"),
-    }),
-  );
+  building.use(pruner);
   building.use(monitor);
 
   const owned = building.move();
@@ -187,22 +175,13 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       }
     },
     async stop() {
-      await Promise.all([commands.drain(ownsRunner), agents.drain()]);
+      await Promise.all([commands.drain(ownsResident), agents.drain()]);
       await cloud?.uplink.flush(AbortSignal.timeout(lastFlushMs)).catch(() => {});
       stopping.abort();
       await owned.disposeAsync();
     },
     dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
   };
-}
-
-/** Under systemd each user has an installed runner; in development the daemon's own lies below its home. */
-function runnerPathsOf(config: Config, user: string): { socket: string; state: string } {
-  const { runner_directory: installed, default_user: name } = config.daemon.process_management;
-  if (installed === undefined) {
-    return { socket: join(config.home, "data/state/runner.sock"), state: join(config.home, "data/runner") };
-  }
-  return { socket: join(installed, `${name ?? user}.sock`), state: join("/var/lib/hl-runner", name ?? user) };
 }
 
 /** X2: what is configured and cannot be enforced refuses commands; it is never quietly weaker. */

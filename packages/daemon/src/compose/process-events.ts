@@ -7,7 +7,8 @@ import type { Events } from "../events/events.ts";
 /** Turns the life of commands and agents into events. Arguments may hold secrets, so an event carries the program's name only (X4). */
 export interface ProcessEventReporter {
   readonly commandStarted: (command: Command) => void;
-  readonly commandEnded: (command: Command, ending: Ending) => void;
+  /** Resolves when the event is durable, or refused for good. */
+  readonly commandEnded: (command: Command, ending: Ending) => Promise<void>;
   readonly agentStarted: (agent: AgentProcess) => void;
   readonly agentEnded: (agent: AgentProcess) => void;
   readonly agentEvent: (agent: AgentProcess, event: AgentEvent) => void;
@@ -17,8 +18,9 @@ export function processEventReporter(events: Events): ProcessEventReporter {
   return {
     commandStarted: ({ id, command, run }) =>
       events.emit("process_start", { kind: "command", command_id: id, command, pid: run?.pid }),
-    commandEnded: ({ id, command }, ending) =>
-      events.emit(
+    commandEnded: ({ id, runId, command }, ending) =>
+      events.emitOnce(
+        `${runId}-end`, // Told again after a crash it is the same event (S1).
         "process_end",
         {
           kind: "command",

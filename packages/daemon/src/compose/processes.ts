@@ -4,6 +4,8 @@ import type { Logger } from "@hl/core/logger.ts";
 import { Agents } from "../claude/agents.ts";
 import { Commands } from "../commands/commands.ts";
 import { Planner } from "../commands/plan.ts";
+import { Pruner } from "../commands/pruner.ts";
+import { Retention } from "../commands/retention.ts";
 import type { Events } from "../events/events.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { Runner } from "../runner/runner.ts";
@@ -15,20 +17,28 @@ export interface ProcessPorts {
   readonly config: Config;
   readonly host: HostFacts;
   readonly clock: Clock;
+  readonly random: () => number;
   readonly logger: Logger;
   readonly runner: Runner;
   readonly records: CommandRecords;
   readonly events: Events;
   /** Why sandboxed processes are refused (X2). */
   readonly sandboxProblem: string | undefined;
+  /** Removes what other tables no longer need, as often as old results are removed. */
+  readonly tidy: () => Promise<void>;
+  readonly onPruneError: (error: unknown) => void;
 }
 
 /** Open files of an agent: it watches whole repositories. */
 const agentOpenFilesMax = 65_536;
 
-/** Commands and agents, which share the runner, the sandbox and the way their lives are reported. */
-export function composeProcesses(ports: ProcessPorts): { readonly commands: Commands; readonly agents: Agents } {
-  const { config, host, clock, logger, runner, records, events, sandboxProblem } = ports;
+/** Commands with what keeps them few, and agents, which share the runner, the sandbox and the way their lives are reported. */
+export function composeProcesses(ports: ProcessPorts): {
+  readonly commands: Commands;
+  readonly pruner: Pruner;
+  readonly agents: Agents;
+} {
+  const { config, host, clock, random, logger, runner, records, events, sandboxProblem } = ports;
   const { process_management: processes, claude_integration: claude } = config.daemon;
   const report = processEventReporter(events);
   const planner = new Planner(planSettings(config, host, sandboxProblem));
@@ -43,6 +53,27 @@ export function composeProcesses(ports: ProcessPorts): { readonly commands: Comm
     stopGraceMs: processes.stop_grace_seconds * 1000,
     onStart: report.commandStarted,
     onEnd: report.commandEnded,
+    random,
+    onStored: () => retention.isFarOver && pruner.poke(),
+  });
+  const retention = new Retention({
+    records,
+    limits: {
+      ageMs: processes.finished_retention_seconds * 1000,
+      logBytes: processes.finished_retention_bytes,
+      commands: processes.finished_retention_commands,
+    },
+    wallMs: () => clock.wallMs(),
+    logger,
+    isHeld: (commandId) => commands.isHeld(commandId),
+    remove: (runId) => runner.remove(runId),
+  });
+  const pruner = new Pruner({
+    retention,
+    clock,
+    intervalMs: processes.cleanup_interval * 1000,
+    tidy: ports.tidy,
+    onError: ports.onPruneError,
   });
   const agents = new Agents({
     runner,
@@ -65,5 +96,5 @@ export function composeProcesses(ports: ProcessPorts): { readonly commands: Comm
     onStart: report.agentStarted,
     onEnd: report.agentEnded,
   });
-  return { commands, agents };
+  return { commands, pruner, agents };
 }

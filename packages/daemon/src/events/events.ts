@@ -80,11 +80,19 @@ export class Events {
 
   /** Emits one of the daemon's own events, if its type is selected. The caller does not wait and cannot fail by it. */
   emit(type: string, data: unknown, severity: EventBody["severity"] = "info"): void {
+    this.emitOnce(randomUUID(), type, data, severity).catch((error: unknown) => this.#options.onStoreError(error));
+  }
+
+  /**
+   * The same for one that has to arrive: rejects when it could not be stored, and may be tried again with the same id. What the spool
+   * has no room for is refused for good, and counted (S2).
+   */
+  async emitOnce(id: string, type: string, data: unknown, severity: EventBody["severity"] = "info"): Promise<void> {
     if (!this.#options.emittedTypes.includes(type)) return;
     const timestamp = this.#options.clock.wallMs() / 1000;
-    const event = { event_id: randomUUID(), event_type: type, timestamp, data, severity };
-    this.accept(event, "soon").catch((error: unknown) => {
-      if (!(error instanceof HlError)) this.#options.onStoreError(error);
+    const event = { event_id: id, event_type: type, timestamp, data, severity };
+    await this.accept(event, "soon").catch((error: unknown) => {
+      if (!(error instanceof HlError)) throw error;
     });
   }
 

@@ -1,7 +1,7 @@
 import type { LogRead } from "./log-cursor.ts";
-import type { Run } from "./run.ts";
+import type { OutputSource } from "./output-source.ts";
 
-/** A piece of the log, with the position at which it was expected to begin. */
+/** A piece of the log, or a gap at its very end; with the position at which it was expected to begin. */
 export interface FollowedRead extends LogRead {
   readonly expectedAt: number;
 }
@@ -10,17 +10,21 @@ export interface FollowedRead extends LogRead {
  * Yields the log from `from` on as it grows, until the run has ended and everything was delivered, or the signal aborts.
  * The consumer's pace is its own: while it is busy nothing is read and nothing is buffered (P5). Nothing polls.
  */
-export async function* followRun(run: Run, from: number, signal: AbortSignal): AsyncGenerator<FollowedRead, void> {
+export async function* followRun(run: OutputSource, from: number, signal: AbortSignal): AsyncGenerator<FollowedRead, void> {
   await using cursor = run.cursor(from);
   const growth = new Growth(run, signal);
   try {
     while (!signal.aborted) {
-      const end = run.end; // Before the read: what was written until then is then surely read.
+      const { isComplete } = run; // Before the read: what was written until then is then surely read.
       const expectedAt = cursor.offset;
-      const read = await cursor.read(run.output.position);
+      const { position } = run.output;
+      const read = await cursor.read(position);
       if (read.chunks.length > 0 || read.gapBytes > 0) yield { ...read, expectedAt };
-      else if (end !== undefined) return;
-      else await growth.next();
+      else if (isComplete) {
+        // No record follows that could tell of it: what was announced and is not there was lost (P5, S2).
+        if (position > expectedAt) yield { chunks: [], gapBytes: position - expectedAt, expectedAt };
+        return;
+      } else await growth.next();
     }
   } finally {
     growth.stop();
@@ -33,7 +37,7 @@ class Growth {
   #grown = false;
   #wake: (() => void) | undefined;
 
-  constructor(run: Run, signal: AbortSignal) {
+  constructor(run: OutputSource, signal: AbortSignal) {
     const wake = (): void => {
       this.#grown = true;
       this.#wake?.();

@@ -8,12 +8,12 @@ import { errorText } from "@hl/core/logger.ts";
  */
 export class Resident implements AsyncDisposable {
   readonly #child: ReturnType<typeof spawn>;
-  readonly #exited: Promise<number | null>;
+  readonly #exited: Promise<string>;
 
   private constructor(child: ReturnType<typeof spawn>) {
     this.#child = child;
     this.#exited = new Promise((resolve) => {
-      child.once("exit", (code) => resolve(code));
+      child.once("exit", (code, signal) => resolve(signal ?? `code ${code}`));
     });
   }
 
@@ -31,8 +31,12 @@ export class Resident implements AsyncDisposable {
       child.once("exit", (code) => reject(new Error(`hl-runner ended with ${code}: ${stderr.trim()}`)));
       child.stdout?.once("data", () => resolve());
     });
-    child.removeAllListeners("exit").once("exit", () => {});
     return resident;
+  }
+
+  /** Resolves with the signal or the exit code that ended it. */
+  get exited(): Promise<string> {
+    return this.#exited;
   }
 
   get pid(): number {
@@ -40,14 +44,8 @@ export class Resident implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      this.#child.kill("SIGTERM");
-      await new Promise<void>((resolve) => {
-        if (this.#child.exitCode !== null) resolve();
-        else this.#child.once("exit", () => resolve());
-      });
-    }
-    void this.#exited;
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGTERM");
+    await this.#exited;
   }
 }
 

@@ -1,44 +1,50 @@
-import { readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { type Fate, unknownEnd } from "./fate.ts";
 import { LogCursor, type LogAxis } from "./log-cursor.ts";
-import { endRecordOfFile, type EndReason, type EndRecord, type OutputMark } from "./records.ts";
-import { Shim } from "./shim.ts";
+import type { OutputSource } from "./output-source.ts";
+import type { EndReason, EndRecord, OutputMark } from "./records.ts";
+import type { Shim } from "./shim.ts";
+
+/** What a run needs of its runner. */
+export interface RunKeeper {
+  /** Rejects only when the signal aborts. */
+  fate(id: string, signal: AbortSignal): Promise<Fate>;
+  remove(id: string): Promise<void>;
+}
+
+const nothingYet: OutputMark = { position: 0, stdoutBytes: 0, stderrBytes: 0 };
 
 /**
  * One process tree that a shim holds: started by us, or found again after a restart (P3).
- * If the connection breaks the run attaches again; only when the shim itself is gone does the end record, or its
- * absence, decide (P2: `unknown` is said, never guessed).
+ * States: attached → lost (its fate is being found out) → attached again, or over. A connection that breaks says nothing about the
+ * process. What was asked for while it was lost (a stop, the release) is said as soon as it is attached again.
  */
-export class Run {
+export class Run implements OutputSource {
   readonly id: string;
   readonly directory: string;
-  readonly pid: number;
+  readonly #keeper: RunKeeper;
   readonly #ended = Promise.withResolvers<EndRecord>();
   readonly #empty = Promise.withResolvers<undefined>();
   readonly #listeners = new Set<() => void>();
+  readonly #detached = new AbortController();
   #shim: Shim | undefined;
+  #pid = 0;
   #end: EndRecord | undefined;
-  #detached = false;
-  #mark: OutputMark;
+  #isEmpty = false;
+  #mark = nothingYet;
+  #stop: { readonly reason: EndReason; readonly graceMs: number } | undefined;
+  #released = false;
+  /** Resolves when it is attached or over; a new one for each loss. */
+  #settled = Promise.withResolvers<undefined>();
 
-  constructor(id: string, directory: string, shim: Shim | undefined, pid: number) {
+  constructor(id: string, directory: string, keeper: RunKeeper) {
     this.id = id;
     this.directory = directory;
-    this.pid = pid;
-    this.#shim = shim;
-    this.#mark = shim?.output ?? { position: 0, stdoutBytes: 0, stderrBytes: 0 };
-    if (shim !== undefined) this.#follow(shim);
+    this.#keeper = keeper;
   }
 
-  /** A run whose shim has left: its end record is all there is. Undefined when it left none. */
-  static async ofEndFile(id: string, directory: string): Promise<Run | undefined> {
-    const end = await readEndFile(directory);
-    if (end === undefined) return undefined;
-    const run = new Run(id, directory, undefined, end.pid);
-    run.#finish(end);
-    if (end.pipesStillOpen) run.#mark = await markOfLog(run, end);
-    run.#empty.resolve(undefined);
-    return run;
+  /** Of the main process; 0 before that is known. */
+  get pid(): number {
+    return this.#pid;
   }
 
   get ended(): Promise<EndRecord> {
@@ -50,16 +56,27 @@ export class Run {
     return this.#empty.promise;
   }
 
+  get isEmpty(): boolean {
+    return this.#isEmpty;
+  }
+
   get end(): EndRecord | undefined {
     return this.#end;
   }
 
-  /** What may be read from the log. */
+  get isComplete(): boolean {
+    return this.#end !== undefined;
+  }
+
   get output(): OutputMark {
     return this.#mark;
   }
 
-  /** Calls back after every growth of the log and at the end; the returned function stops that. */
+  /** Resolves when it is known whether it lives: attached, or over. */
+  get settled(): Promise<undefined> {
+    return this.#settled.promise;
+  }
+
   onOutput(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -69,106 +86,104 @@ export class Run {
     return new LogCursor(this.directory, from, axis);
   }
 
-  signal(signal: number): void {
+  /** Answers whether somebody was there to take it. */
+  signal(signal: number): boolean {
     this.#shim?.signal(signal, "main");
+    return this.#shim !== undefined;
   }
 
   stop(reason: EndReason, graceMs: number): void {
+    this.#stop ??= { reason, graceMs };
+    if (graceMs < this.#stop.graceMs) this.#stop = { ...this.#stop, graceMs };
     this.#shim?.stop(reason, graceMs);
   }
 
+  /** False when the program no longer reads, or when it cannot be known whether it has. */
   async input(data: Uint8Array): Promise<boolean> {
+    await this.#settled.promise;
     return (await this.#shim?.input(data)) ?? false;
   }
 
   inputEof(): void {
-    this.#shim?.inputEof();
+    void this.#settled.promise.then(() => this.#shim?.inputEof());
   }
 
   release(): void {
+    this.#released = true;
     this.#shim?.release();
   }
 
   /** Lets go; the process, its shim and its log go on without us. */
   detach(): void {
-    this.#detached = true;
+    this.#detached.abort();
     this.#shim?.detach();
+    this.#settled.resolve(undefined);
   }
 
-  /** Deletes the log and the end record. A shim that is just leaving may still be writing its end there. */
+  /** Deletes the log and the end record, and ends what may be left. */
   async forget(): Promise<void> {
-    await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
+    await this.#keeper.remove(this.id);
   }
 
-  #follow(shim: Shim): void {
+  follow(shim: Shim, pid: number): void {
+    this.#pid = pid;
     this.#shim = shim;
-    shim.onOutput(() => {
-      this.#mark = shim.output;
-      for (const listener of this.#listeners) listener();
-    });
+    this.#settled.resolve(undefined);
+    shim.onOutput(() => this.#grow(shim.output));
+    if (shim.output.position > this.#mark.position) this.#grow(shim.output);
     void shim.ended.then((end) => {
       if (end !== undefined) this.#finish(end);
     });
     void shim.empty.then(() => {
-      if (!shim.isClosed) this.#empty.resolve(undefined);
+      if (!shim.isClosed) this.#becomeEmpty();
     });
-    void shim.closed.then(() => this.#lost());
+    void shim.closed.then(() => this.lost());
+    if (this.#stop !== undefined) shim.stop(this.#stop.reason, this.#stop.graceMs);
+    if (this.#released) void shim.ended.then(() => shim.release()); // Before END it would be ignored.
+    if (this.#detached.signal.aborted) shim.detach();
   }
 
-  async #lost(): Promise<void> {
-    if (this.#detached) return;
-    if (this.#end !== undefined) {
-      this.#empty.resolve(undefined); // The shim leaves only after its tree.
+  /** Finds out what became of it. Nothing is left to find out of one that is over, and of one that we let go nobody asks. */
+  async lost(): Promise<void> {
+    this.#shim = undefined;
+    if (this.#detached.signal.aborted || this.#isEmpty) return;
+    this.#settled = Promise.withResolvers();
+    const fate = await this.#keeper.fate(this.id, this.#detached.signal).catch(() => undefined);
+    if (fate === undefined) this.#settled.resolve(undefined);
+    else this.meet(fate);
+  }
+
+  meet(fate: Fate): void {
+    if (fate.kind === "lives") {
+      this.follow(fate.shim, fate.started.pid);
       return;
     }
-    const again = await Shim.connect(join(this.directory, "attach.sock")).catch(() => undefined);
-    if (again !== undefined) {
-      this.#follow(again);
-      return;
+    if (fate.kind === "ended") {
+      this.#pid = fate.end.pid;
+      this.#finish(fate.end);
+      if (fate.output.position > this.#mark.position) this.#grow(fate.output);
+    } else {
+      const written = fate.kind === "unseen" && fate.output.position > this.#mark.position ? fate.output : this.#mark;
+      this.#finish(unknownEnd(this.#pid, written));
     }
-    this.#finish((await readEndFile(this.directory)) ?? unknownEnd(this.pid, this.#mark));
-    this.#empty.resolve(undefined);
+    this.#becomeEmpty();
+    this.#settled.resolve(undefined);
+  }
+
+  #grow(mark: OutputMark): void {
+    this.#mark = mark;
+    for (const listener of this.#listeners) listener();
   }
 
   #finish(end: EndRecord): void {
     if (this.#end !== undefined) return;
     this.#end = end;
-    this.#mark = end;
     this.#ended.resolve(end);
-    for (const listener of this.#listeners) listener();
+    this.#grow(end);
   }
-}
 
-async function readEndFile(directory: string): Promise<EndRecord | undefined> {
-  const bytes = await readFile(join(directory, "end")).catch(() => undefined);
-  return bytes === undefined ? undefined : endRecordOfFile(bytes);
-}
-
-/** How far the log goes when its writer has left: what lived on may have written behind the end (P4). */
-async function markOfLog(run: Run, end: OutputMark): Promise<OutputMark> {
-  const total = { stdout: end.stdoutBytes, stderr: end.stderrBytes };
-  await using cursor = run.cursor(end.position);
-  for (;;) {
-    const { chunks } = await cursor.read(Number.MAX_SAFE_INTEGER);
-    if (chunks.length === 0) break;
-    for (const { stream, offset, data } of chunks) total[stream] = offset + data.length;
+  #becomeEmpty(): void {
+    this.#isEmpty = true;
+    this.#empty.resolve(undefined);
   }
-  return { position: total.stdout + total.stderr, stdoutBytes: total.stdout, stderrBytes: total.stderr };
-}
-
-function unknownEnd(pid: number, mark: OutputMark): EndRecord {
-  return {
-    ...mark,
-    reason: "unknown",
-    exitCode: undefined,
-    signal: undefined,
-    pid,
-    startedMs: 0,
-    endedMs: 0,
-    durationMs: 0,
-    maxRssMb: 0,
-    cpuMs: 0,
-    pipesStillOpen: false,
-    droppedBytes: 0,
-  };
 }

@@ -1,7 +1,12 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { StartedRecord, StartRequest } from "./records.ts";
-import { Run } from "./run.ts";
+import { Backoff } from "@hl/core/backoff.ts";
+import { systemClock, type Clock } from "@hl/core/clock.ts";
+import { settledWithin } from "@hl/core/service.ts";
+import { findFate, outputBehind, type Fate } from "./fate.ts";
+import { finishedOutput, type OutputSource } from "./output-source.ts";
+import { StartFailed, type OutputMark, type StartRequest } from "./records.ts";
+import { Run, type RunKeeper } from "./run.ts";
 import { Shim } from "./shim.ts";
 
 export interface RunnerOptions {
@@ -11,16 +16,29 @@ export interface RunnerOptions {
   readonly stateDirectory: string;
   /** Shims forked ahead of time, so that a start pays no fork of its own. */
   readonly warmShims: number;
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+  /** How long a start waits for a resident that cannot be reached: it may be just starting again. */
+  readonly reachMsMax?: number | undefined;
 }
 
+const connectAgainMs = { minMs: 20, maxMs: 500 };
+const reachMsMaxDefault = 5_000;
+/** How long a start whose connection broke waits to hear what became of it, before it is told as started. */
+const fateMsMax = 5_000;
+
 /** The daemon's side of hl-runner. A connection is a process: see docs/runner-protocol.md. */
-export class Runner implements AsyncDisposable {
+export class Runner implements RunKeeper, AsyncDisposable {
   readonly #options: RunnerOptions;
-  readonly #warm: Promise<Shim>[] = [];
-  #stopped = false;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #warm = new Set<Promise<Shim>>();
+  readonly #stopped = new AbortController();
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
   }
 
   get stateDirectory(): string {
@@ -29,62 +47,126 @@ export class Runner implements AsyncDisposable {
 
   /** Fills the pool; rejects when the runner cannot be reached. */
   async open(): Promise<void> {
-    await this.#connect();
-    this.#fill();
+    const first = this.#reach();
+    this.#keepWarm(first);
+    await first;
+    this.fill();
   }
 
-  /** Starts a process. Rejects with `StartFailed` when the shim refused, else with why the runner cannot be reached. */
+  /**
+   * Starts a process. Rejects with `StartFailed` when the shim refused, else with why the runner cannot be reached; both say that
+   * nothing has started (C1). A run of which even that cannot be told yet is answered as one that has.
+   */
   async start(request: StartRequest): Promise<Run> {
+    const run = new Run(request.id, join(this.stateDirectory, request.id), this);
     const shim = await this.#take();
-    let started: StartedRecord;
     try {
-      started = await shim.start(request);
+      const started = await shim.start(request);
+      run.follow(shim, started.pid);
     } catch (error) {
       shim.detach(); // Also one that was asked for nothing, because the request is larger than a frame.
-      throw error;
+      if (error instanceof StartFailed) throw error;
+      await this.#afterLostStart(run, error);
     }
-    return new Run(request.id, join(this.stateDirectory, request.id), shim, started.pid);
+    return run;
   }
 
-  /** Finds a run of before: attached to its shim, or ended. Undefined when nothing is known of it. */
-  async find(id: string): Promise<Run | undefined> {
+  /** Finds a run of before: attached to its shim, or over. Undefined when it has never started anything. */
+  async find(id: string, signal: AbortSignal = this.#stopped.signal): Promise<Run | undefined> {
+    const fate = await this.fate(id, signal);
+    if (fate.kind === "absent") return undefined;
+    const run = new Run(id, join(this.stateDirectory, id), this);
+    run.meet(fate);
+    return run;
+  }
+
+  fate(id: string, signal: AbortSignal): Promise<Fate> {
+    const { socketPath, stateDirectory } = this.#options;
+    const ports = { socketPath, stateDirectory, clock: this.#clock, random: this.#random };
+    return findFate(ports, id, AbortSignal.any([signal, this.#stopped.signal]));
+  }
+
+  /** The log of a run that is over, as its record has it. */
+  async outputOf(id: string, end: OutputMark & { readonly pipesStillOpen: boolean }): Promise<OutputSource> {
     const directory = join(this.stateDirectory, id);
-    const shim = await Shim.connect(join(directory, "attach.sock")).catch(() => undefined);
-    if (shim === undefined) return Run.ofEndFile(id, directory);
-    const started = await shim.started.catch(() => undefined);
-    return started === undefined ? Run.ofEndFile(id, directory) : new Run(id, directory, shim, started.pid);
+    return finishedOutput(directory, await outputBehind(directory, end, end.pipesStillOpen));
   }
 
-  /** Every run that has a state folder. */
+  /**
+   * Ends what a run may have left and removes its folders; only the runner may, where it is another user's. Rejects with `StartFailed`
+   * when its shim lives (`alive`) or a folder cannot be removed (`log`).
+   */
+  async remove(id: string, temporary?: string): Promise<void> {
+    const shim = await this.#reach();
+    try {
+      await shim.clear({ id, folders: { temporary } });
+    } finally {
+      shim.detach();
+    }
+  }
+
+  /** Every run that has a state folder. Names with a dot belong to shims that have no request yet. */
   async list(): Promise<string[]> {
     const entries = await readdir(this.stateDirectory, { withFileTypes: true }).catch(() => []);
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")).map((entry) => entry.name);
+  }
+
+  /** Fills the pool of warm shims up; also after the resident has come back. */
+  fill(): void {
+    while (!this.#stopped.signal.aborted && this.#warm.size < this.#options.warmShims) {
+      this.#keepWarm(Shim.connect(this.#options.socketPath));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped = true;
-    for (const shim of this.#warm.splice(0)) (await shim.catch(() => undefined))?.detach();
+    this.#stopped.abort(new Error("the runner is closed"));
+    const warm = [...this.#warm];
+    this.#warm.clear();
+    for (const shim of warm) (await shim.catch(() => undefined))?.detach();
+  }
+
+  async #afterLostStart(run: Run, error: unknown): Promise<void> {
+    const fate = this.fate(run.id, this.#stopped.signal);
+    const met = fate.then(
+      (found) => {
+        if (found.kind !== "absent") run.meet(found);
+        return found.kind;
+      },
+      () => undefined,
+    );
+    if (!(await settledWithin(this.#clock, fateMsMax, met))) {
+      void fate.then((found) => found.kind === "absent" && run.meet(found)).catch(() => {});
+      return;
+    }
+    if ((await met) === "absent") throw error;
   }
 
   async #take(): Promise<Shim> {
-    const warm = await this.#warm.shift()?.catch(() => undefined);
+    const [first] = this.#warm;
+    if (first !== undefined) this.#warm.delete(first);
+    const warm = await first?.catch(() => undefined);
     // The pool is refilled after this turn of the loop, so that the start itself goes first.
-    setImmediate(() => this.#fill());
+    setImmediate(() => this.fill());
     if (warm !== undefined && !warm.isClosed) return warm;
-    return Shim.connect(this.#options.socketPath);
+    return this.#reach();
   }
 
-  async #connect(): Promise<void> {
-    const shim = Shim.connect(this.#options.socketPath);
-    this.#warm.push(shim);
-    await shim;
-  }
-
-  #fill(): void {
-    while (!this.#stopped && this.#warm.length < this.#options.warmShims) {
-      const shim = Shim.connect(this.#options.socketPath);
-      shim.catch(() => {}); // Whoever takes it sees the failure and connects anew.
-      this.#warm.push(shim);
+  async #reach(): Promise<Shim> {
+    const { socketPath, reachMsMax = reachMsMaxDefault } = this.#options;
+    const deadline = this.#clock.now() + reachMsMax;
+    const backoff = new Backoff({ ...connectAgainMs, random: this.#random });
+    for (;;) {
+      try {
+        return await Shim.connect(socketPath);
+      } catch (error) {
+        if (this.#clock.now() >= deadline) throw error;
+        await this.#clock.sleep(backoff.nextMs(), this.#stopped.signal);
+      }
     }
+  }
+
+  #keepWarm(shim: Promise<Shim>): void {
+    this.#warm.add(shim);
+    shim.catch(() => this.#warm.delete(shim)); // Whoever takes it sees the failure and connects anew.
   }
 }

@@ -11,7 +11,18 @@ export interface CommandRecord {
   readonly startedMs: number;
   readonly endedMs: number | undefined;
   readonly ending: unknown;
+  /** Output that its log holds; 0 before the end. */
+  readonly logBytes: number;
 }
+
+/** Finished commands, counted. */
+export interface FinishedFigures {
+  readonly count: number;
+  readonly logBytes: number;
+}
+
+/** Where a walk through the finished ones continues. */
+export type FinishedPlace = Readonly<{ endedMs: number; commandId: string }>;
 
 interface Row {
   readonly command_id: string;
@@ -23,6 +34,7 @@ interface Row {
   readonly started_ms: number;
   readonly ended_ms: number | null;
   readonly ending: string | null;
+  readonly log_bytes: number;
 }
 
 const ofRow = (row: Row): CommandRecord => ({
@@ -35,17 +47,28 @@ const ofRow = (row: Row): CommandRecord => ({
   startedMs: row.started_ms,
   endedMs: row.ended_ms ?? undefined,
   ending: row.ending === null ? undefined : (JSON.parse(row.ending) as unknown),
+  logBytes: row.log_bytes,
 });
 
+/** The table of commands. The figures are derived from the rows at start and then kept beside them (S5). */
 export class CommandRecords {
   readonly #database: Database;
+  #finished: FinishedFigures;
 
   constructor(database: Database) {
     this.#database = database;
+    const figures = database
+      .prepare("SELECT count(*) AS count, coalesce(sum(log_bytes), 0) AS logBytes FROM commands WHERE ended_ms IS NOT NULL")
+      .get() as unknown as FinishedFigures;
+    this.#finished = { ...figures };
+  }
+
+  get finished(): FinishedFigures {
+    return this.#finished;
   }
 
   /** Resolves once the record is durable: only then may the command start (C1). */
-  begin(record: Omit<CommandRecord, "endedMs" | "ending">): Promise<void> {
+  begin(record: Omit<CommandRecord, "endedMs" | "ending" | "logBytes">): Promise<void> {
     return this.#database.write(() => {
       this.#database
         .prepare(
@@ -71,13 +94,24 @@ export class CommandRecords {
   }
 
   /** The first end wins. Nobody waits for it: the shim keeps its own record until it is told that this one is durable (P3). */
-  end(commandId: string, endedMs: number, ending: unknown): Promise<void> {
-    const store = (): void => {
+  async end(commandId: string, endedMs: number, ending: unknown, logBytes: number): Promise<void> {
+    const store = (): number | bigint =>
       this.#database
-        .prepare("UPDATE commands SET ended_ms = ?, ending = ? WHERE command_id = ? AND ending IS NULL")
-        .run(endedMs, JSON.stringify(ending), commandId);
-    };
-    return this.#database.write(store, "soon");
+        .prepare("UPDATE commands SET ended_ms = ?, ending = ?, log_bytes = ? WHERE command_id = ? AND ending IS NULL")
+        .run(endedMs, JSON.stringify(ending), logBytes, commandId).changes;
+    const changed = Number(await this.#database.write(store, "soon"));
+    this.#count(changed, changed * logBytes);
+  }
+
+  /** What the command has left running has written more (P4). */
+  async grow(commandId: string, logBytes: number): Promise<void> {
+    const grown = await this.#database.write(() => {
+      const before = this.find(commandId);
+      if (before?.ending === undefined) return 0;
+      this.#database.prepare("UPDATE commands SET log_bytes = ? WHERE command_id = ?").run(logBytes, commandId);
+      return logBytes - before.logBytes;
+    }, "soon");
+    this.#count(0, grown);
   }
 
   find(commandId: string): CommandRecord | undefined {
@@ -93,19 +127,32 @@ export class CommandRecords {
     return this.#all("SELECT * FROM commands ORDER BY started_ms DESC LIMIT ?", limit);
   }
 
-  endedBefore(wallMs: number, limit: number): CommandRecord[] {
-    return this.#all("SELECT * FROM commands WHERE ended_ms < ? ORDER BY ended_ms LIMIT ?", wallMs, limit);
+  /** Finished ones, the oldest end first, from behind `after` on. */
+  oldest(limit: number, after: FinishedPlace = { endedMs: -1, commandId: "" }): CommandRecord[] {
+    const sql =
+      "SELECT * FROM commands WHERE ended_ms IS NOT NULL AND (ended_ms, command_id) > (?, ?) ORDER BY ended_ms, command_id LIMIT ?";
+    return this.#all(sql, after.endedMs, after.commandId, limit);
   }
 
-  finishedCount(): number {
-    const row = this.#database.prepare("SELECT count(*) AS count FROM commands WHERE ending IS NOT NULL").get();
-    return (row as { count: number }).count;
+  /** The command of each run; there is no index, for this is asked once a start. */
+  commandIdsByRun(): Map<string, string> {
+    const rows = this.#database.prepare("SELECT run_id, command_id FROM commands").all();
+    return new Map((rows as { run_id: string; command_id: string }[]).map((row) => [row.run_id, row.command_id]));
   }
 
-  forget(commandIds: readonly string[]): Promise<void> {
-    return this.#database.write(() => {
-      for (const id of commandIds) this.#database.prepare("DELETE FROM commands WHERE command_id = ?").run(id);
+  /** Finished ones only. */
+  async forget(commandIds: readonly string[]): Promise<void> {
+    const gone = await this.#database.write(() => {
+      const remove = this.#database.prepare(
+        "DELETE FROM commands WHERE command_id = ? AND ending IS NOT NULL RETURNING log_bytes",
+      );
+      return commandIds.flatMap((id) => remove.all(id) as { log_bytes: number }[]);
     });
+    this.#count(-gone.length, -gone.reduce((sum, { log_bytes: bytes }) => sum + bytes, 0));
+  }
+
+  #count(commands: number, logBytes: number): void {
+    this.#finished = { count: this.#finished.count + commands, logBytes: this.#finished.logBytes + logBytes };
   }
 
   #all(sql: string, ...values: (string | number)[]): CommandRecord[] {

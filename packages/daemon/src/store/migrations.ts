@@ -45,4 +45,9 @@ export const migrations: readonly string[] = [
     answer TEXT
   ) WITHOUT ROWID;
   `,
+  `
+  -- Retention: bytes of output that the log of a finished command holds, and the order in which they go.
+  ALTER TABLE commands ADD COLUMN log_bytes INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX commands_by_end ON commands (ended_ms, command_id) WHERE ended_ms IS NOT NULL;
+  `,
 ];

@@ -1,0 +1,55 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "@hl/config/load.ts";
+import type { Clock } from "@hl/core/clock.ts";
+import type { Logger } from "@hl/core/logger.ts";
+import { ResidentKeeper } from "../runner/resident-keeper.ts";
+import { Runner } from "../runner/runner.ts";
+
+export interface RunnerPorts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly runnerBinary: string;
+  readonly user: string;
+  readonly onResidentLost: (error: Error) => void;
+}
+
+export interface ComposedRunner extends AsyncDisposable {
+  readonly runner: Runner;
+  /** The resident is our child and ends with us; commands are then ended too. With an installed one they go on (P3). */
+  readonly ownsResident: boolean;
+}
+
+/** The client of hl-runner, and in development the resident itself. */
+export async function composeRunner(ports: RunnerPorts): Promise<ComposedRunner> {
+  const { config, clock, random, logger, runnerBinary: binary, user, onResidentLost } = ports;
+  await using building = new AsyncDisposableStack();
+  const ownsResident = config.daemon.process_management.runner_directory === undefined;
+  const { socketPath, stateDirectory } = runnerPathsOf(config, user);
+  const runner = new Runner({ socketPath, stateDirectory, warmShims: 2, clock, random });
+  if (ownsResident) {
+    mkdirSync(stateDirectory, { recursive: true, mode: 0o750 });
+    const onBack = (pid: number): void => {
+      logger.warn({ pid }, "hl-runner was started again");
+      runner.fill();
+    };
+    const onLost = (reason: string): void => onResidentLost(new Error(reason));
+    building.use(
+      await ResidentKeeper.start({ binary, socketPath, stateDirectory, clock, random, onLost, onBack }),
+    );
+  }
+  building.use(runner);
+  const owned = building.move();
+  return { runner, ownsResident, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Under systemd each user has an installed runner; in development the daemon's own lies below its home. */
+function runnerPathsOf(config: Config, user: string): { readonly socketPath: string; readonly stateDirectory: string } {
+  const { runner_directory: sockets, runner_state_directory: states, default_user } = config.daemon.process_management;
+  const name = default_user ?? user;
+  return sockets === undefined
+    ? { socketPath: join(config.home, "data/state/runner.sock"), stateDirectory: join(config.home, "data/runner") }
+    : { socketPath: join(sockets, `${name}.sock`), stateDirectory: join(states, name) };
+}
