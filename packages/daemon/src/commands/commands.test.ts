@@ -114,7 +114,12 @@ describe("commands: one effect for each id (C1)", () => {
     assert.equal(existsSync(file), false);
     assert.equal(commands.running, 0);
     // A start that fails keeps its own cause too.
-    const nowhere = { socketPath: join(f.root, "none.sock"), stateDirectory: f.stateDirectory, warmShims: 0 };
+    const nowhere = {
+      socketPath: join(f.root, "none.sock"),
+      stateDirectory: f.stateDirectory,
+      warmShims: 0,
+      reachMsMax: 0,
+    };
     const next = await f.open({ runner: new Runner(nowhere) });
     next.records.abandon = () => Promise.reject(new Error("also this"));
     await assert.rejects(next.commands.execute(params("true")), refusal("runner_unavailable"));

@@ -46,7 +46,10 @@ export class EndStore {
       told ||= (await failureOf(event)) === undefined;
       const reason: unknown = failed.reason;
       const attempt = backoff.attempt + 1;
-      logger.error({ command_id: command.id, attempt, error: errorText(reason) }, "the end of a command is not stored yet");
+      logger.error(
+        { command_id: command.id, attempt, error: errorText(reason) },
+        "the end of a command is not stored yet",
+      );
       await clock.sleep(backoff.nextMs(), signal).catch(() => {});
     }
   }

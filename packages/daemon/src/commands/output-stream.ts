@@ -17,7 +17,12 @@ export interface OutputSink {
 const messageBytesMax = 64 * 1024;
 
 /** Delivers the log from `from` on, as it grows, and returns when the command has ended and everything was delivered. */
-export async function followOutput(run: OutputSource, from: number, sink: OutputSink, signal: AbortSignal): Promise<void> {
+export async function followOutput(
+  run: OutputSource,
+  from: number,
+  sink: OutputSink,
+  signal: AbortSignal,
+): Promise<void> {
   for await (const { chunks, gapBytes, expectedAt } of followRun(run, from, signal)) {
     if (gapBytes > 0)
       await sink.notify("command/gap", { command_id: sink.commandId, position: expectedAt, bytes: gapBytes });

@@ -47,7 +47,10 @@ export class Recovery {
     const everything = unfinished.then(() => this.#tidyFolders(new Set(expected.map(({ record }) => record.runId))));
     everything.catch((error: unknown) => logger.error({ error: errorText(error) }, "looking after old runs failed"));
     if (!(await settledWithin(clock, startMsMax, unfinished)))
-      logger.warn({ commands: expected.length }, "what became of some commands is not known yet; they count as started");
+      logger.warn(
+        { commands: expected.length },
+        "what became of some commands is not known yet; they count as started",
+      );
   }
 
   stop(): void {
@@ -115,7 +118,8 @@ export class Recovery {
       for (const item of queue) {
         if (this.#stopping.signal.aborted) return;
         const done = work(item).catch((error: unknown) => {
-          if (!this.#stopping.signal.aborted) logger.error({ error: errorText(error) }, "an old run could not be looked up");
+          if (!this.#stopping.signal.aborted)
+            logger.error({ error: errorText(error) }, "an old run could not be looked up");
         });
         if (!(await settledWithin(clock, runMsMax, done))) late.push(done);
       }

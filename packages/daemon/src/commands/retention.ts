@@ -83,7 +83,10 @@ export class Retention {
     } catch (error) {
       if (!(error instanceof StartFailed)) throw error;
       if (!this.#stuck.has(runId))
-        logger.warn({ run_id: runId, error: errorText(error) }, "the output of a finished command cannot be removed now");
+        logger.warn(
+          { run_id: runId, error: errorText(error) },
+          "the output of a finished command cannot be removed now",
+        );
       this.#stuck.add(runId);
       return false;
     }

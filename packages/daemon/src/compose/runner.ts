@@ -36,9 +36,7 @@ export async function composeRunner(ports: RunnerPorts): Promise<ComposedRunner>
       runner.fill();
     };
     const onLost = (reason: string): void => onResidentLost(new Error(reason));
-    building.use(
-      await ResidentKeeper.start({ binary, socketPath, stateDirectory, clock, random, onLost, onBack }),
-    );
+    building.use(await ResidentKeeper.start({ binary, socketPath, stateDirectory, clock, random, onLost, onBack }));
   }
   building.use(runner);
   const owned = building.move();

@@ -10,7 +10,11 @@ export interface FollowedRead extends LogRead {
  * Yields the log from `from` on as it grows, until the run has ended and everything was delivered, or the signal aborts.
  * The consumer's pace is its own: while it is busy nothing is read and nothing is buffered (P5). Nothing polls.
  */
-export async function* followRun(run: OutputSource, from: number, signal: AbortSignal): AsyncGenerator<FollowedRead, void> {
+export async function* followRun(
+  run: OutputSource,
+  from: number,
+  signal: AbortSignal,
+): AsyncGenerator<FollowedRead, void> {
   await using cursor = run.cursor(from);
   const growth = new Growth(run, signal);
   try {

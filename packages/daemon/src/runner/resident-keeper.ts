@@ -1,5 +1,6 @@
 import { Backoff } from "@hl/core/backoff.ts";
 import type { Clock } from "@hl/core/clock.ts";
+import { errorText } from "@hl/core/logger.ts";
 import { Resident } from "./resident.ts";
 
 export interface ResidentKeeperOptions {
@@ -52,16 +53,16 @@ export class ResidentKeeper implements AsyncDisposable {
 
   async #keep(): Promise<void> {
     const { clock, random, onLost, onBack } = this.#options;
-    const { signal } = this.#stopping;
+    const stopping = (): boolean => this.#stopping.signal.aborted;
     const backoff = new Backoff({ ...startAgainMs, random });
     for (;;) {
       const upSince = clock.now();
       const how = await this.#resident.exited;
-      if (signal.aborted) return;
+      if (stopping()) return;
       if (clock.now() - upSince > livedMs) backoff.reset();
       onLost(`hl-runner ended with ${how}`);
       await this.#startAgain(backoff);
-      if (signal.aborted) return;
+      if (stopping()) return;
       onBack(this.#resident.pid);
     }
   }
@@ -69,15 +70,16 @@ export class ResidentKeeper implements AsyncDisposable {
   async #startAgain(backoff: Backoff): Promise<void> {
     const { binary, socketPath, stateDirectory, clock, onLost } = this.#options;
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
+    const stopping = (): boolean => signal.aborted;
+    while (!stopping()) {
       try {
         await clock.sleep(backoff.nextMs(), signal);
         const resident = await Resident.start(binary, socketPath, stateDirectory);
         this.#resident = resident;
-        if (this.#stopping.signal.aborted) await resident[Symbol.asyncDispose]();
+        if (stopping()) await resident[Symbol.asyncDispose]();
         return;
       } catch (error) {
-        if (!signal.aborted) onLost((error as Error).message);
+        if (!stopping()) onLost(errorText(error));
       }
     }
   }

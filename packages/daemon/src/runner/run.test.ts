@@ -100,7 +100,10 @@ describe("run", () => {
     assert.deepEqual([end.reason, end.exitCode, end.signal, end.stdoutBytes], ["unknown", undefined, undefined, 6]);
     await run.empty;
     assert.equal(await textOf(run), "heard\n");
-    assert.equal(await w.runner.find("b"), undefined); // Nobody saw it end.
+    const again = (await w.runner.find("b"))!; // As a later daemon finds it: nobody saw it end, and what it wrote is there.
+    assert.deepEqual([again.end?.reason, again.output.position, again.isEmpty], ["unknown", 6, true]);
+    assert.equal(await textOf(again), "heard\n");
+    assert.equal(await w.runner.find("never"), undefined);
     assert.equal(await run.input(Buffer.from("x")), false);
   });
 

@@ -112,7 +112,10 @@ export class Shim {
    * In place of `start`: ends what a run has left whose shim is gone, with `folders` its folders too. Rejects with `StartFailed`
    * (stage `alive`: its shim lives; `log`: a folder stays), or with why the connection was lost.
    */
-  async clear(run: { readonly id: string; readonly folders?: { readonly temporary?: string | undefined } }): Promise<void> {
+  async clear(run: {
+    readonly id: string;
+    readonly folders?: { readonly temporary?: string | undefined };
+  }): Promise<void> {
     const fields: Field[] = [[tag.id, run.id]];
     if (run.folders?.temporary !== undefined) fields.push([tag.temporary, run.folders.temporary]);
     this.#send(run.folders === undefined ? frameType.sweep : frameType.remove, fields);

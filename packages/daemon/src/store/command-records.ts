@@ -58,7 +58,9 @@ export class CommandRecords {
   constructor(database: Database) {
     this.#database = database;
     const figures = database
-      .prepare("SELECT count(*) AS count, coalesce(sum(log_bytes), 0) AS logBytes FROM commands WHERE ended_ms IS NOT NULL")
+      .prepare(
+        "SELECT count(*) AS count, coalesce(sum(log_bytes), 0) AS logBytes FROM commands WHERE ended_ms IS NOT NULL",
+      )
       .get() as unknown as FinishedFigures;
     this.#finished = { ...figures };
   }

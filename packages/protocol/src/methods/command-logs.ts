@@ -20,6 +20,8 @@ export const commandLogs = defineMethod({
     chunks: z.array(z.object({ stream, offset: byteOffset, data: z.string(), encoding })),
     next_offset: z.int().describe("Ask again from here"),
     eof: z.boolean().describe("The command has ended and this is all"),
-    skipped_bytes: z.int().describe("Bytes before the first chunk that are no longer retained (P5)"),
+    skipped_bytes: z
+      .int()
+      .describe("Bytes of this range that were lost or are no longer retained; they count in `next_offset` (P5)"),
   }),
 });
