@@ -6,7 +6,7 @@ import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
 import type { Command } from "./command.ts";
 import type { Commands } from "./commands.ts";
 import { signalNumber, statusOf, type Ending } from "./ending.ts";
-import { readLogs } from "./logs.ts";
+import { checkOffset, readLogs } from "./logs.ts";
 import { followOutput } from "./output-stream.ts";
 
 type CommandMethods = Extract<keyof DaemonMethods, `command/${string}`>;
@@ -73,6 +73,8 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
       const command = await commands.get(command_id);
       if (!call.canNotify)
         throw new HlError("invalid_request", "this transport carries no notifications: use the socket or a WebSocket");
+      // Of one that runs the log may reach further in a moment, and this daemon may have found it only just now.
+      if (command.ending !== undefined) checkOffset(offset, (command.output?.output ?? command.ending).position);
       stream(command, offset, call);
       return command.startedResult(clock.wallMs());
     },
@@ -91,8 +93,8 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
     },
     "command/input": async ({ command_id, data, encoding, eof }) => {
       const command = await commands.get(command_id);
+      const bytes = inputBytes(data, encoding);
       await command.launched;
-      const bytes = Buffer.from(data, encoding === "base64" ? "base64" : "utf8");
       const open = bytes.length === 0 || ((await command.run?.input(bytes)) ?? false);
       if (eof) command.run?.inputEof();
       return { accepted_bytes: open ? bytes.length : 0, closed: !open };
@@ -111,4 +113,13 @@ async function untilAborted(promise: Promise<unknown>, signal: AbortSignal): Pro
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** Node skips what is no base64, and a program would get other bytes than were meant (P6). */
+function inputBytes(data: string, encoding: "utf8" | "base64"): Buffer {
+  if (encoding === "utf8") return Buffer.from(data, "utf8");
+  if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(data)) {
+    throw new HlError("invalid_params", `data: ${JSON.stringify(data.slice(0, 40))} is not base64 (with its padding)`);
+  }
+  return Buffer.from(data, "base64");
 }

@@ -21,12 +21,7 @@ export async function readLogs(
     const skipped = isOver ? Math.max(0, total - offset) : 0;
     return { chunks: [], next_offset: offset + skipped, eof: isOver, skipped_bytes: skipped };
   }
-  if (offset > total) {
-    throw new HlError("invalid_params", `offset: ${offset} is behind the end of the output (${total})`, {
-      offset,
-      total,
-    });
-  }
+  checkOffset(offset, total);
   await using cursor = source.cursor(offset, axis);
   const published = source.output.position;
   const chunks: ResultOf<typeof commandLogs>["chunks"] = [];
@@ -49,6 +44,13 @@ export async function readLogs(
   if (exhausted && isOver) skipped = Math.max(skipped, total - offset - bytes);
   const next = offset + skipped + bytes;
   return { chunks, next_offset: next, eof: isOver && next >= total, skipped_bytes: skipped };
+}
+
+/** Throws where nothing has been written: an offset of another command, most likely. */
+export function checkOffset(offset: number, total: number): void {
+  if (offset <= total) return;
+  const text = `offset: ${offset} is behind the end of the output (${total})`;
+  throw new HlError("invalid_params", text, { offset, total });
 }
 
 function totalOn(mark: OutputMark | undefined, axis: LogAxis): number {

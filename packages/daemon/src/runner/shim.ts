@@ -202,6 +202,11 @@ export class Shim {
       case frameType.failed: {
         const stage = fields.text(tag.stage) ?? "unknown";
         const message = fields.text(tag.message) ?? "the shim gave no reason";
+        // After STARTED it refuses the one frame that it names; somebody waits for INPUT only, and none will be taken any more.
+        if (message.startsWith("INPUT:")) {
+          this.#inputClosed = true;
+          this.#wakeInput();
+        }
         this.#started.reject(new StartFailed(stage, fields.number(tag.errno) ?? 0, message));
         return;
       }
