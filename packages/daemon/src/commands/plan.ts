@@ -61,7 +61,7 @@ export class Planner {
     const searchPath = env["PATH"] ?? defaultPath;
     const executable = judgeCommand(settings.policy, { command: params.command, args: params.args, cwd, searchPath });
     const timeoutMs = this.#timeoutMs(params.timeout);
-    const idleTimeoutMs = params.idle_timeout === undefined ? settings.idleTimeoutMs : params.idle_timeout * 1000;
+    const idleTimeoutMs = params.idle_timeout === undefined ? settings.idleTimeoutMs : wholeMs(params.idle_timeout);
     return {
       request: {
         id: runId,
@@ -151,7 +151,7 @@ export class Planner {
       const text = `timeout: ${seconds} s is over max_execution_time (${timeoutMsMax / 1000} s)`;
       throw new HlError("invalid_params", text, { timeout: seconds, max_execution_time: timeoutMsMax / 1000 });
     }
-    return seconds * 1000;
+    return wholeMs(seconds);
   }
 
   #checkUser(user: string | undefined): void {
@@ -159,4 +159,9 @@ export class Planner {
     const text = `no runner is installed for the user ${JSON.stringify(user)}`;
     throw new HlError("user_not_permitted", text, { user, users: this.#settings.users });
   }
+}
+
+/** To the shim 0 means that there is no limit: the least that can be asked for is one millisecond. */
+function wholeMs(seconds: number): number {
+  return Math.max(1, Math.round(seconds * 1000));
 }
