@@ -65,7 +65,8 @@ export function parseParams(definition: MethodDefinition, params: unknown): unkn
   if (outcome.success) return outcome.data;
   const problems = outcome.error.issues.map((issue) => ({
     path: issue.path.length === 0 ? "params" : issue.path.join("."),
-    message: issue.message,
+    // What is wrong with a key is said one level below.
+    message: issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message,
     received: preview(issue.input),
   }));
   const [first] = problems;

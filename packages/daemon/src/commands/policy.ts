@@ -67,9 +67,9 @@ function isAllowed(allowed: readonly string[], line: CommandLine, isPath: boolea
 function executable(found: string | undefined, file: string | undefined, line: CommandLine): string {
   const { command } = line;
   if (file === undefined || found === undefined) {
-    throw new HlError("command_not_found", `there is no executable ${JSON.stringify(command)} in ${line.searchPath}`, {
-      command,
-    });
+    // A path is not searched for: what it leads to tells which mistake it was.
+    const where = found === undefined ? `in ${line.searchPath}` : `at ${JSON.stringify(found)}`;
+    throw new HlError("command_not_found", `there is no executable ${JSON.stringify(command)} ${where}`, { command });
   }
   if (!isFile(file)) {
     throw new HlError("command_not_found", `${JSON.stringify(command)} is not a file`, { command });

@@ -21,13 +21,27 @@ export function startError(error: unknown, command: string): unknown {
         const text = `the arguments and environment of ${JSON.stringify(command)} are larger than the kernel takes`;
         return new HlError("invalid_params", text, facts, { cause: error });
       }
-      return new HlError("command_not_found", `${JSON.stringify(command)} cannot be executed: ${message}`, facts, {
-        cause: error,
-      });
+      return new HlError(
+        "command_not_found",
+        `${JSON.stringify(command)} cannot be executed: ${why(errno) ?? message}`,
+        facts,
+        {
+          cause: error,
+        },
+      );
     case "limits":
     case "fork":
       return new HlError("process_limit", `no process can be started: ${message}`, facts, { cause: error });
     default:
       return new HlError("runner_unavailable", `hl-runner refused (${stage}): ${message}`, facts, { cause: error });
   }
+}
+
+/** The kernel's own words mislead here: the file itself was found before. */
+function why(errno: number): string | undefined {
+  if (errno === constants.errno.ENOENT)
+    return "the interpreter that its first line names, or its loader, does not exist";
+  if (errno === constants.errno.ENOEXEC)
+    return "it is neither a program for this machine nor a script that begins with #!";
+  return undefined;
 }
