@@ -3,11 +3,18 @@ import { z } from "zod";
 /** Fields that several methods share, each described once. */
 const printable = /^[^\p{Cc}]+$/u;
 
+/** What the system takes as one piece of text: NUL ends it there, and half a character has no bytes (P6). */
+export const systemText = z
+  .string()
+  .refine((value) => !value.includes("\0"), "must not contain NUL")
+  .refine((value) => value.isWellFormed(), "must not contain half a surrogate pair");
+
 export const commandId = z
   .string()
   .min(1)
   .max(256)
   .regex(printable, "must not contain control characters")
+  .refine((value) => value.isWellFormed(), "must not contain half a surrogate pair")
   .describe(
     "Identifier of the command, chosen by the caller and unique on this VM; asking again with it never runs the command twice (C1).",
   );
@@ -25,10 +32,7 @@ export const encoding = z.enum(["utf8", "base64"]).describe("`base64` where the 
 export const environment = z
   .record(
     z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a valid environment variable name"),
-    z
-      .string()
-      .max(131_072)
-      .refine((value) => !value.includes("\0"), "must not contain NUL"),
+    systemText.max(131_072),
   )
   .describe("Environment variables, on top of the clean environment of the daemon's configuration");
 

@@ -1,9 +1,7 @@
 import { z } from "zod";
-import { commandId, environment, seconds } from "../fields.ts";
+import { commandId, environment, seconds, systemText } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 import { commandNotifications, commandResult } from "./command-result.ts";
-
-const noNul = (value: string): boolean => !value.includes("\0");
 
 export const commandExecute = defineMethod({
   name: "command/execute",
@@ -32,18 +30,8 @@ export const commandExecute = defineMethod({
       .min(1)
       .max(4_096)
       .describe("An executable: a name that is looked up in PATH, or a path; never a shell line"),
-    args: z
-      .array(z.string().max(131_071).refine(noNul, "must not contain NUL"))
-      .max(10_000)
-      .default([])
-      .describe("Given to the executable untouched"),
-    cwd: z
-      .string()
-      .min(1)
-      .max(4_096)
-      .refine(noNul, "must not contain NUL")
-      .optional()
-      .describe("Default: the workspace"),
+    args: z.array(systemText.max(131_071)).max(10_000).default([]).describe("Given to the executable untouched"),
+    cwd: systemText.min(1).max(4_096).optional().describe("Default: the workspace"),
     env: environment.optional(),
     timeout: seconds("Default process_timeout, at most max_execution_time").optional(),
     idle_timeout: seconds("Stop it when it writes nothing for so long").optional(),
