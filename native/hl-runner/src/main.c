@@ -15,6 +15,7 @@
 #include "protocol.h"
 #include "resident.h"
 #include "sandbox.h"
+#include "shim.h"
 #include "util.h"
 
 #define SHIMS_MAX_DEFAULT 4096
@@ -112,11 +113,13 @@ static int probe(void) {
   const bool subreaper = prctl(PR_GET_CHILD_SUBREAPER, &reaper, 0, 0, 0) == 0;
   const long pidfd = syscall(SYS_pidfd_open, getpid(), 0);
   const bool proc = read_small_file(AT_FDCWD, "/proc/self/stat", children, sizeof children) > 0;
+  int terminal[2];
+  const bool pty = terminal_open(TERMINAL_ROWS_DEFAULT, TERMINAL_COLUMNS_DEFAULT, terminal);
   const int abi = sandbox_abi();
   printf("{\"version\":\"" RUNNER_VERSION "\",\"landlock_abi\":%d,\"landlock_truncate\":%s,\"landlock_scoped\":%s,\"no_new_privs\":%s,\"subreaper\":%s,\"pidfd\":%s,"
-         "\"proc\":%s,\"pty\":false,\"seccomp\":false,\"cgroup\":false,\"kernel\":\"%s\",\"machine\":\"%s\"}\n",
+         "\"proc\":%s,\"pty\":%s,\"seccomp\":false,\"cgroup\":false,\"kernel\":\"%s\",\"machine\":\"%s\"}\n",
          abi, abi >= 3 ? "true" : "false", abi >= 6 ? "true" : "false", no_new_privs ? "true" : "false", subreaper ? "true" : "false", pidfd >= 0 ? "true" : "false",
-         proc ? "true" : "false", named ? kernel.release : "", named ? kernel.machine : "");
+         proc ? "true" : "false", pty ? "true" : "false", named ? kernel.release : "", named ? kernel.machine : "");
   return fflush(stdout) == 0 ? 0 : EX_OSERR;
 }
 

@@ -21,6 +21,10 @@ static bool id_is_good(const struct field *field) {
   return true;
 }
 
+bool terminal_size_is_good(uint64_t number) {
+  return number >= 1 && number <= UINT16_MAX;
+}
+
 static bool has_nul(const struct field *field) {
   return field->length > 0 && memchr(field->bytes, 0, field->length) != NULL;
 }
@@ -40,12 +44,12 @@ static uint64_t *number_place(struct start_request *request, uint16_t tag, uint6
     case TAG_OPEN_FILES_MAX: *max = UINT32_MAX; return &request->open_files_max;
     case TAG_LOG_BYTES_MAX: *max = 1ull << 50; return &request->log_bytes_max;
     case TAG_SEGMENT_BYTES: *max = 1ull << 40; return &request->segment_bytes;
+    case TAG_ROWS: return &request->rows;
+    case TAG_COLUMNS: return &request->columns;
     case TAG_STDIN:
     case TAG_NO_NEW_PRIVS:
     case TAG_SANDBOX:
-    case TAG_HOLD:
-    case TAG_ROWS:
-    case TAG_COLUMNS: *max = UINT32_MAX; return flag;
+    case TAG_HOLD: *max = UINT32_MAX; return flag;
     default: return NULL;
   }
 }
@@ -59,8 +63,11 @@ static const char *read_number(struct start_request *request, const struct field
   switch (field->tag) {
     case TAG_STDIN:
       if (number > STDIN_PTY) return "START: stdin is not 0, 1 or 2";
-      if (number == STDIN_PTY) return "START: PTY (stdin 2) is not supported by this version";
       request->stdin_kind = number;
+      break;
+    case TAG_ROWS:
+    case TAG_COLUMNS:
+      if (!terminal_size_is_good(number)) return "START: rows or columns is not 1 to 65535";
       break;
     case TAG_SANDBOX:
       if (number > 1) return "START: sandbox is not 0 or 1";
@@ -197,6 +204,8 @@ const char *start_request_decode(struct frame *frame, struct start_request *requ
       .drain_ms = DRAIN_MS_DEFAULT,
       .log_bytes_max = LOG_BYTES_DEFAULT,
       .segment_bytes = SEGMENT_BYTES_DEFAULT,
+      .rows = TERMINAL_ROWS_DEFAULT,
+      .columns = TERMINAL_COLUMNS_DEFAULT,
       .no_new_privs = true,
   };
   struct list_counts counts = {0};

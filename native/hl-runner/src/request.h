@@ -25,6 +25,7 @@ struct start_request {
   const char *cwd;
   struct preparation preparation;
   uint64_t stdin_kind;
+  uint64_t rows, columns; /* of a terminal */
   uint64_t timeout_ms;      /* 0: none */
   uint64_t idle_timeout_ms; /* 0: none */
   uint64_t grace_ms;
@@ -38,6 +39,9 @@ struct start_request {
   char mark[MARK_LENGTH_MAX + 1]; /* the first entry of env */
   void *arena;
 };
+
+/* A terminal's rows or columns, as the kernel can hold them. */
+bool terminal_size_is_good(uint64_t number);
 
 /* Decodes a START, or a PREPARE (of which only `preparation` is meant), in place: the payload is changed (strings get their NUL) and must outlive the request. NULL when it is good, else why not. */
 const char *start_request_decode(struct frame *frame, struct start_request *request);

@@ -61,6 +61,15 @@ static uint64_t file_rights(int abi) {
   return rights;
 }
 
+static bool add_rule(int ruleset, int fd, uint64_t rights) {
+  const struct path_beneath_attributes rule = {.allowed_access = rights, .parent_fd = fd};
+  return syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
+bool sandbox_allow_device(int ruleset, int fd) {
+  return add_rule(ruleset, fd, file_rights(sandbox_abi()) & ACCESS_OF_FILES & ~ACCESS_EXECUTE);
+}
+
 int sandbox_create(const char **what) {
   *what = "Landlock is not offered by this kernel";
   const int abi = sandbox_abi();
@@ -85,11 +94,7 @@ bool sandbox_allow(int ruleset, const char *path, enum sandbox_access access) {
   const uint64_t all = file_rights(sandbox_abi()), rights = access == SANDBOX_READ ? all & ACCESS_READ_ONLY : all;
   struct stat about;
   bool added = fstat(fd, &about) == 0;
-  if (added) {
-    const uint64_t granted = S_ISDIR(about.st_mode) ? rights : rights & ACCESS_OF_FILES;
-    const struct path_beneath_attributes rule = {.allowed_access = granted, .parent_fd = fd};
-    added = syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0;
-  }
+  if (added) added = add_rule(ruleset, fd, S_ISDIR(about.st_mode) ? rights : rights & ACCESS_OF_FILES);
   const int error = errno;
   close(fd);
   errno = error;

@@ -15,6 +15,9 @@ int sandbox_create(const char **what);
 /* Allows what is beneath a path, or the file that it is; a missing path is skipped. False with errno for anything else that fails. */
 bool sandbox_allow(int ruleset, const char *path, enum sandbox_access access);
 
+/* Adds one open device file with every right that means something there. */
+bool sandbox_allow_device(int ruleset, int fd);
+
 /* Binds the calling thread, and what it executes, to the ruleset. Async-signal-safe. */
 bool sandbox_enter(int ruleset);
 

@@ -13,9 +13,20 @@ static const char *known_reason(const struct field *field) {
 }
 
 struct control {
-  uint64_t signal, scope, grace_ms;
+  uint64_t signal, scope, grace_ms, rows, columns;
   const char *reason;
 };
+
+static uint64_t *number_place(struct control *control, uint16_t tag) {
+  switch (tag) {
+    case TAG_SIGNAL: return &control->signal;
+    case TAG_SCOPE: return &control->scope;
+    case TAG_GRACE_MS: return &control->grace_ms;
+    case TAG_ROWS: return &control->rows;
+    case TAG_COLUMNS: return &control->columns;
+    default: return NULL;
+  }
+}
 
 /* NULL when the frame is good. INPUT's bytes are handed on as they come. */
 static const char *read_control(struct shim *shim, const struct frame *frame, struct control *control) {
@@ -23,7 +34,7 @@ static const char *read_control(struct shim *shim, const struct frame *frame, st
   struct field field;
   int more;
   while ((more = field_parse(&cursor, &field)) > 0) {
-    uint64_t *number = field.tag == TAG_SIGNAL ? &control->signal : field.tag == TAG_SCOPE ? &control->scope : field.tag == TAG_GRACE_MS ? &control->grace_ms : NULL;
+    uint64_t *number = number_place(control, field.tag);
     if (number != NULL && !field_number(&field, number)) return "a number field is not 8 bytes long";
     if (field.tag == TAG_REASON && (control->reason = known_reason(&field)) == NULL) return "reason is none of the known ones";
     if (field.tag == TAG_DATA && frame->type == FRAME_INPUT) input_push(shim, field.bytes, field.length);
@@ -57,7 +68,7 @@ void control_handle(struct shim *shim, struct frame *frame) {
     case FRAME_STOP: stop_begin(shim, control.reason, control.grace_ms); break;
     case FRAME_INPUT: break;
     case FRAME_INPUT_EOF: input_finish(shim); break;
-    case FRAME_RESIZE: shim->refusal_due = "RESIZE: PTY is not supported by this version"; break;
+    case FRAME_RESIZE: terminal_resize(shim, control.rows, control.columns); break;
     case FRAME_RELEASE:
       shim->released = shim->end_known;
       if (shim->released) shim->deadlines[DEADLINE_RECORD] = NEVER;

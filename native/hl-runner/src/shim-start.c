@@ -60,7 +60,24 @@ bool start_name_directory(struct shim *shim, const char *id) {
   return named;
 }
 
+/* In place of the pipes: what the program writes to either stream arrives at the one master. */
+static void make_terminal(struct shim *shim) {
+  int ends[2];
+  if (!terminal_open(shim->request.rows, shim->request.columns, ends)) fail(shim, "limits", errno, "the terminal cannot be made");
+  close(shim->output[STREAM_STDOUT]);
+  close(shim->output[STREAM_STDERR]);
+  shim->terminal = shim->stdin_pipe = shim->output[STREAM_STDOUT] = ends[0];
+  shim->output[STREAM_STDERR] = -1;
+  for (int fd = 0; fd < 3; fd++) {
+    close(shim->program_stdio[fd]);
+    shim->program_stdio[fd] = fd == 0 ? ends[1] : fcntl(ends[1], F_DUPFD_CLOEXEC, 3);
+    if (shim->program_stdio[fd] < 0) fail(shim, "limits", errno, "the terminal cannot be made");
+  }
+  shim_watch(shim, EPOLL_CTL_ADD, ends[0], EPOLLIN, SOURCE_TERMINAL);
+}
+
 static void make_stdin(struct shim *shim) {
+  if (shim->request.stdin_kind == STDIN_PTY) make_terminal(shim);
   if (shim->request.stdin_kind != STDIN_PIPE) return;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) fail(shim, "limits", errno, "the input pipe cannot be made");
@@ -76,6 +93,8 @@ static void prepare_all(struct shim *shim) {
   const struct prepare_failure *failure = &shim->prepare_failure;
   prepare(shim, &shim->request.preparation, shim->request.sandbox);
   if (failure->stage != NULL) fail(shim, failure->stage, failure->error, failure->what);
+  /* Its own terminal by its own descriptor, so that the folder of everybody's terminals can stay closed (X1). */
+  if (shim->request.sandbox && shim->terminal >= 0 && !sandbox_allow_device(shim->ruleset, shim->program_stdio[0])) fail(shim, "sandbox", errno, "the terminal");
 }
 
 static const char *what_failed(const struct shim *shim, const char *stage) {
@@ -89,6 +108,7 @@ static const char *what_failed(const struct shim *shim, const char *stage) {
 
 static void keep_what_outlives_the_frame(struct shim *shim) {
   const struct start_request *request = &shim->request;
+  shim->stdin_kind = request->stdin_kind;
   shim->grace_ms = request->grace_ms;
   shim->drain_ms = request->drain_ms;
   shim->idle_timeout_ms = request->idle_timeout_ms;
@@ -111,6 +131,7 @@ void shim_start(struct shim *shim, struct frame *frame) {
       .ruleset = shim->request.sandbox ? shim->ruleset : -1,
       .shim_pid = shim->shim_pid,
       .go_connection = -1,
+      .terminal = shim->terminal >= 0,
   };
   if (shim->request.hold) wire_go_awaited(shim, frame, &plan);
   struct spawn_failure failure;

@@ -40,6 +40,7 @@ static void put_started(struct frame_writer *writer, const struct shim *shim, co
   frame_put_number(writer, TAG_START_TICKS, shim->start_ticks);
   frame_put_number(writer, TAG_SHIM_PID, (uint64_t)shim->shim_pid);
   frame_put_number(writer, TAG_SHIM_START_TICKS, shim->shim_start_ticks);
+  frame_put_number(writer, TAG_STDIN, shim->stdin_kind);
   if (boot_id != NULL) frame_put_text(writer, TAG_BOOT_ID, boot_id);
   frame_end(writer);
 }

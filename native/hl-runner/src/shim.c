@@ -100,7 +100,7 @@ static void settle_end(struct shim *shim) {
   if (!shim->main_ended || shim->end_known) return;
   output_pump(shim, STREAM_STDOUT, true);
   output_pump(shim, STREAM_STDERR, true);
-  const bool open = shim->output[STREAM_STDOUT] >= 0 || shim->output[STREAM_STDERR] >= 0;
+  const bool open = output_is_open(shim);
   const int64_t now = monotonic_us();
   if (open && now < shim->deadlines[DEADLINE_DRAIN]) return;
   struct rusage usage;
@@ -112,6 +112,7 @@ static void settle_end(struct shim *shim) {
   end->stderr_bytes = shim->log.stream_bytes[STREAM_STDERR];
   end->dropped_bytes = shim->log.dropped_bytes;
   end->pipes_still_open = open;
+  if (!open) input_abandon(shim);
   shim->end_known = true;
   shim->end_due = true;
   shim->deadlines[DEADLINE_DRAIN] = NEVER;
@@ -182,6 +183,10 @@ static void dispatch(struct shim *shim, const struct epoll_event *event) {
     case SOURCE_STDOUT: output_pump(shim, STREAM_STDOUT, false); break;
     case SOURCE_STDERR: output_pump(shim, STREAM_STDERR, false); break;
     case SOURCE_STDIN: input_ready(shim); break;
+    case SOURCE_TERMINAL:
+      if (event->events & ~(uint32_t)EPOLLOUT) output_pump(shim, STREAM_STDOUT, false);
+      if (event->events & EPOLLOUT) input_ready(shim);
+      break;
     case SOURCE_LISTENER: files_accept(shim); break;
     default: break;
   }
@@ -192,7 +197,7 @@ void shim_run(int connection, int state_directory, const struct allowed_uids *al
   shim->allowed = allowed;
   shim->state_directory = state_directory;
   shim->connection = connection;
-  shim->directory = shim->listener = shim->stdin_pipe = shim->ruleset = -1;
+  shim->directory = shim->listener = shim->stdin_pipe = shim->ruleset = shim->terminal = -1;
   shim->receive.bytes = shim->receive.fixed;
   shim->receive.capacity = sizeof shim->receive.fixed;
   for (int i = 0; i < DEADLINE_COUNT; i++) shim->deadlines[i] = NEVER;

@@ -53,7 +53,9 @@ struct input_queue {
   unsigned char *bytes; /* a ring of INPUT_WINDOW_BYTES, allocated while something waits in it */
   size_t first, length;
   uint64_t received, taken;
+  uint64_t eof_at; /* terminals: how much of the input comes before the end that is wanted */
   bool eof_wanted, closed_by_program;
+  bool mid_line; /* terminals: the last byte taken was not the end of a line */
 };
 
 struct end_facts {
@@ -76,13 +78,15 @@ struct shim {
   const struct allowed_uids *allowed;
   int state_directory, directory, epoll, signals, connection, listener, stdin_pipe;
   int output[3], program_stdio[3]; /* output by enum stream; the program's ends until it has them */
+  int terminal; /* the master, which is then output[STREAM_STDOUT] and stdin_pipe too; -1: pipes */
+  bool terminal_hung;
   int ruleset; /* -1: none yet */
   char *temporary; /* the program's private folder; ours to remove */
   struct prepare_failure prepare_failure;
   char directory_name[ID_LENGTH_MAX + 1]; /* the id, once START has brought it */
   pid_t shim_pid, pid;
   uint64_t shim_start_ticks, start_ticks;
-  uint64_t grace_ms, drain_ms, idle_timeout_ms, started_ms;
+  uint64_t grace_ms, drain_ms, idle_timeout_ms, started_ms, stdin_kind;
   int64_t started_us, active_us, output_next_us;
   int64_t deadlines[DEADLINE_COUNT];
   bool started, main_ended, end_known, empty, empty_announced, released;
@@ -107,7 +111,7 @@ __attribute__((noreturn)) void shim_run(int connection, int state_directory, con
 /* shim.c */
 void shim_reap(struct shim *shim);
 void shim_watch(struct shim *shim, int operation, int fd, uint32_t events, uint32_t source);
-enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, SOURCE_STDIN, SOURCE_LISTENER };
+enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, SOURCE_STDIN, SOURCE_TERMINAL, SOURCE_LISTENER };
 
 /* shim-start.c: START. The folder is made before its name is known, because on a real disk making it takes longer than starting a program. */
 void start_make_directory(struct shim *shim);
@@ -146,9 +150,19 @@ void control_handle(struct shim *shim, struct frame *frame);
 void input_push(struct shim *shim, const unsigned char *bytes, size_t length);
 void input_finish(struct shim *shim);
 void input_ready(struct shim *shim);
+void input_abandon(struct shim *shim); /* nobody has the terminal any more */
+bool input_waits(const struct shim *shim);
 
-/* shim-output.c: the program's pipes. */
+/* shim-output.c: the program's pipes, or its terminal. */
 void output_pump(struct shim *shim, enum stream stream, bool to_the_end);
+bool output_is_open(const struct shim *shim);
+
+/* shim-terminal.c */
+bool terminal_open(uint64_t rows, uint64_t columns, int ends[2]); /* ends: master, slave; false with errno */
+void terminal_watch(struct shim *shim);
+void terminal_set_hung(struct shim *shim, bool hung);
+void terminal_resize(struct shim *shim, uint64_t rows, uint64_t columns);
+bool terminal_type_eof(struct shim *shim); /* false: no room yet */
 
 /* shim-stop.c: signals, STOP, timeouts. */
 void stop_begin(struct shim *shim, const char *reason, uint64_t grace_ms);

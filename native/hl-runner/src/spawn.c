@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -88,6 +89,7 @@ __attribute__((no_sanitize("address"))) static int child_main(void *argument) {
   setsid();
   for (int fd = 0; fd < 3; fd++)
     if (dup2(plan->stdio[fd], fd) < 0) give_up(job, "fork");
+  if (plan->terminal && ioctl(0, TIOCSCTTY, 0) != 0) give_up(job, "fork");
   umask(022);
   if (request->open_files_max != 0 && !limit_open_files(request->open_files_max)) give_up(job, "limits");
   if (chdir(request->cwd) != 0) give_up(job, "cwd");

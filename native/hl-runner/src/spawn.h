@@ -12,7 +12,8 @@
 struct spawn_plan {
   const struct start_request *request;
   int stdio[3];
-  int ruleset; /* -1: no sandbox */
+  int ruleset;   /* -1: no sandbox */
+  bool terminal; /* stdio[0] becomes the controlling terminal */
   pid_t shim_pid;
   int go_connection;              /* the program is not executed before GO has come from here; -1: at once */
   const unsigned char *go_begun; /* what has been read of that frame already */
