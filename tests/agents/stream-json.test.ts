@@ -127,7 +127,9 @@ describe("stream-json adapter with the real Claude Code", () => {
     const open = await first.promise;
 
     const second = claude.replace({ onPermission: async () => ({ behavior: "allow" }) });
-    const adopted = second.adopt({ relayId: "r1", timeoutMs: limitMs });
+    second.attach();
+    second.adopt("r1");
+    const adopted = second.relay("!bash touch made.txt", { relayId: "r1", timeoutMs: limitMs }) as Promise<RelayResult>;
     const info = await second.initialize(limitMs);
     assert.equal(info.state, "requires_action");
     assert.match((await adopted).text, /^tool result/u);

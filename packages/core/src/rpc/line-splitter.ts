@@ -48,6 +48,13 @@ export class LineSplitter {
     if (start < bytes.length) this.#keep(bytes.subarray(start));
   }
 
+  /** Bytes of the stream are missing here: the line that has begun is thrown away, and what comes next begins a new one. */
+  drop(): void {
+    this.#held = nothing;
+    this.#bytes = 0;
+    this.#skipping = false;
+  }
+
   /** The stream has ended: what is left is a line as well. */
   end(): void {
     if (this.partial) this.#finish(nothing);

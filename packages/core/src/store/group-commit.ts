@@ -2,8 +2,11 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { systemClock, type Clock } from "../clock.ts";
 import type { DurableLog } from "./log-file.ts";
 
-/** `now`: somebody waits for it. `soon`: nobody does, so it may share the transaction of the next that cannot wait. */
-export type Urgency = "now" | "soon";
+/**
+ * `now`: somebody waits for it. `soon`: nobody does, so it may share the transaction of the next that cannot wait. `committed`:
+ * somebody waits, and only for what a crash of this program cannot undo; it resolves at the commit, without the sync behind it.
+ */
+export type Urgency = "now" | "soon" | "committed";
 
 export interface GroupCommitOptions {
   /** Makes commits durable beside the event loop. Without it COMMIT does, and the loop waits (`synchronous = FULL`). */
@@ -47,8 +50,8 @@ export class GroupCommit {
       reject(new Error("the database is closed"));
       return promise;
     }
-    this.#queue.push({ run: write, resolve: resolve as (value: unknown) => void, reject });
-    if (urgency === "now") this.#urge();
+    this.#queue.push({ run: write, urgency, resolve: resolve as (value: unknown) => void, reject });
+    if (urgency !== "soon") this.#urge();
     else this.#cancelSoon ??= this.#clock.after(soonMs, () => this.#urge());
     return promise;
   }
@@ -123,6 +126,9 @@ export class GroupCommit {
       outcomes.push(() => group[0]?.reject(error));
       return true;
     }
+    group.forEach((write, index) => {
+      if (write.urgency === "committed") write.resolve(results[index]);
+    });
     outcomes.push((problem) => {
       group.forEach((write, index) => (problem === undefined ? write.resolve(results[index]) : write.reject(problem)));
     });
@@ -139,7 +145,12 @@ export class GroupCommit {
   }
 }
 
-type Write = Readonly<{ run: () => unknown; resolve: (value: unknown) => void; reject: (error: unknown) => void }>;
+type Write = Readonly<{
+  run: () => unknown;
+  urgency: Urgency;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+}>;
 
 /** @param problem why a committed group is not durable; undefined when it is. */
 type Outcome = (problem: unknown) => void;

@@ -3,71 +3,67 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
-import { followRun } from "../runner/follow.ts";
 import type { EndRecord } from "../runner/records.ts";
 import type { Run } from "../runner/run.ts";
-import { AgentFailure, type AgentEvent, type AgentInfo, type ExitInfo } from "./agent.ts";
+import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
+import { AgentFailure, type AgentEvent } from "./agent.ts";
+import { AgentFacts } from "./agent-facts.ts";
+import { callersError, exitCodeOf } from "./agent-failure.ts";
+import { AgentInput } from "./agent-input.ts";
+import { AgentOutput } from "./agent-output.ts";
+import { Relays, type RelayRequest } from "./relays.ts";
 import { StreamJsonAgent } from "./stream-json.ts";
 
 export interface AgentProcessOptions {
-  readonly processId: string;
+  readonly record: AgentRecord;
   readonly run: Run;
-  readonly sessionId: string;
-  readonly workspacePath: string;
+  readonly records: AgentRecords;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly turnsWaitingMax: number;
   readonly lineBytesMax: number;
-  readonly onEvent: (agent: AgentProcess, event: AgentEvent) => void;
+  readonly onEvent: (agent: AgentFacts, event: AgentEvent) => void;
+  readonly onStart: (agent: AgentFacts) => void;
+  readonly onEnd: (agent: AgentFacts) => void;
 }
 
-export interface RelayRequest {
-  readonly message: unknown;
-  readonly relayId: string;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-  readonly onEvent: (event: AgentEvent) => void;
-}
-
-export type AgentState = ClaudeProcess["status"];
-
-const stderrTailBytes = 2_048;
 const killGraceMs = 2_000;
 
 /**
- * One agent process: the protocol engine joined to the shim that holds the process.
+ * One agent process: the protocol engine joined to the shim that holds the process. Begun by us, or found again after a restart of the
+ * daemon and attached to (P3): everything about it is then derived from its small record and its log.
  * States: starting → idle ⇄ running ⇄ requires_action → stopping → ended.
  */
 export class AgentProcess {
-  readonly processId: string;
+  readonly facts: AgentFacts;
   readonly #options: AgentProcessOptions;
   readonly #engine: StreamJsonAgent;
+  readonly #input: AgentInput;
+  readonly #output: AgentOutput;
+  readonly #relays: Relays;
   readonly #ended = Promise.withResolvers<boolean>();
-  readonly #relayListeners = new Map<string, (event: AgentEvent) => void>();
-  readonly #startedMs: number;
-  #state: AgentState = "starting";
-  #info: AgentInfo | undefined;
-  #sessionId: string;
-  #stderr = "";
-  #turns = 0;
+  /** What is read now was said to an earlier life of the daemon. */
+  #past = false;
+  #turnUnknown = false;
   #stopAsked = false;
   #killed = false;
-  #end: EndRecord | undefined;
 
   constructor(options: AgentProcessOptions) {
+    const { record, run, records, clock, logger, lineBytesMax, turnsWaitingMax } = options;
+    const { processId } = record;
     this.#options = options;
-    this.processId = options.processId;
-    this.#sessionId = options.sessionId;
-    this.#startedMs = options.clock.wallMs();
+    this.facts = new AgentFacts(record, records, logger);
+    this.facts.pid = run.pid;
+    const logPosition = (): number => this.#output.position;
+    this.#input = new AgentInput({
+      ...{ processId, run, records, logPosition },
+      turns: () => this.facts.turns,
+      onTornTurn: ({ uuid }) => this.facts.recordTurnEnd(uuid, "unknown", logPosition()),
+    });
     this.#engine = new StreamJsonAgent({
-      write: async (line) => {
-        if (!(await options.run.input(Buffer.from(line)))) throw new Error("the agent no longer reads");
-      },
-      clock: options.clock,
-      newId: randomUUID,
-      lineBytesMax: options.lineBytesMax,
-      turnsWaitingMax: options.turnsWaitingMax,
+      write: (line) => this.#input.write(line),
+      writeTurn: (turn) => this.#input.writeTurn(turn),
+      ...{ clock, lineBytesMax, turnsWaitingMax, newId: randomUUID },
       onEvent: (event) => this.#onEvent(event),
       // Nobody can be asked yet, and no answer means deny (A3).
       onPermission: async () => ({
@@ -75,74 +71,66 @@ export class AgentProcess {
         message: "Nobody can approve this here: approvals are not part of this version of hl-daemon.",
       }),
     });
-    this.#pump().catch((error: unknown) => {
-      options.logger.error(
-        { process_id: this.processId, error: errorText(error) },
-        "reading the agent's output failed",
-      );
-      options.run.stop("cancelled", killGraceMs);
-    });
+    this.#output = new AgentOutput(run, this.#engine, record.logPosition);
+    const facts = (): Record<string, unknown> => this.#failureFacts();
+    this.#relays = new Relays({ processId, engine: this.#engine, run, records, clock, lineBytesMax, facts });
   }
 
-  get pid(): number {
-    return this.#options.run.pid;
-  }
-
-  get state(): AgentState {
-    return this.#state;
-  }
-
-  get sessionId(): string {
-    return this.#sessionId;
-  }
-
-  get info(): AgentInfo | undefined {
-    return this.#info;
-  }
-
-  get exitCode(): number | undefined {
-    return this.#end === undefined ? undefined : exitCodeOf(this.#end);
-  }
-
-  /** Resolves when the process has ended and its output was read; true when that was asked for. */
+  /** Resolves when the process and all it started have ended and its output was read; true when that was asked for. */
   get ended(): Promise<boolean> {
     return this.#ended.promise;
   }
 
-  /** Waits until the agent answers; ends it and says why when it does not. */
-  async ready(timeoutMs: number): Promise<void> {
-    try {
-      this.#info = await this.#engine.initialize(timeoutMs);
-      if (this.#state === "starting") this.#state = "idle";
-    } catch (error) {
-      await this.stop({ force: true, timeoutMs: 0 });
-      const why =
-        error instanceof AgentFailure && error.kind === "timeout"
-          ? `did not answer within ${timeoutMs} ms`
-          : errorText(error);
-      throw new HlError("claude_unavailable", `the agent failed to start: ${why}`, this.#facts(), { cause: error });
-    }
+  /** One that we have just started: waits until it answers; ends it and says why when it does not. */
+  async begin(timeoutMs: number): Promise<void> {
+    void this.#follow();
+    await this.#makeReady(timeoutMs);
   }
 
-  async relay(request: RelayRequest): Promise<unknown> {
-    const { relayId, message, timeoutMs, signal } = request;
-    this.#relayListeners.set(relayId, request.onEvent);
-    try {
-      return await this.#engine.relay(message, { relayId, timeoutMs, signal });
-    } catch (error) {
-      throw this.#failure(error);
-    } finally {
-      this.#relayListeners.delete(relayId);
-    }
+  /** One of before: resolves when what it said meanwhile is read. It goes on to be asked what is open there; relays wait for that. */
+  async attach(startTimeoutMs: number): Promise<void> {
+    const { run, records, logger } = this.#options;
+    const { processId } = this.facts;
+    this.#engine.attach();
+    const turn = records.openTurn(processId);
+    const became = turn && (await this.#input.settle(turn));
+    if (turn !== undefined && became === "unsent") await records.dropTurn(processId, turn.uuid);
+    else if (turn !== undefined) this.#engine.adopt(turn.relayId);
+    this.#turnUnknown = became === "unknown";
+    if (this.#engine.turnInFlight !== undefined) this.facts.state = "running";
+    this.#past = true;
+    await this.#output.catchUp();
+    this.#past = false;
+    const found = {
+      process_id: processId,
+      pid: run.pid,
+      state: this.facts.state,
+      turn: became,
+      ended: run.end?.reason,
+    };
+    logger.info(found, "found an agent of before");
+    const alive = run.end === undefined;
+    void this.#follow();
+    if (!alive) return;
+    // One that was ready and hangs is waited for: its relays have time limits of their own.
+    const answer = this.facts.ready ? this.#engine.initialize(undefined) : this.#makeReady(startTimeoutMs);
+    answer.catch((error: unknown) => {
+      logger.warn({ process_id: processId, error: errorText(error) }, "an agent of before does not answer");
+    });
+  }
+
+  /** Rejects with the errors of claude/relay. */
+  relay(request: RelayRequest): Promise<unknown> {
+    return this.#relays.relay(request);
   }
 
   /** Answers whether a turn was in flight. */
   async interrupt(): Promise<boolean> {
-    const busy = this.#state === "running" || this.#state === "requires_action";
+    const busy = this.facts.state === "running" || this.facts.state === "requires_action";
     try {
       await this.#engine.interrupt();
     } catch (error) {
-      throw this.#failure(error);
+      throw callersError(error, this.#failureFacts());
     }
     return busy;
   }
@@ -154,8 +142,8 @@ export class AgentProcess {
   async stop(options: Readonly<{ force: boolean; timeoutMs: number }>): Promise<boolean> {
     const { run, clock } = this.#options;
     this.#stopAsked = true;
-    if (this.#state !== "ended") {
-      this.#state = "stopping";
+    if (this.facts.state !== "ended") {
+      this.facts.state = "stopping";
       if (!options.force) {
         await this.#engine.endSession(Math.max(1, options.timeoutMs)).catch(() => {});
         await settledWithin(clock, options.timeoutMs, run.ended);
@@ -172,83 +160,67 @@ export class AgentProcess {
     return this.#killed;
   }
 
-  describe(): ClaudeProcess {
-    const { workspacePath, run } = this.#options;
-    return {
-      process_id: this.processId,
-      pid: run.pid,
-      status: this.#state,
-      session_id: this.#sessionId,
-      protocol: "stream-json",
-      workspace_path: workspacePath,
-      ...(this.#info?.agent_version === undefined ? {} : { agent_version: this.#info.agent_version }),
-      started_at: this.#startedMs / 1000,
-      ...(this.#end === undefined ? {} : { ended_at: this.#end.endedMs / 1000, exit_code: exitCodeOf(this.#end) }),
-      turns: this.#turns,
-    };
+  /** The daemon goes and the agent stays, with the turn in flight: the next daemon attaches to it. */
+  detach(): void {
+    this.#input.detach();
+    this.#output.stop();
+    this.#relays.detach();
+    this.#options.run.detach();
   }
 
   forget(): Promise<void> {
     return this.#options.run.forget();
   }
 
-  async #pump(): Promise<void> {
-    const { run } = this.#options;
-    for await (const { chunks } of followRun(run, 0, new AbortController().signal)) {
-      for (const { stream, data } of chunks) {
-        if (stream === "stdout")
-          this.#engine.receive(Buffer.from(data)); // The cursor's buffer is used again.
-        else this.#stderr = (this.#stderr + data.toString("utf8")).slice(-stderrTailBytes);
-      }
+  async #makeReady(timeoutMs: number): Promise<void> {
+    try {
+      const info = await this.#engine.initialize(timeoutMs);
+      this.facts.recordReady(this.#options.clock.wallMs(), info.agent_version);
+      this.#options.onStart(this.facts);
+    } catch (error) {
+      await this.stop({ force: true, timeoutMs: 0 });
+      const late = error instanceof AgentFailure && error.kind === "timeout";
+      const why = late ? `did not answer within ${timeoutMs} ms` : errorText(error);
+      const text = `the agent failed to start: ${why}`;
+      throw new HlError("claude_unavailable", text, this.#failureFacts(), { cause: error });
     }
-    const end = await run.ended;
-    this.#end = end;
-    this.#state = "ended";
-    const exit: ExitInfo = {
-      code: end.exitCode ?? null,
-      signal: end.signal === undefined ? null : String(end.signal),
-      stderrTail: this.#stderr,
-    };
-    this.#engine.closed(exit);
+  }
+
+  async #follow(): Promise<void> {
+    const { run, logger } = this.#options;
+    try {
+      await this.#output.follow();
+    } catch (error) {
+      const facts = { process_id: this.facts.processId, error: errorText(error) };
+      logger.error(facts, "reading the agent's output failed");
+      run.stop("cancelled", killGraceMs);
+    }
+    if (!this.#output.stopped) await this.#finish(await run.ended);
+  }
+
+  async #finish(end: EndRecord): Promise<void> {
+    const { run, clock, onEnd } = this.#options;
+    const cut = this.#turnUnknown && this.#engine.turnInFlight?.confirmed === false ? "unknown" : "cut";
+    const signal = end.signal === undefined ? null : String(end.signal);
+    this.#engine.closed({ code: end.exitCode ?? null, signal, stderrTail: this.#output.stderrTail });
+    const endedMs = end.endedMs === 0 ? clock.wallMs() : end.endedMs; // 0: nobody saw it.
+    const recorded = this.facts.recordEnd(endedMs, exitCodeOf(end), cut);
+    onEnd(this.facts);
     if (!this.#stopAsked) run.stop("cancelled", 0); // It died by itself: its tools and servers go with it (P1).
-    await run.empty;
-    run.release();
+    await Promise.all([run.empty, recorded]);
+    run.release(); // Only now may the shim leave: until then its end record is the only one (P3).
     this.#ended.resolve(this.#stopAsked);
   }
 
   #onEvent(event: AgentEvent): void {
-    if (event.sessionId !== undefined) this.#sessionId = event.sessionId;
-    if (event.type === "agent.status" && this.#state !== "stopping" && this.#state !== "ended")
-      this.#state = event.state;
-    if (event.type === "agent.turn_completed") this.#turns += 1;
-    if (event.relayId !== undefined) this.#relayListeners.get(event.relayId)?.(event);
-    this.#options.onEvent(this, event);
+    this.facts.onEvent(event, this.#output.position);
+    this.#relays.tell(event);
+    // Of the past only ends of turns are news: those that were recorded are not read again.
+    if (!this.#past || event.type === "agent.turn_completed") this.#options.onEvent(this.facts, event);
   }
 
-  #facts(): Record<string, unknown> {
-    return { process_id: this.processId, exit_code: this.exitCode, stderr_tail: this.#stderr };
+  #failureFacts(): Record<string, unknown> {
+    const { processId, exitCode } = this.facts;
+    return { process_id: processId, exit_code: exitCode, stderr_tail: this.#output.stderrTail };
   }
-
-  #failure(error: unknown): unknown {
-    if (!(error instanceof AgentFailure)) return error;
-    const facts = { ...this.#facts(), ...error.facts };
-    switch (error.kind) {
-      case "timeout":
-        return new HlError("claude_timeout", error.message, facts, { cause: error });
-      case "busy":
-        return new HlError("claude_busy", error.message, facts, { cause: error });
-      case "invalid_message":
-        return new HlError("invalid_params", `message: ${error.message}`, facts, { cause: error });
-      case "cancelled":
-        return new HlError("request_cancelled", error.message, facts, { cause: error });
-      case "exited":
-      case "control_refused":
-        return new HlError("claude_exited", error.message, facts, { cause: error });
-    }
-  }
-}
-
-/** As a shell counts: 128 and the signal, where a signal ended it. */
-function exitCodeOf(end: EndRecord): number {
-  return end.exitCode ?? (end.signal === undefined ? -1 : 128 + end.signal);
 }

@@ -142,10 +142,13 @@ export type AgentEvent = EventContext &
     | { readonly type: "agent.log"; readonly stream: "stdout"; readonly text: string }
     | { readonly type: "agent.unknown"; readonly raw: unknown }
     | { readonly type: "agent.line_skipped"; readonly bytes: number; readonly lineBytesMax: number }
+    /** Output that the log no longer had when it was read. */
+    | { readonly type: "agent.gap"; readonly bytes: number }
   );
 
 /** Why the daemon (not the agent) could not answer. */
-export type AgentFailureKind = "timeout" | "exited" | "busy" | "cancelled" | "invalid_message" | "control_refused";
+export type AgentFailureKind =
+  "timeout" | "exited" | "busy" | "cancelled" | "invalid_message" | "control_refused" | "not_recorded";
 
 /** Facts that help the caller decide what to do next. */
 export interface AgentFailureFacts {

@@ -6,11 +6,16 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
 import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
-import { StartFailed, type SandboxRules } from "../runner/records.ts";
+import type { SandboxRules } from "../runner/records.ts";
+import type { Run } from "../runner/run.ts";
 import type { Runner } from "../runner/runner.ts";
+import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
 import type { AgentEvent } from "./agent.ts";
+import type { AgentFacts } from "./agent-facts.ts";
 import { AgentProcess } from "./agent-process.ts";
-import { findAgentBinary, streamJsonArguments } from "./launch.ts";
+import type { EndedAgent } from "./ended-agent.ts";
+import { findAgentBinary, startFailure, streamJsonArguments } from "./launch.ts";
+import { agentIdPrefix, recoverAgents } from "./recovery.ts";
 
 export type StartParams = ParamsOf<typeof claudeStart>;
 
@@ -26,6 +31,7 @@ export interface AgentHost {
 
 export interface AgentsOptions {
   readonly runner: Runner;
+  readonly records: AgentRecords;
   readonly host: AgentHost;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -41,22 +47,23 @@ export interface AgentsOptions {
   readonly lineBytesMax: number;
   readonly openFilesMax: number;
   readonly logBytesMax: number;
-  readonly onEvent: (agent: AgentProcess, event: AgentEvent) => void;
-  readonly onStart: (agent: AgentProcess) => void;
-  readonly onEnd: (agent: AgentProcess) => void;
+  readonly onEvent: (agent: AgentFacts, event: AgentEvent) => void;
+  readonly onStart: (agent: AgentFacts) => void;
+  readonly onEnd: (agent: AgentFacts) => void;
 }
 
-/** Tells the runs of agents from those of commands. */
-const agentIdPrefix = "agent_";
-/** One agent that cannot be ended does not keep the daemon from starting. */
-const recoverMsMax = 5_000;
 /** Ended agents that are still listed. */
 const endedKept = 100;
 
-/** The table of agents. */
+const newRecord = {
+  ...{ readyMs: undefined, pid: undefined, agentVersion: undefined, endedMs: undefined, exitCode: undefined },
+  ...{ turns: 0, logPosition: 0 },
+};
+
+/** The table of agents. Each has a durable record before it starts, from which the table is built again after a restart (P3). */
 export class Agents {
   readonly #options: AgentsOptions;
-  readonly #agents = new Map<string, AgentProcess>();
+  readonly #agents = new Map<string, AgentProcess | EndedAgent>();
   #accepting = true;
   #lastFailed = false;
 
@@ -70,10 +77,10 @@ export class Agents {
   }
 
   async start(params: StartParams): Promise<AgentProcess> {
-    const { enabled, agentsMax, host, configPath, runner } = this.#options;
+    const { enabled, agentsMax, host, configPath, runner, records, clock } = this.#options;
     if (!this.#accepting) throw new HlError("shutting_down", "the daemon is stopping and starts no agent");
     if (!enabled) throw new HlError("claude_unavailable", "claude_integration.enabled is false");
-    if (this.#running() >= agentsMax) {
+    if (this.#live().length >= agentsMax) {
       throw new HlError("process_limit", `${agentsMax} agents are running, which is max_agents`, {
         max_agents: agentsMax,
       });
@@ -105,24 +112,19 @@ export class Agents {
       logBytesMax: this.#options.logBytesMax,
       sandbox,
     };
-    const run = await runner.start(request).catch((error: unknown) => {
+    const record = { processId, sessionId, workspacePath: cwd, protocol: "stream-json", startedMs: clock.wallMs() };
+    await records.begin(record);
+    const run = await runner.start(request).catch(async (error: unknown) => {
       host.removeFolder(temporary);
+      await records.forget(processId);
       throw startFailure(error, binary.path);
     });
-    const agent = new AgentProcess({ ...this.#options, processId, run, sessionId, workspacePath: cwd });
-    this.#agents.set(processId, agent);
-    void agent.ended.then((expected) => {
-      this.#lastFailed = !expected;
-      host.removeFolder(temporary);
-      this.#forgetOldest();
-      this.#options.onEnd(agent);
-    });
-    await agent.ready(this.#options.startTimeoutMs);
-    this.#options.onStart(agent);
+    const agent = this.#processOf({ ...newRecord, ...record }, run);
+    await agent.begin(this.#options.startTimeoutMs);
     return agent;
   }
 
-  get(processId: string): AgentProcess {
+  get(processId: string): AgentProcess | EndedAgent {
     const agent = this.#agents.get(processId);
     if (agent === undefined) {
       throw new HlError("claude_process_unknown", `there is no agent ${JSON.stringify(processId)}`, {
@@ -133,37 +135,42 @@ export class Agents {
   }
 
   list(): ClaudeProcess[] {
-    return [...this.#agents.values()].map((agent) => agent.describe());
+    return [...this.#agents.values()].map(({ facts }) => facts.describe());
   }
 
-  /**
-   * After a crash of the daemon: ends the agents that its shims still hold, with their whole trees (P1). Nothing of them is
-   * taken up in this version; a caller resumes the conversation with claude/start {resume} (A2).
-   */
+  /** After a restart: attaches to the agents that their shims hold, and takes up the ends that nobody saw (P3). */
   async recover(): Promise<void> {
-    const { runner, host, clock, logger } = this.#options;
-    for (const id of (await runner.list()).filter((name) => name.startsWith(agentIdPrefix))) {
-      const run = await runner.find(id);
-      if (run === undefined) continue;
-      logger.warn({ process_id: id, pid: run.pid }, "an agent outlived its daemon: it is ended");
-      run.stop("daemon_lost", 0);
-      await settledWithin(clock, recoverMsMax, Promise.all([run.ended, run.empty]));
-      run.release();
-      host.removeFolder(`${host.temporaryRoot}/${id}`);
-      await run.forget();
+    const add = (agent: EndedAgent): void => void this.#agents.set(agent.facts.processId, agent);
+    await recoverAgents({ ...this.#options, processOf: (record, run) => this.#processOf(record, run), add });
+    this.#forgetOldest();
+  }
+
+  /** Refuses new agents; with `stopAll` ends the running ones, else leaves them to their shims for the next daemon. */
+  async drain(stopAll: boolean): Promise<void> {
+    this.#accepting = false;
+    const running = this.#live();
+    if (stopAll) {
+      const stopped = Promise.allSettled(running.map((agent) => agent.stop({ force: false, timeoutMs: 3_000 })));
+      await settledWithin(this.#options.clock, 15_000, stopped);
+    } else {
+      for (const agent of running) agent.detach();
     }
   }
 
-  /** Ends every agent: a conversation without its daemon would go on unsupervised. */
-  async drain(): Promise<void> {
-    this.#accepting = false;
-    const running = [...this.#agents.values()].filter((agent) => agent.state !== "ended");
-    const stopped = Promise.allSettled(running.map((agent) => agent.stop({ force: false, timeoutMs: 3_000 })));
-    await settledWithin(this.#options.clock, 15_000, stopped);
+  #processOf(record: AgentRecord, run: Run): AgentProcess {
+    const agent = new AgentProcess({ ...this.#options, record, run });
+    const { host } = this.#options;
+    this.#agents.set(record.processId, agent);
+    void agent.ended.then((expected) => {
+      this.#lastFailed = !expected;
+      host.removeFolder(`${host.temporaryRoot}/${record.processId}`);
+      this.#forgetOldest();
+    });
+    return agent;
   }
 
-  #running(): number {
-    return [...this.#agents.values()].filter((agent) => agent.state !== "ended").length;
+  #live(): (AgentProcess | EndedAgent)[] {
+    return [...this.#agents.values()].filter(({ facts }) => facts.state !== "ended");
   }
 
   #checkProtocol(asked: StartParams["protocol"]): void {
@@ -174,26 +181,14 @@ export class Agents {
   }
 
   #forgetOldest(): void {
-    const ended = [...this.#agents.values()].filter((agent) => agent.state === "ended");
+    const { records, logger } = this.#options;
+    const ended = [...this.#agents.values()].filter(({ facts }) => facts.state === "ended");
     for (const agent of ended.slice(0, Math.max(0, ended.length - endedKept))) {
-      this.#agents.delete(agent.processId);
-      agent.forget().catch((error: unknown) => {
-        this.#options.logger.warn({ error: errorText(error) }, "the log of an ended agent could not be removed");
+      const { processId } = agent.facts;
+      this.#agents.delete(processId);
+      Promise.all([agent.forget(), records.forget(processId)]).catch((error: unknown) => {
+        logger.warn({ error: errorText(error) }, "an ended agent could not be forgotten");
       });
     }
   }
-}
-
-function startFailure(error: unknown, binaryPath: string): unknown {
-  if (error instanceof HlError) return error;
-  if (error instanceof StartFailed && error.stage === "sandbox") {
-    return new HlError("sandbox_unavailable", `the sandbox cannot be enforced: ${error.message}`, {
-      reason: error.message,
-    });
-  }
-  if (error instanceof StartFailed) {
-    const text = `the agent ${binaryPath} could not be started (${error.stage}): ${error.message}`;
-    return new HlError("claude_unavailable", text, { stage: error.stage, errno: error.errno });
-  }
-  return new HlError("runner_unavailable", `hl-runner cannot be reached: ${errorText(error)}`, {}, { cause: error });
 }

@@ -15,29 +15,37 @@ export interface ControlRequestsOptions {
 /** The inner part of an answer: `response` is what was asked for. */
 export type ControlAnswer = ControlResponse["response"];
 
+type Pending = PromiseWithResolvers<ControlAnswer> & {
+  readonly onSuccess: ((answer: ControlAnswer) => void) | undefined;
+};
+
 export class ControlRequests {
   readonly #options: ControlRequestsOptions;
-  readonly #pending = new Map<string, PromiseWithResolvers<ControlAnswer>>();
+  readonly #pending = new Map<string, Pending>();
   #closed: AgentFailure | undefined;
 
   constructor(options: ControlRequestsOptions) {
     this.#options = options;
   }
 
-  /** Rejects with `timeout`, `exited`, or `control_refused` where the agent answers with an error. */
+  /**
+   * Without a time limit it waits as long as the process lives. `onSuccess` is called before the line behind the answer is looked at.
+   * Rejects with `timeout`, `exited`, or `control_refused` where the agent answers with an error.
+   */
   async request(
     request: { readonly subtype: string; readonly [key: string]: unknown },
-    timeoutMs: number,
+    timeoutMs: number | undefined,
+    onSuccess?: (answer: ControlAnswer) => void,
   ): Promise<ControlAnswer> {
     if (this.#closed) throw this.#closed;
     const id = this.#options.newId();
     const pending = Promise.withResolvers<ControlAnswer>();
-    this.#pending.set(id, pending);
-    const cancelTimer = this.#options.clock.after(timeoutMs, () =>
-      pending.reject(
-        new AgentFailure("timeout", `The agent has not answered "${request.subtype}" within ${timeoutMs} ms.`),
-      ),
-    );
+    this.#pending.set(id, { ...pending, onSuccess });
+    const late = `The agent has not answered "${request.subtype}" within ${timeoutMs} ms.`;
+    const cancelTimer =
+      timeoutMs === undefined
+        ? undefined
+        : this.#options.clock.after(timeoutMs, () => pending.reject(new AgentFailure("timeout", late)));
     this.#options.send({ type: "control_request", request_id: id, request }).catch((cause: unknown) => {
       pending.reject(
         new AgentFailure("exited", `The agent's standard input cannot be written: ${String(cause)}`, {}, cause),
@@ -51,7 +59,7 @@ export class ControlRequests {
         `The agent refused "${request.subtype}": ${answer.error ?? "no reason given"}`,
       );
     } finally {
-      cancelTimer();
+      cancelTimer?.();
       this.#pending.delete(id);
     }
   }
@@ -59,6 +67,7 @@ export class ControlRequests {
   /** False for an answer that nobody waits for any more. */
   onResponse({ response }: ControlResponse): boolean {
     const pending = this.#pending.get(response.request_id);
+    if (response.subtype === "success") pending?.onSuccess?.(response);
     pending?.resolve(response);
     return pending !== undefined;
   }

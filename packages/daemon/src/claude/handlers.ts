@@ -17,8 +17,8 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
   const { agents, clock, relayTimeoutMs } = deps;
   return {
     "claude/start": async (params) => {
-      const agent = await agents.start(params);
-      const version = agent.info?.agent_version;
+      const { facts: agent } = await agents.start(params);
+      const version = agent.agentVersion;
       return {
         process_id: agent.processId,
         pid: agent.pid,
@@ -50,7 +50,7 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
     "claude/stop": async ({ process_id, force, timeout }) => {
       const agent = agents.get(process_id);
       const killed = await agent.stop({ force, timeoutMs: timeout * 1000 });
-      return { process_id, status: killed ? "terminated" : "stopped", exit_code: agent.exitCode ?? -1 };
+      return { process_id, status: killed ? "terminated" : "stopped", exit_code: agent.facts.exitCode ?? -1 };
     },
     "claude/list": async () => ({ processes: agents.list() }),
   };

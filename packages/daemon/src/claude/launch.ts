@@ -1,8 +1,10 @@
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join } from "node:path";
+import { errorText } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
+import { StartFailed } from "../runner/records.ts";
 
 export interface AgentBinary {
   readonly path: string;
@@ -50,4 +52,19 @@ export function streamJsonArguments(params: ParamsOf<typeof claudeStart>, sessio
     ...(overrides?.permission_mode === undefined ? [] : ["--permission-mode", overrides.permission_mode]),
     ...(overrides?.max_turns === undefined ? [] : ["--max-turns", String(overrides.max_turns)]),
   ];
+}
+
+/** Why an agent's process could not be started, as callers get it. */
+export function startFailure(error: unknown, binaryPath: string): unknown {
+  if (error instanceof HlError) return error;
+  if (error instanceof StartFailed && error.stage === "sandbox") {
+    return new HlError("sandbox_unavailable", `the sandbox cannot be enforced: ${error.message}`, {
+      reason: error.message,
+    });
+  }
+  if (error instanceof StartFailed) {
+    const text = `the agent ${binaryPath} could not be started (${error.stage}): ${error.message}`;
+    return new HlError("claude_unavailable", text, { stage: error.stage, errno: error.errno });
+  }
+  return new HlError("runner_unavailable", `hl-runner cannot be reached: ${errorText(error)}`, {}, { cause: error });
 }

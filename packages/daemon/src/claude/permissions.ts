@@ -4,9 +4,10 @@
  * It fails closed: no callback, a callback that rejects, an answer that cannot be written as JSON, and too many open requests are
  * all denials. A request is `open`, then `answered` or `withdrawn`; a decision for a withdrawn one goes nowhere, in particular not
  * into a process that resumed the conversation.
+ * While the daemon attaches, what it reads was asked in the past: it is set aside until the agent has said what is still open.
  */
 import type { Decision, PermissionRequest } from "./agent.ts";
-import { parseCanUseTool, type CanUseTool, type ControlRequest } from "./stream-json-messages.ts";
+import { parseCanUseTool, parsePendingRequest, type CanUseTool, type ControlRequest } from "./stream-json-messages.ts";
 
 export type OnPermission = (request: PermissionRequest) => Promise<Decision>;
 
@@ -15,6 +16,7 @@ export interface PermissionsOptions {
   readonly onPermission?: OnPermission | undefined;
   /** What the request belongs to at the moment. */
   readonly context: () => { readonly relayId?: string | undefined; readonly sessionId?: string | undefined };
+  readonly onUnknown: (raw: unknown) => void;
   /** A request was opened; the returned function is called once when it is no longer open. */
   readonly onOpened: () => () => void;
 }
@@ -25,23 +27,52 @@ const permissionsOpenMax = 100;
 export class Permissions {
   readonly #options: PermissionsOptions;
   readonly #open = new Map<string, AbortController>();
+  #aside: Map<string, Readonly<{ message: ControlRequest; raw: unknown }>> | undefined;
 
   constructor(options: PermissionsOptions) {
     this.#options = options;
   }
 
-  /** False when the request is not one for a tool; the caller then has to answer it. */
-  onRequest(message: ControlRequest, raw: unknown): boolean {
+  /** A request of the agent; what is none for a tool is refused, because unanswered it would hang the turn for good. */
+  onRequest(message: ControlRequest, raw: unknown): void {
+    if (this.#aside !== undefined) {
+      this.#aside.set(message.request_id, { message, raw });
+      return;
+    }
     const asked = parseCanUseTool(message);
-    if (!asked) return false;
-    // After attaching again the agent lists what it has asked before.
-    if (!this.#open.has(message.request_id)) void this.#decide(message.request_id, asked, raw);
-    return true;
+    if (asked === undefined) {
+      this.#options.onUnknown(raw);
+      const error = `Not supported here: ${message.request.subtype}`;
+      const response = { subtype: "error", request_id: message.request_id, error };
+      this.#options.send({ type: "control_response", response }).catch(() => {});
+    } else if (!this.#open.has(message.request_id)) {
+      void this.#decide(message.request_id, asked, raw);
+    }
   }
 
   onWithdrawn(requestId: string): void {
+    this.#aside?.delete(requestId);
     this.#open.get(requestId)?.abort(new Error("The agent has withdrawn the request."));
     this.#open.delete(requestId);
+  }
+
+  attach(): void {
+    this.#aside = new Map();
+  }
+
+  /** @param pending the requests that the agent says are open; undefined where it does not say. */
+  attached(pending: readonly unknown[] | undefined): void {
+    const aside = [...(this.#aside?.values() ?? [])];
+    this.#aside = undefined;
+    for (const raw of pending ?? []) {
+      const message = parsePendingRequest(raw);
+      if (message === undefined) this.#options.onUnknown(raw);
+      else this.onRequest(message, raw);
+    }
+    // Of requests that are no questions it says nothing; a second refusal is ignored, a missing one would hang the turn.
+    for (const { message, raw } of aside) {
+      if (pending === undefined || parseCanUseTool(message) === undefined) this.onRequest(message, raw);
+    }
   }
 
   /** The process is gone: nothing that was asked can be answered any more. */

@@ -3,6 +3,7 @@
  * them passes through untouched; a message of another type, or of a known type in another shape, is reported and never fatal.
  */
 import { z } from "zod";
+import type { AgentInfo } from "./agent.ts";
 
 const sessionId = z.string().optional();
 const contentBlock = z.looseObject({ type: z.string() });
@@ -154,9 +155,17 @@ const initializeAnswer = z.looseObject({
     .catch(undefined),
 });
 
-export type InitializeAnswer = z.infer<typeof initializeAnswer>;
-
 /** Lenient: every member is optional, because a version that leaves one out is still usable. */
-export function parseInitializeAnswer(raw: unknown): InitializeAnswer {
-  return initializeAnswer.safeParse(raw).data ?? {};
+export function agentInfoOf(raw: unknown, sessionId: string | undefined): AgentInfo {
+  const said = initializeAnswer.safeParse(raw).data ?? {};
+  return {
+    protocol: "stream-json",
+    pid: said.pid,
+    agent_version: said.claude_code_version,
+    session_id: said.session_id ?? sessionId,
+    state: said.session_state,
+    permission_mode: said.current_permission_mode,
+    capabilities: said.capabilities ?? [],
+    models: said.models?.map((model) => model.value) ?? [],
+  };
 }

@@ -4,10 +4,13 @@
 import type { Clock } from "@hl/core/clock.ts";
 import type { AgentEvent } from "./agent.ts";
 import type { OnPermission } from "./permissions.ts";
+import type { Turn } from "./turn-queue.ts";
 
 export interface StreamJsonOptions {
   /** Takes one line with its end. A promise is awaited only to learn that it failed: lines never wait for one another here. */
   readonly write: (line: string) => void | Promise<void>;
+  /** Takes the line of a turn in place of `write`; rejects with an `AgentFailure` where it has written nothing. */
+  readonly writeTurn?: ((turn: Turn) => Promise<void>) | undefined;
   readonly clock: Clock;
   /** Ids for control requests; unique in this process. */
   readonly newId: () => string;

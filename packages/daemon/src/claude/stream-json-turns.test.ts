@@ -167,7 +167,9 @@ describe("stream-json adapter: turns", () => {
 
   test("P3: a turn that an earlier life of the daemon has sent is adopted, and another waits for its end", async () => {
     const { agent, claude } = setUp();
-    const adopted = agent.adopt({ relayId: "old", timeoutMs: 1_000 });
+    agent.attach();
+    agent.adopt("old");
+    const adopted = relay(agent, "its message", { relayId: "old" });
     const info = agent.initialize(1_000);
     claude.answer("initialize", { session_state: "running" });
     await info;

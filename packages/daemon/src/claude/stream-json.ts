@@ -16,20 +16,14 @@ import {
   type JsonRpcAnswer,
   type RelayResult,
 } from "./agent.ts";
-import { ControlRequests } from "./control-requests.ts";
+import { ControlRequests, type ControlAnswer } from "./control-requests.ts";
 import { Permissions } from "./permissions.ts";
 import { parseRelayMessage } from "./relay-message.ts";
 import { relayResultOf } from "./relay-result.ts";
 import { eventOfStream, eventOfSystem, eventsOfConversation } from "./stream-json-events.ts";
-import {
-  parseInitializeAnswer,
-  parseLine,
-  parsePendingRequest,
-  type ControlRequest,
-  type Incoming,
-  type ResultMessage,
-} from "./stream-json-messages.ts";
+import { agentInfoOf, parseLine, type Incoming, type ResultMessage } from "./stream-json-messages.ts";
 import { interruptGraceMsDefault, turnsWaitingMaxDefault, type StreamJsonOptions } from "./stream-json-options.ts";
+import type { Turn } from "./turn-queue.ts";
 import { Turns, type RelayOptions } from "./turns.ts";
 
 const endSessionMsDefault = 3_000;
@@ -45,6 +39,9 @@ export class StreamJsonAgent {
   #info: AgentInfo | undefined;
   #sessionId: string | undefined;
   #closed: AgentFailure | undefined;
+  /** What was read before is of a line whose beginning is missing. */
+  #afterGap = false;
+  #attaching = false;
 
   constructor(options: StreamJsonOptions) {
     this.#options = options;
@@ -59,6 +56,7 @@ export class StreamJsonAgent {
     this.#permissions = new Permissions({
       send,
       onPermission: options.onPermission,
+      onUnknown: (raw) => this.#emit({ type: "agent.unknown", raw }),
       context: () => ({ relayId: this.#turns.active?.relayId, sessionId: this.#sessionId }),
       onOpened: () => this.#pauseTurn(),
     });
@@ -67,7 +65,7 @@ export class StreamJsonAgent {
       turnsWaitingMax: options.turnsWaitingMax ?? turnsWaitingMaxDefault,
       interruptGraceMs: this.#interruptGraceMs,
       relayIdsKnown: options.relayIdsKnown ?? [],
-      send: async (line) => await this.#write(line),
+      send: (turn) => options.writeTurn?.(turn) ?? this.#write(turn.line),
       interrupt: () => void this.interrupt().catch(() => {}),
       onEnded: (turn, result) => this.#emit({ type: "agent.turn_completed", result, relayId: turn.relayId }),
     });
@@ -78,32 +76,33 @@ export class StreamJsonAgent {
     this.#lines.push(chunk);
   }
 
+  /** Bytes of the output are missing before the next ones. */
+  lost(bytes: number): void {
+    this.#lines.drop();
+    this.#afterGap = true;
+    if (this.#turns.active) this.#turns.active.lineSkipped = true;
+    this.#emit({ type: "agent.gap", bytes });
+  }
+
+  /** Before the first `receive` on a process of before: what comes is its past, and no turn is started, until it answers `initialize`. */
+  attach(): void {
+    this.#attaching = true;
+    this.#turns.hold("attaching");
+    this.#permissions.attach();
+  }
+
+  /** After `attach`: takes up the relay that an earlier life of the daemon has sent. Its result is taken from the output. */
+  adopt(relayId: string): void {
+    this.#turns.adopt(relayId);
+  }
+
   /**
-   * Resolves when the agent is ready. Done again on a live process, after the daemon has attached to it anew, it takes up the
-   * permission requests that are open there, and lets a turn that runs there end before the next is sent.
+   * Resolves when the agent is ready. After `attach` it takes up the permission requests that are open there, and lets a turn that runs
+   * there end before the next is sent. Without a time limit it waits as long as the process lives.
    */
-  async initialize(timeoutMs: number): Promise<AgentInfo> {
-    const answer = await this.#control.request({ subtype: "initialize" }, timeoutMs);
-    const said = parseInitializeAnswer(answer.response);
-    this.#info = {
-      protocol: "stream-json",
-      pid: said.pid,
-      agent_version: said.claude_code_version,
-      session_id: said.session_id ?? this.#sessionId,
-      state: said.session_state,
-      permission_mode: said.current_permission_mode,
-      capabilities: said.capabilities ?? [],
-      models: said.models?.map((model) => model.value) ?? [],
-    };
-    const busy = said.session_state === "running" || said.session_state === "requires_action";
-    if (busy && !this.#turns.active) this.#turns.hold();
-    this.#emit({ type: "agent.ready", info: this.#info, raw: answer.response });
-    for (const pending of answer.pending_permission_requests ?? []) {
-      const request = parsePendingRequest(pending);
-      if (request) this.#onControlRequest(request, pending);
-      else this.#emit({ type: "agent.unknown", raw: pending });
-    }
-    return this.#info;
+  async initialize(timeoutMs: number | undefined): Promise<AgentInfo> {
+    const answer = await this.#control.request({ subtype: "initialize" }, timeoutMs, (said) => this.#onReady(said));
+    return this.#info ?? agentInfoOf(answer.response, undefined);
   }
 
   /**
@@ -115,16 +114,13 @@ export class StreamJsonAgent {
     if (parsed.kind === "prompt") return await this.#turns.relay(parsed, options);
     const latencyMs = await this.ping(Math.min(options.timeoutMs, jsonRpcMsMax));
     const pong = { status: "ok", agent_version: this.#info?.agent_version, latency_ms: latencyMs };
-    const result = parsed.method === "system/ping" ? pong : { ...pong, ...this.#info, session_id: this.#sessionId };
-    return { jsonrpc: "2.0", id: parsed.id, result };
+    const more = parsed.method === "system/ping" ? {} : { ...this.#info, session_id: this.#sessionId };
+    return { jsonrpc: "2.0", id: parsed.id, result: { ...pong, ...more } };
   }
 
-  /**
-   * Waits for a relay that an earlier life of the daemon has sent to this process, without sending it again. Call it before the first
-   * `receive`, so that its result is not missed where it is in the output that was kept meanwhile.
-   */
-  async adopt(options: RelayOptions): Promise<RelayResult> {
-    return await this.#turns.adopt(options);
+  /** The turn that has the slot. */
+  get turnInFlight(): Turn | undefined {
+    return this.#turns.active;
   }
 
   /** Ends the turn in flight, which then answers with an `interrupted` error; without one it does nothing. */
@@ -174,6 +170,9 @@ export class StreamJsonAgent {
   #onLine(line: string): void {
     if (line.trim() === "") return;
     const parsed = parseLine(line);
+    const rest = this.#afterGap && parsed.kind === "text";
+    this.#afterGap = false;
+    if (rest) return;
     if (parsed.kind === "message") this.#onMessage(parsed.message, parsed.raw);
     else if (parsed.kind === "unknown") this.#emit({ type: "agent.unknown", raw: parsed.raw });
     else this.#emit({ type: "agent.log", stream: "stdout", text: parsed.text });
@@ -206,7 +205,7 @@ export class StreamJsonAgent {
       case "system": {
         const event = eventOfSystem(message, raw);
         if (event) this.#emit(event);
-        if (event?.type === "agent.status" && event.state === "idle") this.#turns.release();
+        if (event?.type === "agent.status" && event.state === "idle") this.#turns.release("foreign_turn");
         return;
       }
       case "result": {
@@ -218,7 +217,7 @@ export class StreamJsonAgent {
         return;
       }
       case "control_request": {
-        this.#onControlRequest(message, raw);
+        this.#permissions.onRequest(message, raw);
         return;
       }
       case "control_cancel_request": {
@@ -237,13 +236,15 @@ export class StreamJsonAgent {
     }
   }
 
-  #onControlRequest(message: ControlRequest, raw: unknown): void {
-    if (this.#permissions.onRequest(message, raw)) return;
-    this.#emit({ type: "agent.unknown", raw });
-    // Unanswered it would hang the turn for good.
-    const error = `Not supported here: ${message.request.subtype}`;
-    const response = { subtype: "error", request_id: message.request_id, error };
-    void this.#write(`${JSON.stringify({ type: "control_response", response })}\n`).catch(() => {});
+  #onReady({ response, pending_permission_requests: pending }: ControlAnswer): void {
+    this.#info = agentInfoOf(response, this.#sessionId);
+    const busy = this.#info.state === "running" || this.#info.state === "requires_action";
+    if (busy && !this.#turns.active) this.#turns.hold("foreign_turn");
+    this.#emit({ type: "agent.ready", info: this.#info, raw: response });
+    this.#permissions.attached(pending);
+    if (this.#attaching && !busy) this.#turns.endLost();
+    this.#attaching = false;
+    this.#turns.release("attaching");
   }
 
   #pauseTurn(): () => void {

@@ -3,7 +3,7 @@
  *
  * A turn is `queued`, then `sent` when it has the slot and its line is written, `started` when the agent says so, then `ended`. The
  * slot is freed by the end of the turn and by nothing else: a caller that gave up does not make the agent free.
- * The queue is `held` while the agent is busy with a turn that is not ours (the daemon attached to it in the middle).
+ * The queue is held while the daemon attaches to an agent of before, and while the agent is busy with a turn that is not ours.
  */
 import type { AgentFailure, RelayResult } from "./agent.ts";
 import type { PausableDeadline } from "./pausable-deadline.ts";
@@ -18,6 +18,8 @@ export class Turn {
   /** Settles when the agent is done with the turn, not when a caller has lost patience. */
   readonly done: Promise<RelayResult>;
   state: "queued" | "sent" | "started" | "ended" = "queued";
+  /** The agent has said that it has the message. */
+  confirmed = false;
   /** A line was too long to be read during this turn; it may have been the result. */
   lineSkipped = false;
   readonly #done = Promise.withResolvers<RelayResult>();
@@ -78,6 +80,9 @@ export class Turn {
   }
 }
 
+/** Why no turn is started although none has the slot. */
+export type HoldReason = "attaching" | "foreign_turn";
+
 export interface TurnQueueOptions {
   /** How many may wait behind the one that has the slot. */
   readonly waitingMax: number;
@@ -89,7 +94,7 @@ export class TurnQueue {
   readonly #options: TurnQueueOptions;
   readonly #waiting: Turn[] = [];
   #active: Turn | undefined;
-  #held = false;
+  readonly #holds = new Set<HoldReason>();
 
   constructor(options: TurnQueueOptions) {
     this.#options = options;
@@ -106,7 +111,7 @@ export class TurnQueue {
 
   /** False when the queue is full. */
   push(turn: Turn): boolean {
-    const free = this.#active === undefined && !this.#held;
+    const free = this.#active === undefined && this.#holds.size === 0;
     if (!free && this.#waiting.length >= this.#options.waitingMax) return false;
     this.#waiting.push(turn);
     this.#startNext();
@@ -140,17 +145,16 @@ export class TurnQueue {
     for (const turn of this.#waiting.splice(0)) turn.end(failure);
   }
 
-  hold(): void {
-    this.#held = true;
+  hold(reason: HoldReason): void {
+    this.#holds.add(reason);
   }
 
-  release(): void {
-    this.#held = false;
-    this.#startNext();
+  release(reason: HoldReason): void {
+    if (this.#holds.delete(reason)) this.#startNext();
   }
 
   #startNext(): void {
-    if (this.#held || this.#active !== undefined) return;
+    if (this.#holds.size > 0 || this.#active !== undefined) return;
     this.#active = this.#waiting.shift();
     if (this.#active === undefined) return;
     this.#active.state = "sent";

@@ -11,7 +11,7 @@ import { PausableDeadline } from "./pausable-deadline.ts";
 import { promptLine, uuidOfRelay, type RelayMessage } from "./relay-message.ts";
 import { duplicateOf, relayResultOf, relayResultWithoutMessage } from "./relay-result.ts";
 import type { ResultMessage } from "./stream-json-messages.ts";
-import { Turn, TurnQueue } from "./turn-queue.ts";
+import { Turn, TurnQueue, type HoldReason } from "./turn-queue.ts";
 
 /** How long a relay may take, and what makes it one of its own. */
 export interface RelayOptions {
@@ -28,7 +28,8 @@ export interface TurnsOptions {
   readonly interruptGraceMs: number;
   /** Relay ids that this process has seen and ended before. */
   readonly relayIdsKnown: readonly string[];
-  readonly send: (line: string) => Promise<void>;
+  /** Writes the turn's line. Rejects with an `AgentFailure` where nothing was written. */
+  readonly send: (turn: Turn) => Promise<void>;
   readonly interrupt: () => void;
   readonly onEnded: (turn: Turn, result: RelayResult) => void;
 }
@@ -72,25 +73,17 @@ export class Turns {
     return await this.#wait(turn, options, true);
   }
 
-  /** Waits for a turn that an earlier life of the daemon has sent to this process. */
-  async adopt(options: RelayOptions): Promise<RelayResult> {
-    const uuid = uuidOfRelay(options.relayId);
-    const turn = this.#queue.find(uuid) ?? new Turn(options.relayId, uuid, "");
-    if (turn.state === "queued" && !this.#queue.adopt(turn)) {
-      throw new AgentFailure(
-        "busy",
-        `The turn of relay ${this.#queue.active?.relayId ?? ""} is in flight, not that of ${options.relayId}.`,
-      );
-    }
-    this.#remember(uuid, undefined);
-    return await this.#wait(turn, options, true);
+  /** Takes up a turn that an earlier life of the daemon has sent to this process. Whoever relays its id again joins it. */
+  adopt(relayId: string): void {
+    const turn = new Turn(relayId, uuidOfRelay(relayId), "");
+    if (this.#queue.adopt(turn)) this.#remember(turn.uuid, undefined);
   }
 
   /** Whether the result was that of one of our turns. */
   onResult(message: ResultMessage, raw: unknown): boolean {
     const turn = this.#queue.active;
     if (!turn || !isResultOf(turn, message)) {
-      this.#queue.release();
+      this.#queue.release("foreign_turn");
       return false;
     }
     this.#end(turn, relayResultOf(message, raw, turn.partialText));
@@ -101,6 +94,7 @@ export class Turns {
   onLifecycle(uuid: string, state: string): void {
     const turn = this.#queue.active;
     if (turn?.uuid !== uuid) return;
+    turn.confirmed = true;
     if (state === "started") turn.state = "started";
     if (state !== "completed" && state !== "cancelled") return;
     if (state === "completed" && turn.state !== "started") this.#end(turn, duplicateOf(undefined, this.#sessionId));
@@ -111,13 +105,21 @@ export class Turns {
     this.#sessionId = sessionId;
   }
 
-  /** The agent is busy with a turn that is not ours; `release` when it is idle again. */
-  hold(): void {
-    this.#queue.hold();
+  /** No turn is started until what holds them is released. */
+  hold(reason: HoldReason): void {
+    this.#queue.hold(reason);
   }
 
-  release(): void {
-    this.#queue.release();
+  release(reason: HoldReason): void {
+    this.#queue.release(reason);
+  }
+
+  /** The agent is idle and the turn's end is in output that is no longer there. */
+  endLost(): void {
+    const turn = this.#queue.active;
+    if (turn?.lineSkipped !== true) return;
+    const message = "The turn has ended; its result is no longer in the log (process_management.log_bytes_max).";
+    this.#end(turn, relayResultWithoutMessage({ kind: "limit", message }, turn.partialText, this.#sessionId));
   }
 
   /** No more turns: the ones that wait are rejected, the one in flight may still end. */
@@ -139,11 +141,14 @@ export class Turns {
   async #start(turn: Turn): Promise<void> {
     this.#remember(turn.uuid, undefined);
     try {
-      await this.#options.send(turn.line);
+      await this.#options.send(turn);
     } catch (cause) {
+      if (turn.state === "ended") return;
+      if (cause instanceof AgentFailure) this.#remembered.delete(turn.uuid);
       const why = `The agent's standard input cannot be written: ${String(cause)}`;
-      if (turn.state !== "ended")
-        this.#queue.end(turn, new AgentFailure("exited", why, { sent: true, turnEnded: true }, cause));
+      const failure =
+        cause instanceof AgentFailure ? cause : new AgentFailure("exited", why, { sent: true, turnEnded: true }, cause);
+      this.#queue.end(turn, failure);
     }
   }
 

@@ -11,6 +11,7 @@ import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
 import { probeRunner, type RunnerProbe } from "../runner/resident.ts";
+import { AgentRecords } from "../store/agent-records.ts";
 import { CommandRecords } from "../store/command-records.ts";
 import { Database } from "../store/database.ts";
 import { EventSpool } from "../store/event-spool.ts";
@@ -65,6 +66,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const wallMs = (): number => clock.wallMs();
   const spool = new EventSpool(database, wallMs);
   const records = new CommandRecords(database);
+  const agentRecords = new AgentRecords(database);
   const inbox = new Inbox(database, wallMs);
   const probe = await probeRunner(runnerBinary);
   let noteError: (text: string) => void = () => {}; // Until there is a monitor, the log has it.
@@ -95,7 +97,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     if (cloud === undefined) await spool.keepNewest(settings.event_streaming.max_queue_size / 2);
   };
   const onPruneError = failure("old results could not be removed");
-  const processPorts = { ...ports, config, host, runner, records, events, sandboxProblem, tidy, onPruneError };
+  const processPorts = { ...ports, config, host, runner, records, agentRecords, events, sandboxProblem, tidy, onPruneError };
   const { commands, pruner, agents } = composeProcesses(processPorts);
   const stopping = new AbortController();
   const health = { config, host, clock, logger, spool, events, commands, agents, sandboxProblem };
@@ -175,7 +177,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       }
     },
     async stop() {
-      await Promise.all([commands.drain(ownsResident), agents.drain()]);
+      await Promise.all([commands.drain(ownsResident), agents.drain(ownsResident)]);
       await cloud?.uplink.flush(AbortSignal.timeout(lastFlushMs)).catch(() => {});
       stopping.abort();
       await owned.disposeAsync();

@@ -1,5 +1,5 @@
 import type { AgentEvent } from "../claude/agent.ts";
-import type { AgentProcess } from "../claude/agent-process.ts";
+import type { AgentFacts } from "../claude/agent-facts.ts";
 import type { Command } from "../commands/command.ts";
 import { statusOf, type Ending } from "../commands/ending.ts";
 import type { Events } from "../events/events.ts";
@@ -9,9 +9,9 @@ export interface ProcessEventReporter {
   readonly commandStarted: (command: Command) => void;
   /** Resolves when the event is durable, or refused for good. */
   readonly commandEnded: (command: Command, ending: Ending) => Promise<void>;
-  readonly agentStarted: (agent: AgentProcess) => void;
-  readonly agentEnded: (agent: AgentProcess) => void;
-  readonly agentEvent: (agent: AgentProcess, event: AgentEvent) => void;
+  readonly agentStarted: (agent: AgentFacts) => void;
+  readonly agentEnded: (agent: AgentFacts) => void;
+  readonly agentEvent: (agent: AgentFacts, event: AgentEvent) => void;
 }
 
 export function processEventReporter(events: Events): ProcessEventReporter {
@@ -37,27 +37,27 @@ export function processEventReporter(events: Events): ProcessEventReporter {
         },
         statusOf(ending) === "completed" ? "info" : "warning",
       ),
-    agentStarted: ({ processId, pid, sessionId }) =>
-      events.emit("process_start", { kind: "agent", process_id: processId, pid, session_id: sessionId }),
-    agentEnded: ({ processId, pid, sessionId, exitCode }) =>
-      events.emit("process_end", {
-        kind: "agent",
-        process_id: processId,
-        pid,
-        session_id: sessionId,
-        exit_code: exitCode,
-      }),
+    agentStarted: ({ processId, pid, sessionId }) => {
+      const data = { kind: "agent", process_id: processId, pid, session_id: sessionId };
+      events.emit("process_start", data, "info", `${processId}:start`);
+    },
+    agentEnded: ({ processId, pid, sessionId, exitCode }) => {
+      const data = { kind: "agent", process_id: processId, pid, session_id: sessionId, exit_code: exitCode };
+      events.emit("process_end", data, "info", `${processId}:end`);
+    },
     agentEvent: (agent, event) => {
       if (event.type !== "agent.turn_completed") return;
       const { is_error, num_turns, usage, cost_usd, session_id } = event.result;
-      events.emit("agent.turn_completed", {
+      const data = {
         process_id: agent.processId,
         session_id,
+        relay_id: event.relayId,
         is_error,
         num_turns,
         usage,
         cost_usd,
-      });
+      };
+      events.emit("agent.turn_completed", data, "info", `${agent.processId}:turn-${agent.turns}`);
     },
   };
 }

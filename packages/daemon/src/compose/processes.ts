@@ -9,6 +9,7 @@ import { Retention } from "../commands/retention.ts";
 import type { Events } from "../events/events.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { Runner } from "../runner/runner.ts";
+import type { AgentRecords } from "../store/agent-records.ts";
 import type { CommandRecords } from "../store/command-records.ts";
 import { planSettings } from "./plan-settings.ts";
 import { processEventReporter } from "./process-events.ts";
@@ -21,6 +22,7 @@ export interface ProcessPorts {
   readonly logger: Logger;
   readonly runner: Runner;
   readonly records: CommandRecords;
+  readonly agentRecords: AgentRecords;
   readonly events: Events;
   /** Why sandboxed processes are refused (X2). */
   readonly sandboxProblem: string | undefined;
@@ -77,6 +79,7 @@ export function composeProcesses(ports: ProcessPorts): {
   });
   const agents = new Agents({
     runner,
+    records: ports.agentRecords,
     host: planner,
     clock,
     logger: logger.child({ part: "claude" }),

@@ -78,9 +78,12 @@ export class Events {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Emits one of the daemon's own events, if its type is selected. The caller does not wait and cannot fail by it. */
-  emit(type: string, data: unknown, severity: EventBody["severity"] = "info"): void {
-    this.emitOnce(randomUUID(), type, data, severity).catch((error: unknown) => this.#options.onStoreError(error));
+  /**
+   * Emits one of the daemon's own events, if its type is selected. The caller does not wait and cannot fail by it.
+   * @param id of one that may be told again after a crash: the same each time (S1)
+   */
+  emit(type: string, data: unknown, severity: EventBody["severity"] = "info", id: string = randomUUID()): void {
+    this.emitOnce(id, type, data, severity).catch((error: unknown) => this.#options.onStoreError(error));
   }
 
   /**

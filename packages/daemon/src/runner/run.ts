@@ -104,6 +104,12 @@ export class Run implements OutputSource {
     return (await this.#shim?.input(data)) ?? false;
   }
 
+  /** Where the next byte of standard input goes, counted from the first; undefined when its shim has gone. */
+  async inputOffset(): Promise<number | undefined> {
+    await this.#settled.promise;
+    return this.#shim?.inputOffset();
+  }
+
   inputEof(): void {
     void this.#settled.promise.then(() => this.#shim?.inputEof());
   }

@@ -26,6 +26,8 @@ export class Shim {
   readonly #closed = Promise.withResolvers<string>();
   #output: OutputMark = { position: 0, stdoutBytes: 0, stderrBytes: 0 };
   #onOutput: (() => void) | undefined;
+  /** Settles when it is known what the shim had of standard input before this connection. */
+  readonly #inputKnown = Promise.withResolvers<undefined>();
   #inputSent = 0;
   #inputTaken = 0;
   #inputClosed = false;
@@ -85,7 +87,14 @@ export class Shim {
     this.#onOutput = listener;
   }
 
+  /** Bytes of standard input that the shim has got or that are on their way to it, those of a daemon before us included. */
+  async inputOffset(): Promise<number | undefined> {
+    await this.#inputKnown.promise;
+    return this.#socket.destroyed ? undefined : this.#inputSent;
+  }
+
   start(request: StartRequest): Promise<StartedRecord> {
+    this.#inputKnown.resolve(undefined);
     const fields: Field[] = [[tag.id, request.id]];
     for (const argument of request.argv) fields.push([tag.argv, argument]);
     if (request.argv0 !== undefined) fields.push([tag.argv0, request.argv0]);
@@ -219,12 +228,14 @@ export class Shim {
         this.#inputSent = Math.max(this.#inputSent, fields.number(tag.received) ?? 0);
         this.#inputTaken = fields.number(tag.total) ?? this.#inputTaken;
         this.#inputClosed ||= fields.number(tag.closed) === 1;
+        this.#inputKnown.resolve(undefined);
         this.#wakeInput();
         return;
       case frameType.end: {
         const end = endRecord(fields);
         this.#output = end;
         this.#ended.resolve(end);
+        this.#inputKnown.resolve(undefined); // INPUT_TAKEN comes before it, where there is one.
         this.#onOutput?.();
         return;
       }
@@ -239,6 +250,7 @@ export class Shim {
     this.#started.reject(new Error(reason));
     this.#ended.resolve(undefined);
     this.#empty.resolve(undefined);
+    this.#inputKnown.resolve(undefined);
     this.#wakeInput();
     this.#closed.resolve(reason);
   }

@@ -50,4 +50,37 @@ export const migrations: readonly string[] = [
   ALTER TABLE commands ADD COLUMN log_bytes INTEGER NOT NULL DEFAULT 0;
   CREATE INDEX commands_by_end ON commands (ended_ms, command_id) WHERE ended_ms IS NOT NULL;
   `,
+  `
+  -- What of an agent cannot be read in its log. Its run has the same name. log_position: up to there its output is accounted for.
+  CREATE TABLE agents (
+    process_id TEXT PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    workspace_path TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    started_ms INTEGER NOT NULL,
+    pid INTEGER,
+    agent_version TEXT,
+    ready_ms INTEGER,
+    turns INTEGER NOT NULL DEFAULT 0,
+    log_position INTEGER NOT NULL DEFAULT 0,
+    ended_ms INTEGER,
+    exit_code INTEGER
+  ) WITHOUT ROWID;
+  -- One row a relay; outcome is NULL while it is in flight. line: only where it is longer than one frame to the shim, and only until the end.
+  CREATE TABLE agent_turns (
+    process_id TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    relay_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    line_hash TEXT NOT NULL,
+    line_bytes INTEGER NOT NULL,
+    line BLOB,
+    input_offset INTEGER NOT NULL,
+    began_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    outcome TEXT,
+    PRIMARY KEY (process_id, uuid)
+  ) WITHOUT ROWID;
+  CREATE INDEX agent_turns_by_number ON agent_turns (process_id, number);
+  `,
 ];

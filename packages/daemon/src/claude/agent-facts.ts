@@ -1,0 +1,103 @@
+import { errorText, type Logger } from "@hl/core/logger.ts";
+import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
+import type { AgentRecord, AgentRecords, TurnOutcome } from "../store/agent-records.ts";
+import type { AgentEvent } from "./agent.ts";
+import { uuidOfRelay } from "./relay-message.ts";
+
+export type AgentState = ClaudeProcess["status"];
+
+/**
+ * What is known of one agent: in memory what is so now, in its record what the next daemon cannot read in the log. Whoever tells about a
+ * start or an end as an event does so in the same turn of the loop, which makes it one transaction with the record: it is told once.
+ */
+export class AgentFacts {
+  readonly processId: string;
+  readonly #record: AgentRecord;
+  readonly #records: AgentRecords;
+  readonly #logger: Logger;
+  state: AgentState;
+  pid: number;
+  sessionId: string;
+  agentVersion: string | undefined;
+  /** Turns that have ended. */
+  turns: number;
+  /** Has been ready once. */
+  ready: boolean;
+  exitCode: number | undefined;
+  #endedMs: number | undefined;
+
+  constructor(record: AgentRecord, records: AgentRecords, logger: Logger) {
+    this.#record = record;
+    this.#records = records;
+    this.#logger = logger;
+    this.processId = record.processId;
+    this.pid = record.pid ?? 0;
+    this.sessionId = record.sessionId;
+    this.agentVersion = record.agentVersion;
+    this.turns = record.turns;
+    this.ready = record.readyMs !== undefined;
+    this.#endedMs = record.endedMs;
+    this.exitCode = record.exitCode;
+    this.state = this.ready ? "idle" : "starting";
+    if (record.endedMs !== undefined) this.state = "ended";
+  }
+
+  /** @param logPosition the byte behind the line that the event is about */
+  onEvent(event: AgentEvent, logPosition: number): void {
+    if (event.sessionId !== undefined) this.sessionId = event.sessionId;
+    if (event.type === "agent.status") this.#become(event.state);
+    if (event.type === "agent.ready" && this.ready && event.info.state !== undefined) this.#become(event.info.state);
+    if (event.type !== "agent.turn_completed") return;
+    const { relayId } = event;
+    if (relayId !== undefined) this.#become("idle");
+    this.turns += 1;
+    this.recordTurnEnd(relayId === undefined ? undefined : uuidOfRelay(relayId), "answered", logPosition);
+  }
+
+  recordReady(readyMs: number, agentVersion: string | undefined): void {
+    this.ready = true;
+    this.agentVersion = agentVersion;
+    if (this.state === "starting") this.state = "idle";
+    void this.#written(this.#records.ready(this.processId, { readyMs, pid: this.pid, agentVersion }));
+  }
+
+  recordTurnEnd(uuid: string | undefined, outcome: TurnOutcome, logPosition: number): void {
+    const { turns, sessionId } = this;
+    void this.#written(this.#records.endTurn(this.processId, { uuid, outcome, turns, sessionId, logPosition }));
+  }
+
+  /** Resolves when it is on disk, or cannot be. @param cut how a turn in flight has ended with it */
+  recordEnd(endedMs: number, exitCode: number, cut: TurnOutcome): Promise<void> {
+    this.state = "ended";
+    this.exitCode = exitCode;
+    this.#endedMs = endedMs;
+    return this.#written(this.#records.end(this.processId, endedMs, exitCode, cut));
+  }
+
+  describe(): ClaudeProcess {
+    return {
+      process_id: this.processId,
+      pid: this.pid,
+      status: this.state,
+      session_id: this.sessionId,
+      protocol: this.#record.protocol,
+      workspace_path: this.#record.workspacePath,
+      ...(this.agentVersion === undefined ? {} : { agent_version: this.agentVersion }),
+      started_at: this.#record.startedMs / 1000,
+      ...(this.#endedMs === undefined ? {} : { ended_at: this.#endedMs / 1000 }),
+      ...(this.exitCode === undefined ? {} : { exit_code: this.exitCode }),
+      turns: this.turns,
+    };
+  }
+
+  #become(state: "idle" | "running" | "requires_action"): void {
+    if (this.state !== "stopping" && this.state !== "ended") this.state = state;
+  }
+
+  #written(write: Promise<void>): Promise<void> {
+    return write.catch((error: unknown) => {
+      const facts = { process_id: this.processId, error: errorText(error) };
+      this.#logger.error(facts, "the agent's record could not be written");
+    });
+  }
+}

@@ -1,0 +1,107 @@
+import { createHash } from "node:crypto";
+import { inputWindowBytes } from "../runner/frames.ts";
+import type { Run } from "../runner/run.ts";
+import type { AgentRecords, TurnRecord } from "../store/agent-records.ts";
+import { AgentFailure } from "./agent.ts";
+import type { Turn } from "./turn-queue.ts";
+
+export interface AgentInputOptions {
+  readonly processId: string;
+  readonly run: Run;
+  readonly records: AgentRecords;
+  /** Turns that have ended. */
+  readonly turns: () => number;
+  /** Where the output of what is written now begins in the log. */
+  readonly logPosition: () => number;
+  /** The write that was under way has failed, and whether the agent has the line is not known. */
+  readonly onTornTurn: (turn: Turn) => void;
+}
+
+/**
+ * The agent's standard input: whole lines, one behind the other, so that the count of bytes which the shim keeps says after a crash of
+ * the daemon whether it has got a line (P3). A line of at most one frame arrives completely or not at all. Longer ones are possible for
+ * turns only; such a line is in the turn's record, so that the next daemon can complete it: a half line would be the end of the agent.
+ */
+export class AgentInput {
+  readonly #options: AgentInputOptions;
+  #last: Promise<unknown> = Promise.resolve();
+  #detached = false;
+
+  constructor(options: AgentInputOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects when the agent no longer reads, or when the line does not fit into one frame. */
+  write(line: string): Promise<void> {
+    const bytes = Buffer.from(line);
+    if (bytes.length > inputWindowBytes) {
+      return Promise.reject(
+        new RangeError(`a control message of ${bytes.length} bytes; ${inputWindowBytes} are possible`),
+      );
+    }
+    return this.#inOrder(() => this.#send(bytes));
+  }
+
+  /** Records the turn, then writes its line. Rejects with an `AgentFailure` where nothing was written. */
+  writeTurn(turn: Turn): Promise<void> {
+    const { processId, run, records, turns, logPosition, onTornTurn } = this.#options;
+    const bytes = Buffer.from(turn.line);
+    return this.#inOrder(async () => {
+      const inputOffset = await run.inputOffset();
+      if (inputOffset === undefined || this.#detached) throw notSent("exited", "the agent's standard input is closed");
+      const record = {
+        ...{ processId, uuid: turn.uuid, relayId: turn.relayId, lineHash: hashOfLine(turn.line) },
+        ...{ lineBytes: bytes.length, line: bytes.length > inputWindowBytes ? bytes : undefined },
+        ...{ inputOffset, beganAt: logPosition() },
+      };
+      await records.beginTurn(record, turns() + 1).catch((error: unknown) => {
+        throw notSent("not_recorded", `the turn could not be recorded: ${String(error)}`, error);
+      });
+      try {
+        await this.#send(bytes);
+      } catch (error) {
+        if (!this.#detached) onTornTurn(turn); // Else the next daemon asks the shim.
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * What became of a turn that an earlier life of the daemon has recorded. A line of which the shim has got a part is completed here;
+   * `unsent` is certain, `unknown` means that the shim has gone and took its count along.
+   */
+  async settle(turn: TurnRecord): Promise<"sent" | "unsent" | "unknown"> {
+    const { run } = this.#options;
+    const received = await run.inputOffset();
+    if (received === undefined) return "unknown";
+    if (received >= turn.inputOffset + turn.lineBytes) return "sent";
+    if (received <= turn.inputOffset || run.end !== undefined || turn.line === undefined) return "unsent";
+    // Not awaited: the agent takes it when it reads.
+    this.#inOrder(() => this.#send(Buffer.from(turn.line ?? []).subarray(received - turn.inputOffset))).catch(() => {});
+    return "sent";
+  }
+
+  /** From now on nothing is written, and what is under way is the next daemon's to judge. */
+  detach(): void {
+    this.#detached = true;
+  }
+
+  #inOrder(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
+    if (this.#detached || !(await this.#options.run.input(bytes))) throw new Error("the agent no longer reads");
+  }
+}
+
+/** What makes two relays with one id the same. */
+export function hashOfLine(line: string): string {
+  return createHash("sha256").update(line).digest("base64url");
+}
+
+function notSent(kind: "exited" | "not_recorded", why: string, cause?: unknown): AgentFailure {
+  return new AgentFailure(kind, `The message was not sent: ${why}.`, { sent: false }, cause);
+}

@@ -1,0 +1,84 @@
+import { followRun } from "../runner/follow.ts";
+import type { LogRead } from "../runner/log-cursor.ts";
+import type { Run } from "../runner/run.ts";
+
+/** Where the lines go: an adapter. */
+export interface LineReader {
+  receive(chunk: Uint8Array): void;
+  lost(bytes: number): void;
+}
+
+const newline = 0x0a;
+const stderrTailBytes = 2_048;
+
+/**
+ * The agent's output on its way from the log into the adapter, line by line, so that `position` is always the byte behind the line whose
+ * effects are being told: what is recorded with them says from where a later daemon has to read again (P3).
+ */
+export class AgentOutput {
+  readonly #run: Run;
+  readonly #reader: LineReader;
+  readonly #stop = new AbortController();
+  #position: number;
+  #readUpTo: number;
+  #stderr = "";
+
+  constructor(run: Run, reader: LineReader, from: number) {
+    this.#run = run;
+    this.#reader = reader;
+    this.#position = from;
+    this.#readUpTo = from;
+  }
+
+  /** The byte of the log behind the last whole line. */
+  get position(): number {
+    return this.#position;
+  }
+
+  get stderrTail(): string {
+    return this.#stderr;
+  }
+
+  /** Reads what the log has now, and no further: it ends, however fast the agent writes. */
+  async catchUp(): Promise<void> {
+    await using cursor = this.#run.cursor(this.#readUpTo);
+    const published = this.#run.output.position;
+    for (;;) {
+      const read = await cursor.read(published);
+      if (read.chunks.length === 0) return;
+      this.#take(read);
+    }
+  }
+
+  /** Reads as the log grows, until the run has ended and everything was read, or `stop` is called. */
+  async follow(): Promise<void> {
+    for await (const read of followRun(this.#run, this.#readUpTo, this.#stop.signal)) this.#take(read);
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  get stopped(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  #take({ chunks, gapBytes }: LogRead): void {
+    if (gapBytes > 0) this.#reader.lost(gapBytes);
+    for (const { stream, data, position } of chunks) {
+      if (stream === "stdout") this.#takeLines(data, position);
+      else this.#stderr = (this.#stderr + data.toString("utf8")).slice(-stderrTailBytes);
+      this.#readUpTo = position + data.length;
+    }
+  }
+
+  #takeLines(data: Buffer, position: number): void {
+    let start = 0;
+    for (let end = data.indexOf(newline); end !== -1; end = data.indexOf(newline, start)) {
+      this.#position = position + end + 1;
+      this.#reader.receive(data.subarray(start, end + 1));
+      start = end + 1;
+    }
+    if (start < data.length) this.#reader.receive(data.subarray(start));
+  }
+}

@@ -1,0 +1,58 @@
+import type { Clock } from "@hl/core/clock.ts";
+import type { LogCursor } from "../runner/log-cursor.ts";
+import type { AgentRecords } from "../store/agent-records.ts";
+import { AgentFailure, type RelayResult } from "./agent.ts";
+import { hashOfLine } from "./agent-input.ts";
+import { parseRelayMessage, promptLine, uuidOfRelay } from "./relay-message.ts";
+import { duplicateOf } from "./relay-result.ts";
+import { replayTurn } from "./turn-replay.ts";
+
+export interface RecordedRelayOptions {
+  readonly records: AgentRecords;
+  readonly processId: string;
+  readonly relayId: string;
+  readonly message: unknown;
+  readonly cursor: (from: number) => Promise<LogCursor | undefined>;
+  readonly clock: Clock;
+  readonly lineBytesMax: number;
+}
+
+/**
+ * The answer to a relay id that this agent has had before, also before a restart of the daemon: the result of its turn, never a second
+ * turn (A2). Undefined where it is new or still in flight. Rejects with an `AgentFailure` where the message is another one than then,
+ * and where it was not answered.
+ */
+export async function recordedRelay(options: RecordedRelayOptions): Promise<RelayResult | undefined> {
+  const { records, processId, relayId, message, cursor, clock, lineBytesMax } = options;
+  const uuid = uuidOfRelay(relayId);
+  const turn = records.findTurn(processId, uuid);
+  if (turn === undefined) return undefined;
+  const parsed = parseRelayMessage(message);
+  if (parsed.kind !== "prompt") return undefined;
+  if (hashOfLine(promptLine(parsed.content, uuid)) !== turn.lineHash) {
+    const why = `relay_id ${JSON.stringify(relayId)} was used before with another message; use a new one.`;
+    throw new AgentFailure("invalid_message", why, { sent: false });
+  }
+  switch (turn.outcome) {
+    case undefined:
+      return undefined;
+    case "answered": {
+      const log = await cursor(turn.beganAt);
+      const result = log && (await replayTurn({ cursor: log, turn, clock, lineBytesMax }));
+      return result === undefined ? duplicateOf(undefined, undefined) : { ...result, duplicate: true };
+    }
+    case "cut":
+      throw new AgentFailure(
+        "exited",
+        "The agent had this message and ended before it answered; it is not sent again.",
+        {
+          sent: true,
+          turnEnded: true,
+        },
+      );
+    case "unknown": {
+      const why = "It is not known whether the agent had this message when it ended; it is not sent again.";
+      throw new AgentFailure("exited", why, { turnEnded: true });
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import type { Clock } from "@hl/core/clock.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { Run } from "../runner/run.ts";
+import type { AgentRecords } from "../store/agent-records.ts";
+import type { AgentEvent } from "./agent.ts";
+import { callersError } from "./agent-failure.ts";
+import { recordedRelay } from "./recorded-relay.ts";
+import type { StreamJsonAgent } from "./stream-json.ts";
+
+export interface RelayRequest {
+  readonly message: unknown;
+  readonly relayId: string;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: AgentEvent) => void;
+}
+
+export interface RelaysOptions {
+  readonly processId: string;
+  readonly engine: StreamJsonAgent;
+  readonly run: Run;
+  readonly records: AgentRecords;
+  readonly clock: Clock;
+  readonly lineBytesMax: number;
+  /** What is told with every failure. */
+  readonly facts: () => Record<string, unknown>;
+}
+
+/** The callers of one agent: who waits for which relay, and what each is told meanwhile. */
+export class Relays {
+  readonly #options: RelaysOptions;
+  readonly #listeners = new Map<string, Set<(event: AgentEvent) => void>>();
+  readonly #detached = Promise.withResolvers<never>();
+
+  constructor(options: RelaysOptions) {
+    this.#options = options;
+    this.#detached.promise.catch(() => {});
+  }
+
+  /** The result of the relay's turn: of one that is run now, of the one that is in flight, or of the one that was (A2). */
+  async relay({ message, relayId, timeoutMs, signal, onEvent }: RelayRequest): Promise<unknown> {
+    const { engine, run, facts, ...past } = this.#options;
+    const listeners = this.#listeners.get(relayId) ?? new Set();
+    this.#listeners.set(relayId, listeners.add(onEvent));
+    try {
+      const cursor = async (from: number): Promise<ReturnType<Run["cursor"]>> => run.cursor(from);
+      const known = await recordedRelay({ ...past, relayId, message, cursor });
+      if (known !== undefined) return known;
+      return await Promise.race([engine.relay(message, { relayId, timeoutMs, signal }), this.#detached.promise]);
+    } catch (error) {
+      throw callersError(error, facts());
+    } finally {
+      listeners.delete(onEvent);
+      if (listeners.size === 0) this.#listeners.delete(relayId);
+    }
+  }
+
+  tell(event: AgentEvent): void {
+    if (event.relayId === undefined) return;
+    for (const listener of this.#listeners.get(event.relayId) ?? []) listener(event);
+  }
+
+  /** The daemon goes; the turn goes on without its callers. */
+  detach(): void {
+    const text = "the daemon is stopping and the agent's turn goes on; relay it again with its relay_id for the result";
+    this.#detached.reject(new HlError("shutting_down", text, { process_id: this.#options.processId }));
+  }
+}

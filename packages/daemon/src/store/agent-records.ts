@@ -1,0 +1,238 @@
+import type { Database } from "./database.ts";
+
+/**
+ * What is known of agents across restarts of the daemon, as far as their logs do not tell it (P3): who they are, which relay is in
+ * flight, and up to where their output is accounted for. One write when a turn starts and one when it ends; none for what comes
+ * between.
+ */
+export interface AgentRecord {
+  /** Also names its run. */
+  readonly processId: string;
+  readonly sessionId: string;
+  readonly workspacePath: string;
+  readonly protocol: string;
+  readonly startedMs: number;
+  /** Undefined until it has been ready once. */
+  readonly readyMs: number | undefined;
+  readonly pid: number | undefined;
+  readonly agentVersion: string | undefined;
+  /** Turns that have ended. */
+  readonly turns: number;
+  /** The byte of its log behind the last line whose effects are recorded. */
+  readonly logPosition: number;
+  readonly endedMs: number | undefined;
+  readonly exitCode: number | undefined;
+}
+
+/** How a turn is over: the agent has answered it, it ended first, or it is not known whether it has even got the message. */
+export type TurnOutcome = "answered" | "cut" | "unknown";
+
+export interface TurnRecord {
+  readonly processId: string;
+  /** The agent's key for the relay. */
+  readonly uuid: string;
+  readonly relayId: string;
+  readonly lineHash: string;
+  readonly lineBytes: number;
+  /** The line itself, where it does not fit into one frame and could be cut by a crash; only until the turn has ended. */
+  readonly line: Uint8Array | undefined;
+  /** Where the line begins in the agent's standard input. */
+  readonly inputOffset: number;
+  /** Where its output begins in the log. */
+  readonly beganAt: number;
+  readonly endedAt: number | undefined;
+  /** Undefined while it is in flight. */
+  readonly outcome: TurnOutcome | undefined;
+}
+
+export interface TurnEnd {
+  /** Undefined for a turn that the agent began by itself. */
+  readonly uuid: string | undefined;
+  readonly outcome: TurnOutcome;
+  /** Turns that have ended, this one included. */
+  readonly turns: number;
+  readonly sessionId: string;
+  readonly logPosition: number;
+}
+
+/** A relay id sent again is answered from its record as long as the agent has had no more turns since. */
+export const turnsKeptMax = 10_000;
+
+type Value = string | number | Uint8Array | null;
+type Row = Readonly<Record<string, Value>>;
+
+export class AgentRecords {
+  readonly #database: Database;
+  /** Ends are known here before they are on disk. */
+  readonly #ending = new Map<string, TurnEnd>();
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Before the process is started, so that none is ever unknown to the daemon that comes next. */
+  begin(
+    record: Pick<AgentRecord, "processId" | "sessionId" | "workspacePath" | "protocol" | "startedMs">,
+  ): Promise<void> {
+    const { processId, sessionId, workspacePath, protocol, startedMs } = record;
+    return this.#write(
+      "committed",
+      "INSERT INTO agents (process_id, session_id, workspace_path, protocol, started_ms) VALUES (?, ?, ?, ?, ?)",
+      [processId, sessionId, workspacePath, protocol, startedMs],
+    );
+  }
+
+  ready(
+    processId: string,
+    facts: Readonly<{ readyMs: number; pid: number; agentVersion?: string | undefined }>,
+  ): Promise<void> {
+    return this.#write("soon", "UPDATE agents SET ready_ms = ?, pid = ?, agent_version = ? WHERE process_id = ?", [
+      facts.readyMs,
+      facts.pid,
+      facts.agentVersion ?? null,
+      processId,
+    ]);
+  }
+
+  /** The first end wins. What was in flight has ended with it. */
+  end(processId: string, endedMs: number, exitCode: number, cut: TurnOutcome): Promise<void> {
+    return this.#database.write(() => {
+      this.#run("UPDATE agents SET ended_ms = ?, exit_code = ? WHERE process_id = ? AND ended_ms IS NULL", [
+        endedMs,
+        exitCode,
+        processId,
+      ]);
+      this.#run("UPDATE agent_turns SET outcome = ?, line = NULL WHERE process_id = ? AND outcome IS NULL", [
+        cut,
+        processId,
+      ]);
+    }, "soon");
+  }
+
+  forget(processId: string): Promise<void> {
+    return this.#database.write(() => {
+      this.#run("DELETE FROM agent_turns WHERE process_id = ?", [processId]);
+      this.#run("DELETE FROM agents WHERE process_id = ?", [processId]);
+    }, "soon");
+  }
+
+  /** Oldest first. */
+  all(): AgentRecord[] {
+    return (this.#database.prepare("SELECT * FROM agents ORDER BY started_ms").all() as Row[]).map(agentOfRow);
+  }
+
+  /**
+   * Resolves when a crash of the daemon cannot undo it: only then may the line be written. It need not outlive a power cut, in which
+   * the agent ends too, so no relay waits for the disk.
+   */
+  beginTurn(turn: Omit<TurnRecord, "endedAt" | "outcome">, number: number): Promise<void> {
+    return this.#database.write(() => {
+      this.#run("DELETE FROM agent_turns WHERE process_id = ? AND number <= ?", [
+        turn.processId,
+        number - turnsKeptMax,
+      ]);
+      this.#run(
+        "INSERT OR REPLACE INTO agent_turns (process_id, uuid, relay_id, number, line_hash, line_bytes, line, input_offset, began_at) " +
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+          turn.processId,
+          turn.uuid,
+          turn.relayId,
+          number,
+          turn.lineHash,
+          turn.lineBytes,
+          turn.line ?? null,
+          turn.inputOffset,
+          turn.beganAt,
+        ],
+      );
+      this.#run("UPDATE agents SET log_position = ? WHERE process_id = ?", [turn.beganAt, turn.processId]);
+    }, "committed");
+  }
+
+  /** Nobody waits for it: until it is written, the log says the same to whoever reads it again from the recorded position. */
+  async endTurn(processId: string, end: TurnEnd): Promise<void> {
+    const key = `${processId} ${end.uuid}`;
+    if (end.uuid !== undefined) this.#ending.set(key, end);
+    try {
+      await this.#database.write(() => {
+        this.#run(
+          "UPDATE agents SET turns = ?, session_id = ?, log_position = max(log_position, ?) WHERE process_id = ?",
+          [end.turns, end.sessionId, end.logPosition, processId],
+        );
+        this.#run(
+          "UPDATE agent_turns SET outcome = ?, ended_at = ?, line = NULL WHERE process_id = ? AND uuid = ? AND outcome IS NULL",
+          [end.outcome, end.logPosition, processId, end.uuid ?? null],
+        );
+      }, "soon");
+    } finally {
+      if (this.#ending.get(key) === end) this.#ending.delete(key);
+    }
+  }
+
+  /** One that the agent has never got: sent again it is new. */
+  dropTurn(processId: string, uuid: string): Promise<void> {
+    return this.#write("soon", "DELETE FROM agent_turns WHERE process_id = ? AND uuid = ? AND outcome IS NULL", [
+      processId,
+      uuid,
+    ]);
+  }
+
+  findTurn(processId: string, uuid: string): TurnRecord | undefined {
+    const select = this.#database.prepare("SELECT * FROM agent_turns WHERE process_id = ? AND uuid = ?");
+    const row = select.get(processId, uuid) as Row | undefined;
+    if (row === undefined) return undefined;
+    const end = this.#ending.get(`${processId} ${uuid}`);
+    const turn = turnOfRow(row);
+    return end === undefined ? turn : { ...turn, outcome: end.outcome, endedAt: end.logPosition };
+  }
+
+  /** The one in flight: there is never more than one. */
+  openTurn(processId: string): TurnRecord | undefined {
+    const select = this.#database.prepare(
+      "SELECT * FROM agent_turns WHERE process_id = ? AND outcome IS NULL ORDER BY number DESC LIMIT 1",
+    );
+    const row = select.get(processId) as Row | undefined;
+    return row === undefined ? undefined : turnOfRow(row);
+  }
+
+  #write(urgency: "soon" | "committed", sql: string, values: readonly Value[]): Promise<void> {
+    return this.#database.write(() => this.#run(sql, values), urgency);
+  }
+
+  #run(sql: string, values: readonly Value[]): void {
+    this.#database.prepare(sql).run(...values);
+  }
+}
+
+function agentOfRow(row: Row): AgentRecord {
+  return {
+    processId: row["process_id"] as string,
+    sessionId: row["session_id"] as string,
+    workspacePath: row["workspace_path"] as string,
+    protocol: row["protocol"] as string,
+    startedMs: row["started_ms"] as number,
+    readyMs: (row["ready_ms"] as number | null) ?? undefined,
+    pid: (row["pid"] as number | null) ?? undefined,
+    agentVersion: (row["agent_version"] as string | null) ?? undefined,
+    turns: row["turns"] as number,
+    logPosition: row["log_position"] as number,
+    endedMs: (row["ended_ms"] as number | null) ?? undefined,
+    exitCode: (row["exit_code"] as number | null) ?? undefined,
+  };
+}
+
+function turnOfRow(row: Row): TurnRecord {
+  return {
+    processId: row["process_id"] as string,
+    uuid: row["uuid"] as string,
+    relayId: row["relay_id"] as string,
+    lineHash: row["line_hash"] as string,
+    lineBytes: row["line_bytes"] as number,
+    line: (row["line"] as Uint8Array | null) ?? undefined,
+    inputOffset: row["input_offset"] as number,
+    beganAt: row["began_at"] as number,
+    endedAt: (row["ended_at"] as number | null) ?? undefined,
+    outcome: (row["outcome"] as TurnOutcome | null) ?? undefined,
+  };
+}
