@@ -159,19 +159,6 @@ describe("agent", () => {
     }
   });
 
-  test("P1: an agent that outlived a daemon that was killed is ended when the daemon is back", async () => {
-    await using own = await TestDaemon.start({ config });
-    using ownClient = await own.connect();
-    const { pid } = await ownClient.call("claude/start", { workspace_path: own.workspace }, startMs);
-    await own.kill();
-    assert.ok(isRunning(pid), "P3: its shim holds it");
-    await own.restart();
-    assert.ok(!isRunning(pid));
-    using again = await own.connect();
-    assert.deepEqual((await again.call("claude/list")).processes, []);
-    await noProcessOf(own.workspace);
-  });
-
   test("P1: the daemon's stop ends its agents, also one in a turn", async () => {
     await using other = await TestDaemon.start({ config });
     using caller = await other.connect();
