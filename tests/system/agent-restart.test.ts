@@ -137,7 +137,7 @@ describe("agent restart", () => {
         const lines = readFileSync(pids, "utf8").trim().split("\n");
         return lines.length >= 2 && lines.map(Number);
       });
-      assert.ok(started.every(isRunning), `${started} run`);
+      assert.ok(started.every(isRunning), `${started.join(", ")} run`);
       if (crash) {
         await daemon.kill();
         await daemon.restart();

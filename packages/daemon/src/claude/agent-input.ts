@@ -60,7 +60,7 @@ export class AgentInput {
       try {
         await this.#send(bytes);
       } catch (error) {
-        if (!this.#detached) onTornTurn(turn); // Else the next daemon asks the shim.
+        if (!this.detached) onTornTurn(turn); // Else the next daemon asks the shim.
         throw error;
       }
     });
@@ -84,6 +84,10 @@ export class AgentInput {
   /** From now on nothing is written, and what is under way is the next daemon's to judge. */
   detach(): void {
     this.#detached = true;
+  }
+
+  get detached(): boolean {
+    return this.#detached;
   }
 
   #inOrder(work: () => Promise<void>): Promise<void> {

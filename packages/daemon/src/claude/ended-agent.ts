@@ -41,9 +41,8 @@ export class EndedAgent {
     }
   }
 
-  interrupt(): Promise<boolean> {
-    const { processId: process_id, exitCode: exit_code } = this.facts;
-    return Promise.reject(callersError(this.#gone(), { process_id, exit_code }) as Error);
+  async interrupt(): Promise<boolean> {
+    throw callersError(this.#gone(), { process_id: this.facts.processId, exit_code: this.facts.exitCode });
   }
 
   stop(): Promise<boolean> {
