@@ -15,6 +15,8 @@ export function callersError(error: unknown, more: Readonly<Record<string, unkno
       return new HlError("invalid_params", `message: ${error.message}`, facts, { cause: error });
     case "cancelled":
       return new HlError("request_cancelled", error.message, facts, { cause: error });
+    case "outcome_unknown":
+      return new HlError("outcome_unknown", error.message, facts, { cause: error });
     case "not_recorded":
       return new HlError("internal_error", error.message, facts, { cause: error });
     case "exited":

@@ -175,6 +175,7 @@ export class AgentProcess {
   async #makeReady(timeoutMs: number): Promise<void> {
     try {
       const info = await this.#engine.initialize(timeoutMs);
+      this.facts.pid = this.#options.run.pid; // Where the start was lost and found again it was not known before.
       this.facts.recordReady(this.#options.clock.wallMs(), info.agent_version);
       this.#options.onStart(this.facts);
     } catch (error) {
@@ -204,6 +205,7 @@ export class AgentProcess {
     const signal = end.signal === undefined ? null : String(end.signal);
     this.#engine.closed({ code: end.exitCode ?? null, signal, stderrTail: this.#output.stderrTail });
     const endedMs = end.endedMs === 0 ? clock.wallMs() : end.endedMs; // 0: nobody saw it.
+    this.facts.pid = run.pid;
     const recorded = this.facts.recordEnd(endedMs, exitCodeOf(end), cut);
     onEnd(this.facts);
     if (!this.#stopAsked) run.stop("cancelled", 0); // It died by itself: its tools and servers go with it (P1).

@@ -148,7 +148,16 @@ export type AgentEvent = EventContext &
 
 /** Why the daemon (not the agent) could not answer. */
 export type AgentFailureKind =
-  "timeout" | "exited" | "busy" | "cancelled" | "invalid_message" | "control_refused" | "not_recorded";
+  | "timeout"
+  | "exited"
+  | "busy"
+  | "cancelled"
+  | "invalid_message"
+  | "control_refused"
+  /** The turn could not be recorded, and was not sent. */
+  | "not_recorded"
+  /** Nobody knows whether the agent has got the message. */
+  | "outcome_unknown";
 
 /** Facts that help the caller decide what to do next. */
 export interface AgentFailureFacts {

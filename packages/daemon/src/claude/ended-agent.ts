@@ -51,8 +51,8 @@ export class EndedAgent {
 
   detach(): void {}
 
-  async forget(): Promise<void> {
-    await (await this.#options.runner.find(this.facts.processId))?.forget();
+  forget(): Promise<void> {
+    return this.#options.runner.remove(this.facts.processId);
   }
 
   #gone(): AgentFailure {

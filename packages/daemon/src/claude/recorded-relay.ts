@@ -52,7 +52,7 @@ export async function recordedRelay(options: RecordedRelayOptions): Promise<Rela
       );
     case "unknown": {
       const why = "It is not known whether the agent had this message when it ended; it is not sent again.";
-      throw new AgentFailure("exited", why, { turnEnded: true });
+      throw new AgentFailure("outcome_unknown", why, { turnEnded: true });
     }
   }
 }

@@ -30,41 +30,49 @@ const recoverMsMax = 5_000;
 
 /**
  * After a restart of the daemon (P3): attaches to every agent that a shim holds, takes up the ends that came meanwhile, says what nobody
- * saw, and ends what no record knows, with its whole tree (P1).
+ * saw, and ends what no record knows, with its whole tree (P1). Resolves after a bounded time; what takes longer goes on behind it.
  */
 export async function recoverAgents(options: RecoveryOptions): Promise<void> {
-  const { runner, records, clock, logger, startTimeoutMs, processOf, add } = options;
-  const folders = new Set((await runner.list()).filter((name) => name.startsWith(agentIdPrefix)));
-  const work: Promise<unknown>[] = [];
+  const { runner, records, clock, logger, add } = options;
+  const strangers = new Set((await runner.list()).filter((name) => name.startsWith(agentIdPrefix)));
+  const work: Promise<void>[] = [];
   for (const record of records.all()) {
-    const { processId } = record;
-    const hasFolder = folders.delete(processId);
-    if (record.endedMs !== undefined) {
-      add(new EndedAgent({ ...options, facts: new AgentFacts(record, records, logger) }));
-      continue;
-    }
-    const run = hasFolder ? await runner.find(processId) : undefined;
-    if (run !== undefined) {
-      const agent = processOf(record, run);
-      const failed = async (error: unknown): Promise<void> => {
-        logger.error({ process_id: processId, error: errorText(error) }, "an agent of before cannot be attached to");
-        await agent.stop({ force: true, timeoutMs: 0 });
-      };
-      work.push(agent.attach(startTimeoutMs).catch(failed));
-    } else if (hasFolder || record.readyMs !== undefined) {
-      add(lost(options, record));
-    } else {
-      await records.forget(processId); // The daemon ended before it asked the runner.
-    }
+    strangers.delete(record.processId);
+    if (record.endedMs === undefined) work.push(recoverOne(options, record));
+    else add(new EndedAgent({ ...options, facts: new AgentFacts(record, records, logger) }));
   }
-  for (const id of folders) work.push(endStranger(options, id));
-  await settledWithin(clock, recoverMsMax, Promise.all(work));
+  for (const id of strangers) work.push(endStranger(options, id));
+  const logged = work.map((one) =>
+    one.catch((error: unknown) =>
+      logger.error({ error: errorText(error) }, "an agent of before could not be looked up"),
+    ),
+  );
+  await settledWithin(clock, recoverMsMax, Promise.all(logged));
 }
 
-/** Neither its shim nor an end record is there: a power cut, or its shim was killed. */
-function lost({ onEnd, ...options }: RecoveryOptions, record: AgentRecord): EndedAgent {
+async function recoverOne(options: RecoveryOptions, record: AgentRecord): Promise<void> {
+  const { runner, records, logger, startTimeoutMs, processOf, add } = options;
+  const { processId } = record;
+  const run = await runner.find(processId);
+  if (run !== undefined) {
+    const agent = processOf(record, run);
+    try {
+      await agent.attach(startTimeoutMs);
+    } catch (error) {
+      logger.error({ process_id: processId, error: errorText(error) }, "an agent of before cannot be attached to");
+      await agent.stop({ force: true, timeoutMs: 0 });
+    }
+  } else if (record.readyMs === undefined) {
+    await records.forget(processId); // The daemon ended before the runner had started anything.
+  } else {
+    add(gone(options, record));
+  }
+}
+
+/** Not even its log is there. */
+function gone({ onEnd, ...options }: RecoveryOptions, record: AgentRecord): EndedAgent {
   const { records, clock, logger, host } = options;
-  logger.warn({ process_id: record.processId }, "nobody saw the end of this agent");
+  logger.warn({ process_id: record.processId }, "nothing is known of the end of this agent");
   const facts = new AgentFacts(record, records, logger);
   void facts.recordEnd(clock.wallMs(), -1, "unknown");
   onEnd(facts);

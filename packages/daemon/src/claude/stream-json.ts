@@ -21,7 +21,7 @@ import { Permissions } from "./permissions.ts";
 import { parseRelayMessage } from "./relay-message.ts";
 import { relayResultOf } from "./relay-result.ts";
 import { eventOfStream, eventOfSystem, eventsOfConversation } from "./stream-json-events.ts";
-import { agentInfoOf, parseLine, type Incoming, type ResultMessage } from "./stream-json-messages.ts";
+import { agentInfoOf, parseLine, type Incoming } from "./stream-json-messages.ts";
 import { interruptGraceMsDefault, turnsWaitingMaxDefault, type StreamJsonOptions } from "./stream-json-options.ts";
 import type { Turn } from "./turn-queue.ts";
 import { Turns, type RelayOptions } from "./turns.ts";
@@ -208,31 +208,23 @@ export class StreamJsonAgent {
         if (event?.type === "agent.status" && event.state === "idle") this.#turns.release("foreign_turn");
         return;
       }
-      case "result": {
-        this.#onResult(message, raw);
+      case "result":
+        // Not ours: a turn that ran when the daemon attached, or one that the agent began by itself.
+        if (!this.#turns.onResult(message, raw)) {
+          this.#emit({ type: "agent.turn_completed", result: relayResultOf(message, raw, ""), relayId: undefined });
+        }
         return;
-      }
-      case "command_lifecycle": {
+      case "command_lifecycle":
         this.#turns.onLifecycle(message.command_uuid, message.state);
         return;
-      }
-      case "control_request": {
+      case "control_request":
         this.#permissions.onRequest(message, raw);
         return;
-      }
-      case "control_cancel_request": {
+      case "control_cancel_request":
         this.#permissions.onWithdrawn(message.request_id);
         return;
-      }
       case "control_response":
         if (!this.#control.onResponse(message)) this.#emit({ type: "agent.unknown", raw });
-    }
-  }
-
-  #onResult(message: ResultMessage, raw: unknown): void {
-    // Not ours: a turn that ran when the daemon attached, or one that the agent began by itself.
-    if (!this.#turns.onResult(message, raw)) {
-      this.#emit({ type: "agent.turn_completed", result: relayResultOf(message, raw, ""), relayId: undefined });
     }
   }
 

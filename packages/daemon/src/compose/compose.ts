@@ -97,7 +97,18 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     if (cloud === undefined) await spool.keepNewest(settings.event_streaming.max_queue_size / 2);
   };
   const onPruneError = failure("old results could not be removed");
-  const processPorts = { ...ports, config, host, runner, records, agentRecords, events, sandboxProblem, tidy, onPruneError };
+  const processPorts = {
+    ...ports,
+    config,
+    host,
+    runner,
+    records,
+    agentRecords,
+    events,
+    sandboxProblem,
+    tidy,
+    onPruneError,
+  };
   const { commands, pruner, agents } = composeProcesses(processPorts);
   const stopping = new AbortController();
   const health = { config, host, clock, logger, spool, events, commands, agents, sandboxProblem };

@@ -19,7 +19,7 @@ export type ClaudeProcess = z.output<typeof claudeProcess>;
 
 export const claudeList = defineMethod({
   name: "claude/list",
-  summary: "The agents that run or have ended since the daemon started.",
+  summary: "The agents that run, whichever daemon started them, and the last 100 that have ended.",
   direction: "to-daemon",
   permission: "process:execute",
   idempotent: true,

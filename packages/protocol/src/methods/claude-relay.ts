@@ -9,14 +9,24 @@ export const claudeRelay = defineMethod({
   permission: "process:execute",
   idempotent: false, // A relay_id makes it so.
   timeoutMs: null,
-  errors: ["claude_process_unknown", "claude_timeout", "claude_exited", "claude_busy"],
+  errors: [
+    "claude_process_unknown",
+    "claude_timeout",
+    "claude_exited",
+    "claude_busy",
+    "outcome_unknown",
+    "shutting_down",
+  ],
   params: z.object({
     process_id: z.string().min(1).max(128),
     message: z
       .unknown()
       .describe("A plain string, a user message, or a JSON-RPC request, as the agent's protocol has it"),
     timeout: seconds("Default claude_integration.relay_timeout; stands still while an approval is open").optional(),
-    relay_id: z.uuid().optional().describe("Sent again it is not run twice"),
+    relay_id: z
+      .uuid()
+      .optional()
+      .describe("Sent again it is not run twice: it gets the same turn's result, also after a restart of the daemon"),
   }),
   result: z.object({
     process_id: z.string(),
