@@ -57,6 +57,7 @@ test("P6: binary output of both streams arrives byte for byte, over the socket a
       timeout: 9,
       stdin: false,
       stream_output: true,
+      output_encoding: "base64",
     },
   );
 });

@@ -40,7 +40,14 @@ function serve(
     observe: (record) => records.push(record),
   });
   const ask = (method: string, params: unknown = {}, signal = new AbortController().signal): Promise<unknown> => {
-    const call: Call = { id: 1, signal, canNotify: true, notify: async () => {}, stream: () => {} };
+    const call: Call = {
+      id: 1,
+      signal,
+      canNotify: true,
+      notify: async () => {},
+      notifyBytes: async () => {},
+      stream: () => {},
+    };
     return handler.request({ kind: "request", id: 1, method, params, authorization: undefined }, call);
   };
   return { ask, records, calls, clock };
@@ -143,6 +150,7 @@ describe("the handler", () => {
       signal: new AbortController().signal,
       canNotify: true,
       notify: async () => {},
+      notifyBytes: async () => {},
       stream: () => {},
     };
     const message = { kind: "request", id: "x", method: "slow", params: undefined, authorization: undefined } as const;

@@ -59,7 +59,8 @@ test("an event of the wrong shape has the error that the table has for it", () =
 
 test("defaults are filled in and unknown fields are ignored", () => {
   const parsed = parseParams(execute, { command_id: "c", command: "true", unknown: 1 });
-  assert.deepEqual(parsed, { command_id: "c", command: "true", args: [], stream_output: false, stdin: false });
+  const defaults = { args: [], stream_output: false, output_encoding: "auto", stdin: false };
+  assert.deepEqual(parsed, { command_id: "c", command: "true", ...defaults });
   assert.deepEqual(parseParams(daemonMethods["system/ping"], undefined), {});
 });
 

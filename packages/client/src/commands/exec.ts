@@ -58,6 +58,7 @@ async function exec(session: Session, command: string, args: string[], options: 
     idle_timeout: options.idleTimeout,
     stdin: options.stdin,
     stream_output: true,
+    output_encoding: "base64",
   };
   try {
     return options.detach ? await startDetached(session, request) : await follow(session, request);

@@ -117,7 +117,7 @@ export class Follower {
   #begin(connection: Connection, onNotification: Notified): Promise<CommandResult> {
     const { execute, commandId } = this.#deps;
     if (!this.#known && execute !== undefined) return execute(connection, onNotification);
-    const params = { command_id: commandId, offset: this.#cursor.position };
+    const params = { command_id: commandId, offset: this.#cursor.position, output_encoding: "base64" as const };
     return connection.call("command/subscribe", params, { onNotification });
   }
 

@@ -15,10 +15,12 @@ export function streamPosition(method: string, params: unknown): StreamPosition 
 
 class CommandPosition implements StreamPosition {
   readonly #commandId: unknown;
+  readonly #encoding: unknown;
   #offset: number;
 
   constructor(params: Readonly<Record<string, unknown>>) {
     this.#commandId = params["command_id"];
+    this.#encoding = params["output_encoding"];
     this.#offset = typeof params["offset"] === "number" ? params["offset"] : 0;
   }
 
@@ -33,7 +35,10 @@ class CommandPosition implements StreamPosition {
   }
 
   next(): ReturnType<StreamPosition["next"]> {
-    return { method: "command/subscribe", params: { command_id: this.#commandId, offset: this.#offset } };
+    return {
+      method: "command/subscribe",
+      params: { command_id: this.#commandId, offset: this.#offset, output_encoding: this.#encoding },
+    };
   }
 }
 

@@ -40,13 +40,16 @@ function troubleOf(outputs: readonly unknown[]): WireError | undefined {
 
 const never = new AbortController().signal;
 
+const cannotNotify = (): Promise<never> => Promise.reject(new Error("a plain HTTP request cannot be notified"));
+
 /** A request without a connection: no notifications, and nobody to cancel it. */
 function plainCall(id: MessageId): Call {
   return {
     id,
     signal: never,
     canNotify: false,
-    notify: () => Promise.reject(new Error("a plain HTTP request cannot be notified")),
+    notify: cannotNotify,
+    notifyBytes: cannotNotify,
     stream: () => {
       throw new Error("a plain HTTP request cannot be streamed to");
     },

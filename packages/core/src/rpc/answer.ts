@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { BytesMember } from "./encoded-message.ts";
 import { rpcCode, type WireError } from "./error.ts";
 import {
   errorObject,
@@ -18,6 +19,8 @@ export interface Call {
   readonly canNotify: boolean;
   /** Sends a notification that belongs to this request; waits for a slow reader (P5). */
   notify(method: string, params: unknown): Promise<void>;
+  /** As `notify`; one more member of the parameters is given as bytes, which are read before this returns. */
+  notifyBytes(method: string, params: object, member: BytesMember): Promise<void>;
   /**
    * Begins when the answer is on its way and goes on after it; the producer's signal aborts when the caller cancels or leaves.
    * To be called before the request is answered; an error answer begins nothing. Throws when the connection has too many streams.

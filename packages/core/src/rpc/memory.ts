@@ -1,3 +1,4 @@
+import { textOf, type EncodedMessage } from "./encoded-message.ts";
 import type { Transport, TransportReceiver } from "./transport.ts";
 
 /** Two joined transports in one process, for tests and for a program that is its own peer. Delivery is asynchronous and in order. */
@@ -21,8 +22,9 @@ class MemoryTransport implements Transport {
     this.#deliverEarly();
   }
 
-  async send(text: string): Promise<void> {
+  async send(message: string | EncodedMessage): Promise<void> {
     if (this.#closed) throw new Error("the connection is closed");
+    const text = typeof message === "string" ? message : textOf(message);
     queueMicrotask(() => this.other?.deliver(text));
   }
 

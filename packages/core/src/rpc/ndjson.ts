@@ -1,7 +1,8 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
-import { LineEncoder } from "./line-encoder.ts";
+import type { EncodedMessage } from "./encoded-message.ts";
 import { LineSplitter } from "./line-splitter.ts";
+import { MessageEncoder } from "./message-encoder.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
 import { WriteGate, writeProgress } from "./write-gate.ts";
 
@@ -14,7 +15,7 @@ export class NdjsonTransport implements Transport {
   readonly #clock: Clock;
   readonly #limits: TransportLimits;
   readonly #gate: WriteGate;
-  readonly #encoder = new LineEncoder();
+  readonly #encoder = new MessageEncoder("\n");
   #cancelPartialTimer: (() => void) | undefined;
   #closeReason: string | undefined;
   #closing = false;
@@ -55,10 +56,10 @@ export class NdjsonTransport implements Transport {
     });
   }
 
-  send(text: string): Promise<void> {
+  send(message: string | EncodedMessage): Promise<void> {
     // Writing after the end would destroy the socket, and with it the answers that are still on their way.
     if (!this.#socket.writable) return Promise.reject(new Error(this.#closeReason ?? "the connection is closed"));
-    const line = this.#encoder.encode(text);
+    const line = this.#encoder.encode(message);
     this.#socket.write(line.bytes, (error) => {
       line.release();
       this.#flushed(error);

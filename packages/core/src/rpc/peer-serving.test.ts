@@ -239,7 +239,7 @@ describe("limits", () => {
       transport: {
         ...left,
         open: (receiver) => (problem = (kind) => receiver.problem({ kind, message: kind })),
-        send: async (text) => void sent.push(text),
+        send: async (message) => void sent.push(message as string),
         close: () => {},
       },
     }).open();

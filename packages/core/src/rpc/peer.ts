@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import { errorText } from "../logger.ts";
 import type { RequestHandler } from "./answer.ts";
 import { AskedCalls, cancelMethod, ConnectionClosed, type RequestOptions } from "./asked-calls.ts";
+import { encodeBytesNotification, type BytesMember } from "./encoded-message.ts";
 import { rpcCode } from "./error.ts";
 import {
   defaultMessageLimits,
@@ -66,6 +67,7 @@ export class Peer {
       onNotification: (message) => this.#onNotification(message),
       send,
       notify: (method, params, requestId) => this.notify(method, params, requestId),
+      notifyBytes: (method, params, member, requestId) => this.notifyBytes(method, params, member, requestId),
     });
   }
 
@@ -107,6 +109,12 @@ export class Peer {
   /** Resolves when the other side has room for more; rejects when the connection is closed. */
   async notify(method: string, params: unknown, requestId?: MessageId): Promise<void> {
     await this.#options.transport.send(encodeNotification(method, params, this.#options.clock.wallMs(), requestId));
+  }
+
+  /** As `notify`, with one more member of the parameters that is given as bytes: for streams, at a fraction of the work. */
+  async notifyBytes(method: string, params: object, member: BytesMember, requestId?: MessageId): Promise<void> {
+    const { clock, transport } = this.#options;
+    await transport.send(encodeBytesNotification(method, params, member, clock.wallMs(), requestId));
   }
 
   /** Stops receiving while the owner cannot take more (P5); answers wait behind what is held back too. */

@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
 import { answer, encodeAnswer, type Call, type RequestHandler } from "./answer.ts";
+import type { BytesMember } from "./encoded-message.ts";
 import { rpcCode, RpcError, type WireError } from "./error.ts";
 import type { MessageId, NotificationMessage, ParsedInput, RequestMessage } from "./message.ts";
 
@@ -18,6 +19,7 @@ export interface ServedCallsOptions {
   /** Sends an answer; a failure means a closed connection and is told elsewhere. */
   readonly send: (text: string) => void;
   readonly notify: (method: string, params: unknown, requestId: MessageId) => Promise<void>;
+  readonly notifyBytes: (method: string, params: object, member: BytesMember, requestId: MessageId) => Promise<void>;
 }
 
 export const streamEndMethod = "$/streamEnd";
@@ -78,6 +80,7 @@ export class ServedCalls {
       signal: served.controller.signal,
       canNotify: true,
       notify: (method, params) => this.#options.notify(method, params, message.id),
+      notifyBytes: (method, params, member) => this.#options.notifyBytes(method, params, member, message.id),
       stream: (producer) => this.#addProducer(call, producer),
     };
     this.#inProgress.set(call, served);

@@ -1,3 +1,5 @@
+import type { EncodedMessage } from "./encoded-message.ts";
+
 /**
  * Carries whole messages between two peers. Implementations: ndjson.ts (unix socket), websocket.ts, memory.ts.
  * HTTP has no connection to speak of and is served by answer.ts alone.
@@ -9,7 +11,7 @@ export interface Transport {
    * Sends one message. Resolves when the other side has taken enough that more may be sent (back-pressure, P5);
    * rejects when the connection is closed. Callers that answer a single request need not wait.
    */
-  send(text: string): Promise<void>;
+  send(message: string | EncodedMessage): Promise<void>;
   /**
    * Stops reading, so that a consumer that is slow slows the sender down instead of filling our memory (P5, P7).
    * A few messages that were read already may still be delivered; what the other side's deadlines do is up to it.

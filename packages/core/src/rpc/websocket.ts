@@ -1,6 +1,8 @@
 import type { Socket } from "node:net";
 import type { WebSocket } from "ws";
 import type { Clock } from "../clock.ts";
+import type { EncodedMessage } from "./encoded-message.ts";
+import { MessageEncoder } from "./message-encoder.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
 import { WriteGate, writeProgress } from "./write-gate.ts";
 
@@ -21,6 +23,7 @@ export interface WebSocketTransportOptions {
 export class WebSocketTransport implements Transport {
   readonly #options: WebSocketTransportOptions;
   readonly #gate: WriteGate;
+  readonly #encoder = new MessageEncoder("");
   #closeReason: string | undefined;
   #cancelHeartbeat: (() => void) | undefined;
   #lastFrameAt = 0;
@@ -65,12 +68,21 @@ export class WebSocketTransport implements Transport {
     this.#armHeartbeat();
   }
 
-  send(text: string): Promise<void> {
+  send(message: string | EncodedMessage): Promise<void> {
     const { socket, limits } = this.#options;
     if (socket.readyState !== socket.OPEN) {
       return Promise.reject(new Error(this.#closeReason ?? "the connection is closed"));
     }
-    socket.send(text, this.#flushed); // ws has no drain event of its own: the callback tells when a frame has left.
+    // ws has no drain event of its own: the callback tells when a frame has left.
+    if (typeof message === "string") {
+      socket.send(message, this.#flushed);
+    } else {
+      const frame = this.#encoder.encode(message);
+      socket.send(frame.bytes, { binary: false }, (error) => {
+        frame.release();
+        this.#flushed(error);
+      });
+    }
     const full = socket.bufferedAmount > limits.highWaterBytes;
     if (full && limits.pauseReadsWhenFull) {
       this.#full = true;

@@ -155,6 +155,7 @@ export class HttpServer implements Service {
       signal: gone.signal,
       canNotify: false,
       notify: () => Promise.resolve(),
+      notifyBytes: () => Promise.resolve(),
       stream: () => {}, // One request, one answer: there is no channel for more.
     }));
     if (output === undefined) response.writeHead(204).end();

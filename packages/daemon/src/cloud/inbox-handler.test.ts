@@ -73,7 +73,14 @@ class World implements Disposable {
   connect(): Connection {
     const lost = new AbortController();
     const ask = async (message: RequestMessage): Promise<unknown> => {
-      const call = { id: message.id, signal: lost.signal, canNotify: true, notify: async () => {}, stream: () => {} };
+      const call = {
+        id: message.id,
+        signal: lost.signal,
+        canNotify: true,
+        notify: async () => {},
+        notifyBytes: async () => {},
+        stream: () => {},
+      };
       try {
         return { result: await this.handler.request(message, call) };
       } catch (error) {

@@ -123,7 +123,8 @@ export function params(
   args: readonly string[] = [],
   more: Partial<ExecuteParams> = {},
 ): ExecuteParams {
-  return { command_id: randomUUID(), command, args: [...args], stream_output: false, stdin: false, ...more };
+  const defaults = { stream_output: false, output_encoding: "auto" as const, stdin: false };
+  return { command_id: randomUUID(), command, args: [...args], ...defaults, ...more };
 }
 
 /** A shell script as a command. */

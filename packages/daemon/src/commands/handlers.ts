@@ -7,7 +7,7 @@ import type { Command } from "./command.ts";
 import type { Commands } from "./commands.ts";
 import { signalNumber, statusOf, type Ending } from "./ending.ts";
 import { checkOffset, readLogs } from "./logs.ts";
-import { followOutput } from "./output-stream.ts";
+import { followOutput, type OutputSink } from "./output-stream.ts";
 
 type CommandMethods = Extract<keyof DaemonMethods, `command/${string}`>;
 
@@ -22,17 +22,17 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
   const resultOf = (command: Command): Promise<CommandResult> => command.result(clock.wallMs(), replyBytesMax);
 
   /** Output as notifications, then the full result. */
-  const stream = (command: Command, from: number, call: MethodCall): void => {
+  const stream = (command: Command, from: number, encoding: OutputSink["encoding"], call: MethodCall): void => {
+    const sink: OutputSink = {
+      commandId: command.id,
+      encoding,
+      notify: (method, params) => call.notify(method, params),
+      notifyBytes: (method, params, member) => call.notifyBytes(method, params, member),
+    };
     call.stream(async (signal) => {
       await untilAborted(command.launched, signal); // After a restart it may not be found yet.
       const { output } = command;
-      if (output !== undefined)
-        await followOutput(
-          output,
-          from,
-          { commandId: command.id, notify: (method, params) => call.notify(method, params) },
-          signal,
-        );
+      if (output !== undefined) await followOutput(output, from, sink, signal);
       if (signal.aborted) return;
       await command.ended;
       await call.notify("command/exited", await resultOf(command));
@@ -43,7 +43,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
     "command/execute": async (params, call) => {
       const command = await commands.execute(params);
       if (params.stream_output) {
-        stream(command, 0, call);
+        stream(command, 0, params.output_encoding, call);
         return command.startedResult(clock.wallMs());
       }
       await untilAborted(command.ended, call.signal);
@@ -69,13 +69,13 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
       const command = await commands.get(command_id);
       return readLogs(command, which ?? "position", offset, limit);
     },
-    "command/subscribe": async ({ command_id, offset }, call) => {
+    "command/subscribe": async ({ command_id, offset, output_encoding }, call) => {
       const command = await commands.get(command_id);
       if (!call.canNotify)
         throw new HlError("invalid_request", "this transport carries no notifications: use the socket or a WebSocket");
       // Of one that runs the log may reach further in a moment, and this daemon may have found it only just now.
       if (command.ending !== undefined) checkOffset(offset, (command.output?.output ?? command.ending).position);
-      stream(command, offset, call);
+      stream(command, offset, output_encoding, call);
       return command.startedResult(clock.wallMs());
     },
     "command/cancel": async ({ command_id, grace }) => {

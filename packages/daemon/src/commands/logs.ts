@@ -39,6 +39,7 @@ export async function readLogs(
       const { text, encoding } = encodeBytes(data);
       chunks.push({ stream: chunk.stream, offset: chunk.offset, data: text, encoding });
     }
+    read.release();
   }
   // No record follows that could tell of what was lost at the very end.
   if (exhausted && isOver) skipped = Math.max(skipped, total - offset - bytes);

@@ -1,20 +1,17 @@
+import { isUtf8 } from "node:buffer";
+import type { BytesMember } from "@hl/core/rpc/encoded-message.ts";
 import { followRun } from "../runner/follow.ts";
 import type { LogChunk } from "../runner/log-cursor.ts";
 import type { OutputSource } from "../runner/output-source.ts";
-import { encodeBytes } from "./reply-output.ts";
 
-/** Where a followed command's output goes; `notify` waits for a slow reader, which then delays nobody else (P5). */
+/** Where a followed command's output goes; both wait for a slow reader, which then delays nobody else (P5). */
 export interface OutputSink {
   readonly commandId: string;
+  /** How `command/output` carries bytes: `auto` is text where they are valid UTF-8. */
+  readonly encoding: "auto" | "base64";
   notify(method: string, params: unknown): Promise<void>;
+  notifyBytes(method: string, params: object, member: BytesMember): Promise<void>;
 }
-
-/**
- * One message carries about so much. Small writes of a chatty program are joined up to it, so that a line a write does not
- * cost a message a line; larger ones are cut, because V8 collects strings beyond 128 KiB only now and then and the
- * daemon's memory would swing with the output (P7).
- */
-const messageBytesMax = 64 * 1024;
 
 /** Delivers the log from `from` on, as it grows, and returns when the command has ended and everything was delivered. */
 export async function followOutput(
@@ -23,61 +20,37 @@ export async function followOutput(
   sink: OutputSink,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const { chunks, gapBytes, expectedAt } of followRun(run, from, signal)) {
-    if (gapBytes > 0)
-      await sink.notify("command/gap", { command_id: sink.commandId, position: expectedAt, bytes: gapBytes });
-    for (const chunk of evenChunks(chunks)) {
-      if (signal.aborted) return;
-      const { text, encoding } = encodeBytes(chunk.data);
-      const { stream, offset, position } = chunk;
-      await sink.notify("command/output", {
-        command_id: sink.commandId,
-        stream,
-        offset,
-        position,
-        data: text,
-        encoding,
-      });
+  const { commandId } = sink;
+  for await (const read of followRun(run, from, signal)) {
+    const { chunks, gapBytes, expectedAt } = read;
+    const sent: Promise<void>[] = [];
+    if (gapBytes > 0) {
+      sent.push(sink.notify("command/gap", { command_id: commandId, position: expectedAt, bytes: gapBytes }));
     }
+    for (const { stream, offset, position, data: bytes } of joined(chunks)) {
+      const encoding = sink.encoding === "auto" && isUtf8(bytes) ? "utf8" : "base64";
+      const params = { command_id: commandId, stream, offset, position, encoding };
+      sent.push(sink.notifyBytes("command/output", params, { name: "data", bytes, encoding }));
+    }
+    read.release(); // Everything is encoded: a reader that is slow holds no buffer that others need (P7).
+    await Promise.all(sent);
   }
 }
 
-/** The same bytes in messages of even size. */
-function evenChunks(chunks: readonly LogChunk[]): LogChunk[] {
-  const even: LogChunk[] = [];
+/** What a chatty program wrote in small pieces becomes one message: a line a write would cost a message a line. */
+function joined(chunks: readonly LogChunk[]): LogChunk[] {
+  const messages: LogChunk[] = [];
   let parts: LogChunk[] = [];
-  let bytes = 0;
   const flush = (): void => {
     const [first] = parts;
     if (first === undefined) return;
-    even.push(parts.length === 1 ? first : { ...first, data: Buffer.concat(parts.map((part) => part.data)) });
+    messages.push(parts.length === 1 ? first : { ...first, data: Buffer.concat(parts.map(({ data }) => data)) });
     parts = [];
-    bytes = 0;
   };
-  for (const piece of chunks.flatMap(cut)) {
-    if (parts[0]?.stream !== piece.stream || bytes + piece.data.length > messageBytesMax) flush();
-    parts.push(piece);
-    bytes += piece.data.length;
+  for (const chunk of chunks) {
+    if (parts[0] !== undefined && parts[0].stream !== chunk.stream) flush();
+    parts.push(chunk);
   }
   flush();
-  return even;
-}
-
-function cut(chunk: LogChunk): LogChunk[] {
-  const pieces: LogChunk[] = [];
-  const { data } = chunk;
-  for (let at = 0; at < data.length;) {
-    const end = pieceEnd(data, at + messageBytesMax);
-    pieces.push({ ...chunk, offset: chunk.offset + at, position: chunk.position + at, data: data.subarray(at, end) });
-    at = end;
-  }
-  return pieces;
-}
-
-/** Not in the middle of a code point, where there is a choice: text then stays text instead of base64. */
-function pieceEnd(data: Buffer, wanted: number): number {
-  if (wanted >= data.length) return data.length;
-  let end = wanted;
-  while (wanted - end < 3 && ((data[end] as number) & 0xc0) === 0x80) end -= 1;
-  return end;
+  return messages;
 }

@@ -46,18 +46,15 @@ async function readRange(
   bytes: number,
 ): Promise<Buffer> {
   await using cursor = source.cursor(from, stream);
-  const parts: Buffer[] = [];
-  let read = 0;
-  while (read < bytes) {
-    const { chunks } = await cursor.read(source.output.position, bytes - read);
-    if (chunks.length === 0) break;
-    for (const chunk of chunks) {
-      const part = chunk.data.subarray(0, Math.min(chunk.data.length, bytes - read));
-      parts.push(Buffer.from(part)); // The cursor's buffer is used again by its next read.
-      read += part.length;
-    }
+  const range = Buffer.allocUnsafe(bytes);
+  let filled = 0;
+  while (filled < bytes) {
+    const read = await cursor.read(source.output.position, bytes - filled);
+    if (read.chunks.length === 0) break;
+    for (const { data } of read.chunks) filled += data.copy(range, filled, 0, bytes - filled);
+    read.release();
   }
-  return Buffer.concat(parts);
+  return range.subarray(0, filled);
 }
 
 /** Cuts a code point that the boundary has split. */

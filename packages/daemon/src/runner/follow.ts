@@ -23,10 +23,15 @@ export async function* followRun(
       const expectedAt = cursor.offset;
       const { position } = run.output;
       const read = await cursor.read(position);
-      if (read.chunks.length > 0 || read.gapBytes > 0) yield { ...read, expectedAt };
-      else if (isComplete) {
+      if (read.chunks.length > 0 || read.gapBytes > 0) {
+        try {
+          yield { ...read, expectedAt };
+        } finally {
+          read.release();
+        }
+      } else if (isComplete) {
         // No record follows that could tell of it: what was announced and is not there was lost (P5, S2).
-        if (position > expectedAt) yield { chunks: [], gapBytes: position - expectedAt, expectedAt };
+        if (position > expectedAt) yield { ...read, gapBytes: position - expectedAt, expectedAt };
         return;
       } else await growth.next();
     }

@@ -4,98 +4,20 @@
  * knows which were ever written; and one log of the real hl-runner.
  */
 import assert from "node:assert/strict";
-import { appendFileSync, realpathSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { temporaryFolder } from "@hl/testkit/programs.ts";
 import fc from "fast-check";
-import { LogCursor, type LogAxis } from "./log-cursor.ts";
-
-type Stream = "stdout" | "stderr";
-
-interface Piece {
-  readonly stream: Stream;
-  readonly bytes: number;
-  /** Counted, but never in the log: the disk was full. */
-  readonly lost?: boolean | undefined;
-  /** A new segment begins here. */
-  readonly rotate?: boolean | undefined;
-}
-
-interface Kept {
-  readonly stream: Stream;
-  readonly offset: number;
-  readonly value: number;
-}
-
-/** The byte at an offset of a stream: never the same for both streams, and never the same nearby. */
-const byteAt = (stream: Stream, offset: number): number => (stream === "stdout" ? 0 : 128) + (offset % 127);
-
-class Log {
-  readonly directory: string;
-  readonly at = { stdout: 0, stderr: 0 };
-  /** Every byte that a reader must find, in order. */
-  readonly kept: Kept[] = [];
-  #segment = -1;
-
-  constructor(directory: string) {
-    this.directory = directory;
-  }
-
-  get position(): number {
-    return this.at.stdout + this.at.stderr;
-  }
-
-  get #file(): string {
-    return join(this.directory, `log.${String(this.#segment).padStart(6, "0")}`);
-  }
-
-  rotate(number = this.#segment + 1): void {
-    this.#segment = number;
-    const header = Buffer.alloc(32);
-    header.write("HLLOG1\n\0", "latin1");
-    for (const [at, value] of [this.position, this.at.stdout, this.at.stderr].entries()) {
-      header.writeBigUInt64LE(BigInt(value), 8 + 8 * at);
-    }
-    writeFileSync(this.#file, header);
-  }
-
-  write({ stream, bytes, lost, rotate }: Piece): void {
-    if (this.#segment === -1 || rotate === true) this.rotate();
-    if (lost !== true) {
-      appendFileSync(this.#file, this.record(stream, bytes));
-      for (let at = 0; at < bytes; at += 1) {
-        const offset = this.at[stream] + at;
-        this.kept.push({ stream, offset, value: byteAt(stream, offset) });
-      }
-    }
-    this.at[stream] += bytes;
-  }
-
-  record(stream: Stream, bytes: number): Buffer {
-    const record = Buffer.alloc(16 + bytes);
-    record[0] = stream === "stdout" ? 1 : 2;
-    record.writeUInt32LE(bytes, 4);
-    record.writeBigUInt64LE(BigInt(this.at[stream]), 8);
-    for (let at = 0; at < bytes; at += 1) record[16 + at] = byteAt(stream, this.at[stream] + at);
-    return record;
-  }
-
-  /** The shim is in the middle of writing this. */
-  writePart(bytes: Buffer): void {
-    appendFileSync(this.#file, bytes);
-  }
-
-  cursor(from: number, axis: LogAxis): LogCursor {
-    return new LogCursor(this.directory, from, axis);
-  }
-}
+import { LogCursor, type LogAxis, type LogRead } from "./log-cursor.ts";
+import { folder, type Kept, type Piece, type Stream } from "./log-model.fixture.test.ts";
 
 interface Everything {
   readonly found: Kept[];
   readonly positions: number[];
   readonly gapBytes: number;
 }
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 async function readAll(cursor: LogCursor, published: number, bytesMax: number): Promise<Everything> {
   const found: Kept[] = [];
@@ -111,12 +33,13 @@ async function readAll(cursor: LogCursor, published: number, bytesMax: number): 
         positions.push(position + at);
       }
     }
+    read.release();
   }
 }
 
-function folder(): { readonly log: Log } & Disposable {
-  const made = temporaryFolder("hl-log");
-  return { log: new Log(realpathSync(made.path)), [Symbol.dispose]: () => made[Symbol.dispose]() };
+async function nothingOf(read: Promise<LogRead>): Promise<[chunks: number, gapBytes: number]> {
+  const { chunks, gapBytes } = await read;
+  return [chunks.length, gapBytes];
 }
 
 const axes: readonly LogAxis[] = ["position", "stdout", "stderr"];
@@ -232,7 +155,7 @@ describe("log cursor", () => {
       [16, 50_000],
       [50_000, next.length],
     ]) {
-      assert.deepEqual(await cursor.read(10), { chunks: [], gapBytes: 0 });
+      assert.deepEqual(await nothingOf(cursor.read(10)), [0, 0]);
       log.writePart(next.subarray(from, to));
     }
     assert.equal((await readAll(cursor, 100_010, 1_000)).found.length, 100_000);
@@ -252,19 +175,23 @@ describe("log cursor", () => {
     assert.equal((await readAll(cursor, log.position + 400, 100)).found.length, 400);
   });
 
-  test("P7: a record larger than the buffer comes whole, and no more than it", async () => {
+  test("P6, P7: a record larger than the buffer comes in pieces, none longer than the buffer or cut inside a character", async () => {
     using made = folder();
     const { log } = made;
-    const large = 1_200_000;
-    log.write({ stream: "stderr", bytes: 3 });
-    log.write({ stream: "stdout", bytes: large });
-    log.write({ stream: "stderr", bytes: 3 });
+    const text = "aé€😀".repeat(40_000);
+    const large = Buffer.byteLength(text);
+    log.write({ stream: "stdout", bytes: 0 });
+    log.writeText("stdout", text);
     await using cursor = log.cursor(0, "position");
-    const sizes: number[] = [];
+    const parts: string[] = [];
     for (let read = await cursor.read(log.position); read.chunks.length > 0; read = await cursor.read(log.position)) {
-      sizes.push(...read.chunks.map(({ data }) => data.length));
+      for (const { data } of read.chunks) {
+        assert.ok(data.length <= 64 * 1024);
+        parts.push(utf8.decode(data));
+      }
+      read.release();
     }
-    assert.deepEqual(sizes, [3, large, 3]);
+    assert.equal(parts.join(""), text);
     await using late = log.cursor(large - 1, "stdout");
     const { chunks } = await late.read(log.position);
     assert.deepEqual([chunks.length, chunks[0]!.offset, chunks[0]!.data.length], [1, large - 1, 1]);
@@ -274,9 +201,9 @@ describe("log cursor", () => {
     using made = folder();
     const { log } = made;
     await using cursor = log.cursor(0, "position");
-    assert.deepEqual(await cursor.read(0), { chunks: [], gapBytes: 0 });
+    assert.deepEqual(await nothingOf(cursor.read(0)), [0, 0]);
     writeFileSync(join(log.directory, "log.000000"), "HLLOG1");
-    assert.deepEqual(await cursor.read(10), { chunks: [], gapBytes: 0 });
+    assert.deepEqual(await nothingOf(cursor.read(10)), [0, 0]);
     log.rotate(0);
     log.write({ stream: "stdout", bytes: 5 });
     log.rotate(999_999);
@@ -287,6 +214,6 @@ describe("log cursor", () => {
     log.write({ stream: "stdout", bytes: 5 });
     assert.equal((await readAll(cursor, 20, 100)).found.length, 20);
     await using none = new LogCursor(join(log.directory, "missing"), 0);
-    assert.deepEqual(await none.read(10), { chunks: [], gapBytes: 0 });
+    assert.deepEqual(await nothingOf(none.read(10)), [0, 0]);
   });
 });

@@ -1,12 +1,13 @@
-import { closeSync, openSync, read as readCallback, readSync } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { promisify } from "node:util";
+import { closeSync, fstatSync, readSync } from "node:fs";
+import { FileWarmer } from "./file-warmer.ts";
+import { openSegment, segmentHeaderBytes, segmentIndexes, type LogAxis, type Segment } from "./log-segment.ts";
+import { readBytesMax, takeReadBuffer } from "./read-buffers.ts";
+import { readTurns } from "./read-turns.ts";
 
 /**
- * Reads the log segments of one run (docs/runner-protocol.md "Files") from any byte on. A cursor never blocks the writer
- * and holds one open segment and one buffer (P5, P7). Bytes that rotation has removed, or that a full disk kept out of the
- * log, become an explicit gap.
+ * Reads the log segments of one run (docs/runner-protocol.md "Files") from any byte on. A cursor never blocks the writer and holds
+ * one open segment; buffers it shares with all others (P5, P7). Bytes that rotation has removed, or that a full disk kept out of
+ * the log, become an explicit gap.
  */
 export interface LogChunk {
   readonly stream: "stdout" | "stderr";
@@ -14,7 +15,7 @@ export interface LogChunk {
   readonly offset: number;
   /** Of the first byte, in both streams together. */
   readonly position: number;
-  /** Valid until the next read. */
+  /** Valid until the read is released. */
   readonly data: Buffer;
 }
 
@@ -22,41 +23,35 @@ export interface LogRead {
   readonly chunks: readonly LogChunk[];
   /** Bytes before the first chunk that are no longer retained; 0 nearly always. */
   readonly gapBytes: number;
+  /** To be called when the bytes have been copied or encoded, and before waiting for anybody; idempotent. */
+  release(): void;
 }
 
-export type LogAxis = "position" | "stdout" | "stderr";
+export type { LogAxis } from "./log-segment.ts";
 
-const segmentHeaderBytes = 32;
 const recordHeaderBytes = 16;
-const bufferBytes = 1024 * 1024;
-/**
- * What has just been written lies in memory: so little of it is copied faster than another thread is woken, which is most of what
- * an agent's line or a command's few lines would wait for.
- */
-const readAtOnceBytesMax = 64 * 1024;
-const readOnThreadPool = promisify(readCallback);
 
-const nothing: LogRead = { chunks: [], gapBytes: 0 };
-
-interface Segment {
-  readonly index: number;
-  /** A file descriptor. */
-  readonly file: number;
-  readonly start: Readonly<Record<LogAxis, number>>;
+interface OpenRecord {
+  readonly stream: LogChunk["stream"];
+  left: number;
 }
+
+const nothing: LogRead = { chunks: [], gapBytes: 0, release: () => {} };
 
 export class LogCursor implements AsyncDisposable {
   readonly #directory: string;
   readonly #axis: LogAxis;
+  readonly #warmer = new FileWarmer();
   /** Next byte to deliver, on the cursor's axis. */
   #target: number;
   #segment: Segment | undefined;
   /** Opened already: what comes behind the current segment, which has therefore its last byte. */
   #next: Segment | undefined;
   #fileOffset = 0;
+  /** The record that #fileOffset lies in, and how much of it is left. */
+  #record: OpenRecord | undefined;
   /** Offsets of the byte at #fileOffset, as far as the records have told: what was lost shows only in the next record. */
   #at = { stdout: 0, stderr: 0 };
-  #buffer: Buffer | undefined;
 
   constructor(directory: string, from: number, axis: LogAxis = "position") {
     this.#directory = directory;
@@ -74,25 +69,29 @@ export class LogCursor implements AsyncDisposable {
   }
 
   /**
-   * Reads what lies before `publishedPosition` (what the shim has announced), at most about `bytesMax`.
-   * Answers no chunks when everything announced has been delivered.
+   * Reads a piece of what lies before `publishedPosition` (what the shim has announced), at most `bytesMax`, when this reader's turn
+   * has come. Answers no chunks when everything announced has been delivered.
    */
-  async read(publishedPosition: number, bytesMax: number = bufferBytes): Promise<LogRead> {
+  async read(publishedPosition: number, bytesMax: number = readBytesMax): Promise<LogRead> {
     for (;;) {
       if (this.#segment === undefined && !(await this.#seek())) return nothing;
       if (this.#position >= publishedPosition) return nothing;
-      const chunks = await this.#readSome(publishedPosition, bytesMax);
-      if (chunks === "end of segment") {
-        if (!(await this.#nextSegment())) return nothing;
-        continue;
+      const { file } = this.#segment as Segment;
+      await this.#warmer.warm(file, this.#fileOffset, this.#position, publishedPosition);
+      await readTurns.next();
+      const buffer = takeReadBuffer();
+      const chunks = this.#readSome(file, buffer.bytes, publishedPosition, bytesMax);
+      const first = chunks?.[0];
+      if (chunks === undefined || first === undefined) {
+        buffer.release();
+        if (chunks === undefined && !(await this.#nextSegment())) return nothing;
+        continue; // In the next segment, or behind records of the other stream.
       }
-      const [first] = chunks;
-      if (first === undefined) continue; // Only records of the other stream, or before the target.
       const start = this.#axis === "position" ? first.position : first.offset;
       const gapBytes = Math.max(0, start - this.#target);
       const last = chunks[chunks.length - 1] as LogChunk;
       this.#target = (this.#axis === "position" ? last.position : last.offset) + last.data.length;
-      return { chunks, gapBytes };
+      return { chunks, gapBytes, release: () => buffer.release() };
     }
   }
 
@@ -104,9 +103,9 @@ export class LogCursor implements AsyncDisposable {
 
   /** Opens the last segment that begins at or before the target. */
   async #seek(): Promise<boolean> {
-    const indexes = await this.#indexes();
+    const indexes = await segmentIndexes(this.#directory);
     for (let at = indexes.length - 1; at >= 0; at -= 1) {
-      const segment = this.#open(indexes[at] as number);
+      const segment = openSegment(this.#directory, indexes[at] as number);
       if (segment === undefined) continue;
       if (at === 0 || segment.start[this.#axis] <= this.#target) {
         this.#enter(segment);
@@ -129,10 +128,10 @@ export class LogCursor implements AsyncDisposable {
       this.#next = undefined;
       return true;
     }
-    let next = this.#open(current.index + 1);
+    let next = openSegment(this.#directory, current.index + 1);
     if (next === undefined) {
-      const later = (await this.#indexes()).find((index) => index > current.index);
-      next = later === undefined ? undefined : this.#open(later);
+      const later = (await segmentIndexes(this.#directory)).find((index) => index > current.index);
+      next = later === undefined ? undefined : openSegment(this.#directory, later);
     }
     this.#next = next;
     return next !== undefined;
@@ -141,96 +140,87 @@ export class LogCursor implements AsyncDisposable {
   #enter(segment: Segment): void {
     this.#segment = segment;
     this.#fileOffset = segmentHeaderBytes;
+    this.#record = undefined;
     this.#at = { stdout: segment.start.stdout, stderr: segment.start.stderr };
+    this.#warmer.enter();
   }
 
-  async #readSome(publishedPosition: number, bytesMax: number): Promise<LogChunk[] | "end of segment"> {
-    const { file } = this.#segment as Segment;
-    // With room for the headers of many small records.
-    const few = 4 * (publishedPosition - this.#position) <= readAtOnceBytesMax;
-    const want = Math.min(few ? readAtOnceBytesMax : bufferBytes, Math.max(bytesMax + recordHeaderBytes, 4096));
-    const buffer = this.#bufferOf(want);
-    const bytesRead = few
-      ? readSync(file, buffer, 0, want, this.#fileOffset)
-      : (await readOnThreadPool(file, buffer, 0, want, this.#fileOffset)).bytesRead;
+  /** Undefined at the end of the segment, as far as it is written. */
+  #readSome(file: number, buffer: Buffer, publishedPosition: number, bytesMax: number): LogChunk[] | undefined {
+    const want = Math.min(buffer.length, Math.max(bytesMax + recordHeaderBytes, 4096));
+    const bytes = buffer.subarray(0, readSync(file, buffer, 0, want, this.#fileOffset));
+    readTurns.took(bytes.length);
     const chunks: LogChunk[] = [];
+    let left = bytesMax;
     let at = 0;
-    while (at + recordHeaderBytes <= bytesRead && this.#position < publishedPosition) {
-      const length = buffer.readUInt32LE(at + 4);
-      const streamOffset = Number(buffer.readBigUInt64LE(at + 8));
-      const stream = buffer[at] === 2 ? "stderr" : "stdout";
-      const whole = at + recordHeaderBytes + length <= bytesRead;
-      // A record that does not fit is read again from its header, unless it is alone and larger than the buffer.
-      if (!whole && at > 0) break;
-      // A gap lies before the first chunk of a read, never between two.
-      if (streamOffset > this.#at[stream] && chunks.length > 0) break;
-      const available = Math.min(length, bytesRead - at - recordHeaderBytes);
-      const data = buffer.subarray(at + recordHeaderBytes, at + recordHeaderBytes + available);
-      if (!whole && available < length) {
-        return await this.#readLargeRecord(stream, streamOffset, length);
+    while (left > 0 && at < bytes.length && this.#position < publishedPosition) {
+      if (this.#record === undefined) {
+        if (!this.#begin(file, bytes.subarray(at), this.#fileOffset + at, chunks.length > 0)) break;
+        at += recordHeaderBytes;
       }
-      this.#keep(chunks, stream, streamOffset, data);
-      at += recordHeaderBytes + length;
+      at += this.#skip();
+      const chunk = this.#take(bytes.subarray(at, at + left));
+      if (chunk === undefined) continue;
+      chunks.push(chunk);
+      at += chunk.data.length;
+      left -= chunk.data.length;
+      if (this.#record !== undefined) break; // Cut here on purpose: a few bytes of a character may be left in the buffer.
     }
     this.#fileOffset += at;
-    return at === 0 ? "end of segment" : chunks;
+    return at === 0 ? undefined : chunks;
   }
 
-  /** Half a record is still being written, and not announced: where bytes were lost, positions reach further than records. */
-  async #readLargeRecord(
-    stream: LogChunk["stream"],
-    streamOffset: number,
-    length: number,
-  ): Promise<LogChunk[] | "end of segment"> {
-    const { file } = this.#segment as Segment;
-    const data = Buffer.allocUnsafe(length);
-    const { bytesRead } = await readOnThreadPool(file, data, 0, length, this.#fileOffset + recordHeaderBytes);
-    if (bytesRead < length) return "end of segment";
-    const chunks: LogChunk[] = [];
-    this.#keep(chunks, stream, streamOffset, data);
-    this.#fileOffset += recordHeaderBytes + length;
-    return chunks;
-  }
-
-  /** Adds what lies behind the target; cuts the record in which the target lies. */
-  #keep(chunks: LogChunk[], stream: LogChunk["stream"], offset: number, data: Buffer): void {
+  /** Enters the next record when it is all there. A gap lies before the first chunk of a read, never between two. */
+  #begin(file: number, bytes: Buffer, fileOffset: number, mustFollow: boolean): boolean {
+    if (bytes.length < recordHeaderBytes) return false;
+    const stream = bytes[0] === 2 ? "stderr" : "stdout";
+    const left = bytes.readUInt32LE(4);
+    const offset = Number(bytes.readBigUInt64LE(8));
+    if (mustFollow && offset > this.#at[stream]) return false;
+    // Half a record is still being written, and not announced: where bytes were lost, positions reach further than records.
+    const whole = recordHeaderBytes + left;
+    if (bytes.length < whole && fstatSync(file).size < fileOffset + whole) return false;
     this.#at[stream] = offset;
-    const position = this.#position;
-    this.#at[stream] += data.length;
-    if (this.#axis !== "position" && this.#axis !== stream) return;
-    const start = this.#axis === "position" ? position : offset;
-    const skip = Math.max(0, this.#target - start);
-    if (skip >= data.length) return;
-    chunks.push({ stream, offset: offset + skip, position: position + skip, data: data.subarray(skip) });
+    this.#record = { stream, left };
+    return true;
   }
 
-  #bufferOf(bytes: number): Buffer {
-    if (this.#buffer === undefined || this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes);
-    return this.#buffer;
+  /** Passes over what of the record lies before the target, all of it in the other stream; answers how many bytes. */
+  #skip(): number {
+    if (this.#record === undefined) return 0;
+    const { stream, left } = this.#record;
+    const here = this.#axis === "position" ? this.#position : this.#at[stream];
+    const other = this.#axis !== "position" && this.#axis !== stream;
+    return this.#advance(other ? left : Math.min(left, Math.max(0, this.#target - here)));
   }
 
-  #open(index: number): Segment | undefined {
-    let file: number;
-    try {
-      file = openSync(join(this.#directory, `log.${String(index).padStart(6, "0")}`), "r");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
-    const header = Buffer.alloc(segmentHeaderBytes);
-    if (readSync(file, header, 0, segmentHeaderBytes, 0) < segmentHeaderBytes) {
-      closeSync(file);
-      return undefined; // Just created: nothing of it has been announced yet.
-    }
-    const at = (offset: number): number => Number(header.readBigUInt64LE(offset));
-    return { index, file, start: { position: at(8), stdout: at(16), stderr: at(24) } };
+  /** The record's bytes at the beginning of `bytes`. */
+  #take(bytes: Buffer): LogChunk | undefined {
+    if (this.#record === undefined || bytes.length === 0) return undefined;
+    const { stream, left } = this.#record;
+    const data = bytes.length >= left ? bytes.subarray(0, left) : wholeCharacters(bytes);
+    const chunk = { stream, offset: this.#at[stream], position: this.#position, data };
+    this.#advance(data.length);
+    return chunk;
   }
 
-  async #indexes(): Promise<number[]> {
-    const names = await readdir(this.#directory).catch(() => []);
-    return names
-      .filter((name) => /^log\.\d{6,}$/.test(name))
-      .map((name) => Number(name.slice(4)))
-      .sort((a, b) => a - b);
+  #advance(bytes: number): number {
+    const record = this.#record as OpenRecord;
+    this.#at[record.stream] += bytes;
+    record.left -= bytes;
+    if (record.left === 0) this.#record = undefined;
+    return bytes;
   }
+}
+
+/** Not cut in the middle of a code point, where there is a choice: text then stays text instead of base64. */
+function wholeCharacters(bytes: Buffer): Buffer {
+  for (let back = 1; back <= 3 && back < bytes.length; back += 1) {
+    const byte = bytes[bytes.length - back] as number;
+    if (byte < 0x80) break;
+    if (byte < 0xc0) continue;
+    const size = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+    return size > back ? bytes.subarray(0, -back) : bytes;
+  }
+  return bytes;
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { commandId, environment, seconds, systemText } from "../fields.ts";
 import { defineMethod } from "../method.ts";
-import { commandNotifications, commandResult } from "./command-result.ts";
+import { commandNotifications, commandResult, outputEncoding } from "./command-result.ts";
 
 export const commandExecute = defineMethod({
   name: "command/execute",
@@ -39,6 +39,7 @@ export const commandExecute = defineMethod({
       .boolean()
       .default(false)
       .describe("Answer `started` at once, then command/output and command/exited"),
+    output_encoding: outputEncoding,
     stdin: z.boolean().default(false).describe("Keep standard input open for command/input; else it is /dev/null"),
     user: z.string().min(1).max(64).optional().describe("Default process_management.default_user"),
   }),

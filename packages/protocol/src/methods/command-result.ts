@@ -46,6 +46,14 @@ export const commandResult = z.object({
 export type CommandResult = z.output<typeof commandResult>;
 export type CommandReason = z.output<typeof commandReason>;
 
+/** A program that writes bytes anyway asks for base64: it costs both sides a fraction of the work. */
+export const outputEncoding = z
+  .enum(["auto", "base64"])
+  .default("auto")
+  .describe(
+    "How command/output carries bytes: `auto` is text where they are valid UTF-8, else base64; `base64` is the fastest",
+  );
+
 /** Notifications of a running command. */
 export const commandOutput = z.object({
   command_id: commandId,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { byteOffset, commandId } from "../fields.ts";
 import { defineMethod } from "../method.ts";
-import { commandNotifications, commandResult } from "./command-result.ts";
+import { commandNotifications, commandResult, outputEncoding } from "./command-result.ts";
 
 export const commandSubscribe = defineMethod({
   name: "command/subscribe",
@@ -16,6 +16,7 @@ export const commandSubscribe = defineMethod({
     offset: byteOffset
       .default(0)
       .describe("In bytes of both streams together: `position` of the last notification plus its length"),
+    output_encoding: outputEncoding,
   }),
   result: commandResult,
   notifications: commandNotifications,

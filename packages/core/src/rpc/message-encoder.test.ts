@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { LineEncoder } from "./line-encoder.ts";
+import { MessageEncoder } from "./message-encoder.ts";
 
 // Goal: P6, P7: what is written is exactly the text and a newline, and a buffer is never used again before it was released.
 // Method: random texts around the sizes where the kind of buffer changes, held and released at random.
@@ -10,8 +10,8 @@ test("P6: lines are exact whatever is encoded while they are held", () => {
   const step = fc.record({ size, character: fc.constantFrom("a", "é", "€", "😀", "\0"), hold: fc.nat(6) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
-      const encoder = new LineEncoder();
-      const held: { text: string; line: ReturnType<LineEncoder["encode"]> }[] = [];
+      const encoder = new MessageEncoder("\n");
+      const held: { text: string; line: ReturnType<MessageEncoder["encode"]> }[] = [];
       const check = (): void => {
         const first = held.shift();
         if (first === undefined) return;
@@ -30,7 +30,7 @@ test("P6: lines are exact whatever is encoded while they are held", () => {
 });
 
 test("P7: a released buffer is used again", () => {
-  const encoder = new LineEncoder();
+  const encoder = new MessageEncoder("\n");
   const first = encoder.encode("x".repeat(50_000));
   const { buffer } = first.bytes;
   first.release();
