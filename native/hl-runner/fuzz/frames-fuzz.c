@@ -90,6 +90,9 @@ static size_t corpus(unsigned char *bytes, size_t capacity) {
   frame_put_text(&writer, TAG_CWD, "/");
   frame_put_number(&writer, TAG_STDIN, 1);
   frame_put_number(&writer, TAG_TIMEOUT_MS, 1000);
+  frame_put_number(&writer, TAG_MEMORY_BYTES_MAX, 1u << 30);
+  frame_put_number(&writer, TAG_CPU_PERCENT_MAX, 150);
+  frame_put_number(&writer, TAG_PROCESSES_MAX, 64);
   frame_put_text(&writer, TAG_ALLOW_READ, "/usr");
   frame_put_text(&writer, TAG_ALLOW_WRITE, "/tmp");
   frame_end(&writer);

@@ -27,6 +27,7 @@ static const char help_text[] =
     "hl-runner: starts, holds and ends process trees for hl-daemon\n"
     "\n"
     "  hl-runner serve --socket PATH --state DIR [--allow-uid UID]... [--exit-with-fd FD] [--shims-max N]\n"
+    "            [--cgroup auto|off|DIR]\n"
     "  hl-runner probe\n"
     "  hl-runner --version | --help\n"
     "\n"
@@ -34,6 +35,8 @@ static const char help_text[] =
     "          --allow-uid     a user, besides this one and root, who may connect (up to 16 times)\n"
     "          --exit-with-fd  ends when this inherited descriptor is at EOF; commands live on\n"
     "          --shims-max     commands at the same time (default 4096)\n"
+    "          --cgroup        the control group (v2) to make groups of commands in: auto (default) is the own\n"
+    "                          one, where it was delegated; off; or the path of one\n"
     "probe     prints what this kernel offers, as one JSON line\n";
 
 static int usage(const char *what, const char *about) {
@@ -67,6 +70,9 @@ static const char *read_option(struct resident_options *options, const char *nam
   } else if (strcmp(name, "--shims-max") == 0) {
     if (!parse_number(value, SHIMS_MAX_LIMIT, &number) || number == 0) return "--shims-max needs a number from 1 to 65536, not";
     options->shims_max = number;
+  } else if (strcmp(name, "--cgroup") == 0) {
+    if (strcmp(value, "auto") != 0 && strcmp(value, "off") != 0 && value[0] != '/') return "--cgroup needs auto, off or an absolute path, not";
+    options->cgroup = value;
   } else {
     return "unknown option with value";
   }
@@ -88,7 +94,7 @@ static void tidy_descriptors(int keep) {
 
 static int serve(int argc, char **argv) {
   /* Static, because the titles that `ps` shows overwrite argv, and these outlive it. */
-  static struct resident_options options = {.exit_fd = -1, .shims_max = SHIMS_MAX_DEFAULT};
+  static struct resident_options options = {.exit_fd = -1, .shims_max = SHIMS_MAX_DEFAULT, .cgroup = "auto"};
   for (int i = 2; i < argc; i += 2) {
     if (i + 1 == argc) return usage("missing value or unknown option:", argv[i]);
     const char *problem = read_option(&options, argv[i], argv[i + 1]);
@@ -97,7 +103,8 @@ static int serve(int argc, char **argv) {
   if (options.socket_path == NULL || options.state_path == NULL) return usage("serve needs --socket PATH and --state DIR", NULL);
   options.socket_path = strdup(options.socket_path);
   options.state_path = strdup(options.state_path);
-  if (options.socket_path == NULL || options.state_path == NULL) return EX_OSERR;
+  options.cgroup = strdup(options.cgroup);
+  if (options.socket_path == NULL || options.state_path == NULL || options.cgroup == NULL) return EX_OSERR;
   tidy_descriptors(options.exit_fd);
   title_area(argc, argv, environ);
   environ = (char *[]){NULL};

@@ -111,6 +111,9 @@ enum stream { STREAM_STDOUT = 1, STREAM_STDERR = 2 };
 /* A year; longer waits are treated as this one, so that sums of times never overflow. */
 #define WAIT_MS_MAX (366ull * 24 * 3600 * 1000)
 
+/* A thousand processors. */
+#define CPU_PERCENT_LIMIT 100000
+
 #define SEGMENT_HEADER_BYTES 32
 #define RECORD_HEADER_BYTES 16
 #define SEGMENT_MAGIC "HLLOG1\n" /* its NUL is the eighth byte */

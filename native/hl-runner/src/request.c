@@ -46,6 +46,9 @@ static uint64_t *number_place(struct start_request *request, uint16_t tag, uint6
     case TAG_SEGMENT_BYTES: *max = 1ull << 40; return &request->segment_bytes;
     case TAG_ROWS: return &request->rows;
     case TAG_COLUMNS: return &request->columns;
+    case TAG_MEMORY_BYTES_MAX: *max = 1ull << 60; return &request->memory_bytes_max;
+    case TAG_CPU_PERCENT_MAX: *max = CPU_PERCENT_LIMIT; return &request->cpu_percent_max;
+    case TAG_PROCESSES_MAX: *max = UINT32_MAX; return &request->processes_max;
     case TAG_STDIN:
     case TAG_NO_NEW_PRIVS:
     case TAG_SANDBOX:

@@ -33,6 +33,9 @@ struct start_request {
   uint64_t open_files_max; /* 0: as inherited */
   uint64_t log_bytes_max;
   uint64_t segment_bytes;
+  uint64_t memory_bytes_max; /* 0: none; the same for the next two */
+  uint64_t cpu_percent_max;  /* 100: one processor */
+  uint64_t processes_max;
   bool no_new_privs;
   bool sandbox;
   bool hold;

@@ -36,6 +36,7 @@ static struct {
   size_t shim_count;
   bool strays;
   int kill_wait_ms;
+  struct cgroup_base cgroup;
 } resident;
 
 static int is_shim(pid_t pid) {
@@ -70,6 +71,7 @@ static void reap(void) {
       resident.strays = true;
       resident.kill_wait_ms = KILL_WAIT_FIRST_MS;
       complain("a shim died; what it left behind is killed", NULL, 0);
+      cgroup_sweep_dead(&resident.cgroup);
     }
   }
   if (!resident.strays) return;
@@ -92,7 +94,7 @@ __attribute__((noreturn)) static void become_shim(int connection) {
   /* A shim outlives the resident and must not keep its terminal, its log or its parent's pipes open. */
   for (int fd = 0; fd < 3; fd++) dup2(resident.null_device, fd);
   close(resident.null_device);
-  shim_run(connection, resident.state_directory, &options->allowed);
+  shim_run(connection, resident.state_directory, &options->allowed, &resident.cgroup);
 }
 
 static void serve_connection(int connection) {
@@ -250,11 +252,18 @@ int resident_run(const struct resident_options *options) {
     complain("the state folder cannot be opened:", options->state_path, errno);
     return EX_CANTCREAT;
   }
+  const char *what = NULL;
+  if (!cgroup_base_open(&resident.cgroup, options->cgroup, &what)) {
+    complain(what, options->cgroup, errno);
+    /* What was asked for by name is missed; what was only there to be used is done without. */
+    if (strcmp(options->cgroup, "auto") != 0) return EX_CANTCREAT;
+  }
   const int error = listen_on_socket();
   if (error != 0) {
     complain(error == EADDRINUSE ? "another resident answers on" : "cannot listen on", resident.socket_path, error);
     return EX_CANTCREAT;
   }
+  cgroup_sweep_dead(&resident.cgroup);
   (void)!chdir("/"); /* so that no file system is held by our working directory */
   print_ready();
   serve();

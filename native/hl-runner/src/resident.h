@@ -11,6 +11,7 @@ struct resident_options {
   const char *state_path;
   int exit_fd; /* its EOF ends the resident; -1: none */
   size_t shims_max;
+  const char *cgroup; /* auto, off or a path */
   struct allowed_uids allowed;
 };
 

@@ -28,7 +28,7 @@ static bool write_file(int directory, const char *temporary, const char *name, c
 
 static void write_identity(struct shim *shim) {
   char boot_id[64] = "";
-  unsigned char bytes[256];
+  unsigned char bytes[256 + CGROUP_PATH_MAX];
   const ssize_t length = read_small_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
   if (length > 0 && boot_id[length - 1] == '\n') boot_id[length - 1] = 0;
   const size_t encoded = wire_encode_started(shim, bytes, sizeof bytes, boot_id);

@@ -101,7 +101,7 @@ static const char *what_failed(const struct shim *shim, const char *stage) {
   if (strcmp(stage, "exec") == 0) return shim->request.file;
   if (strcmp(stage, "cwd") == 0) return shim->request.cwd;
   if (strcmp(stage, "sandbox") == 0) return "the sandbox cannot be entered";
-  if (strcmp(stage, "limits") == 0) return "open_files_max cannot be set";
+  if (strcmp(stage, "limits") == 0) return "open_files_max or the control group cannot be set";
   if (strcmp(stage, "protocol") == 0) return "a START that is held waits for GO";
   return "the program's process cannot be made";
 }
@@ -117,6 +117,7 @@ static void keep_what_outlives_the_frame(struct shim *shim) {
   if (request->timeout_ms != 0) shim->deadlines[DEADLINE_TIMEOUT] = now + (int64_t)request->timeout_ms * 1000;
   if (request->idle_timeout_ms != 0) shim->deadlines[DEADLINE_IDLE] = now + (int64_t)request->idle_timeout_ms * 1000;
   shim->deadlines[DEADLINE_PUBLISH] = now + PUBLISH_DELAY_US;
+  if (!shim->cgroup->memory) memory_begin(shim, request->memory_bytes_max);
 }
 
 void shim_start(struct shim *shim, struct frame *frame) {
@@ -125,6 +126,8 @@ void shim_start(struct shim *shim, struct frame *frame) {
   if (!start_name_directory(shim, shim->request.id)) fail(shim, "log", errno, "the state folder cannot be made");
   make_stdin(shim);
   prepare_all(shim);
+  const char *unlimited = group_limit(shim);
+  if (unlimited != NULL) fail(shim, "limits", errno, unlimited);
   struct spawn_plan plan = {
       .request = &shim->request,
       .stdio = {shim->program_stdio[0], shim->program_stdio[1], shim->program_stdio[2]},
@@ -132,11 +135,13 @@ void shim_start(struct shim *shim, struct frame *frame) {
       .shim_pid = shim->shim_pid,
       .go_connection = -1,
       .terminal = shim->terminal >= 0,
+      .group = shim->group.directory,
+      .group_required = shim->group.required,
   };
   if (shim->request.hold) wire_go_awaited(shim, frame, &plan);
   struct spawn_failure failure;
-  struct spawn_time time;
-  shim->pid = spawn_program(&plan, &time, &failure);
+  struct spawn_result result;
+  shim->pid = spawn_program(&plan, &result, &failure);
   if (shim->pid < 0 && failure.stage == NULL) wire_drop(shim);
   if (shim->pid < 0) fail(shim, failure.stage, failure.error, what_failed(shim, failure.stage));
 
@@ -144,8 +149,10 @@ void shim_start(struct shim *shim, struct frame *frame) {
   for (int fd = 0; fd < 3; fd++) close(shim->program_stdio[fd]);
   if (shim->ruleset >= 0) close(shim->ruleset);
   shim->ruleset = -1;
-  shim->started_ms = time.wall_ms;
-  shim->started_us = time.monotonic_us;
+  shim->started_ms = result.wall_ms;
+  shim->started_us = result.monotonic_us;
+  shim->group.entered = result.in_group;
+  if (!result.in_group) group_remove(shim);
   log_open(&shim->log, shim->directory, shim->request.log_bytes_max, shim->request.segment_bytes);
   keep_what_outlives_the_frame(shim);
   struct process_stat program;

@@ -12,6 +12,7 @@
 void stop_kill_round(struct shim *shim) {
   shim->killing = true;
   shim->deadlines[DEADLINE_GRACE] = NEVER;
+  group_kill(shim);
   tree_signal(SIGKILL, NULL);
   shim_reap(shim);
   /* The next round finds what was born during this one; the waits grow for a process that the kernel cannot end yet. */

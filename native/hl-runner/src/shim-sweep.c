@@ -1,16 +1,19 @@
 /* SWEEP and REMOVE: ends what is left of a run that no shim holds any more, and removes what it left on disk. Answered with EMPTY, which is P1 for it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "remove.h"
 #include "shim.h"
 #include "tree.h"
+#include "util.h"
 
 /* Where the kernel has no pidfds, and for a process that cannot be killed. */
 #define KILL_WAIT_FIRST_MS 5
@@ -65,6 +68,48 @@ static bool kill_marked(struct shim *shim, const char *id) {
   return true;
 }
 
+/* Where the identity file says that the run was; false when it says nothing of the kind. */
+static bool group_of(int run, char *path, size_t capacity) {
+  char bytes[2048];
+  const ssize_t length = read_small_file(run, "identity", bytes, sizeof bytes);
+  struct frame frame;
+  if (length <= 0 || frame_parse((unsigned char *)bytes, (size_t)length, &frame) <= 0) return false;
+  struct field_cursor cursor = field_cursor_of(&frame);
+  struct field field;
+  while (field_parse(&cursor, &field) > 0) {
+    if (field.tag != TAG_CGROUP || field.length >= capacity || field.length == 0 || memchr(field.bytes, 0, field.length) != NULL) continue;
+    memcpy(path, field.bytes, field.length);
+    path[field.length] = 0;
+    return path[0] == '/' && cgroup_name_is_dead(strrchr(path, '/') + 1);
+  }
+  return false;
+}
+
+/* False when there is nobody left who wants the answer. */
+static bool kill_group(struct shim *shim, char *path) {
+  char *name = strrchr(path, '/');
+  *name++ = 0;
+  bool wanted = true;
+  const int base = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int group = base < 0 ? -1 : openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct statfs system;
+  if (group >= 0 && fstatfs(group, &system) == 0 && system.f_type == CGROUP2_SUPER_MAGIC) {
+    struct pollfd ready[] = {
+        {.fd = openat(group, "cgroup.events", O_RDONLY | O_CLOEXEC), .events = POLLPRI},
+        {.fd = shim->connection, .events = POLLRDHUP},
+        {.fd = shim->signals, .events = POLLIN},
+    };
+    /* Where the kernel cannot kill a group, what carries the mark is all that is found. */
+    if (cgroup_kill(group))
+      while (wanted && ready[0].fd >= 0 && cgroup_populated(ready[0].fd)) wanted = poll(ready, 3, -1) > 0 && ready[1].revents == 0 && ready[2].revents == 0;
+    if (ready[0].fd >= 0) close(ready[0].fd);
+    (void)cgroup_remove(base, name);
+  }
+  if (group >= 0) close(group);
+  if (base >= 0) close(base);
+  return wanted;
+}
+
 __attribute__((noreturn)) static void fail(struct shim *shim, const char *stage, int error, const char *what) {
   char message[512];
   snprintf(message, sizeof message, "%.300s: %s", what, strerror(error));
@@ -78,6 +123,10 @@ void shim_sweep(struct shim *shim, struct frame *frame) {
   const int run = take_run(shim, request.id);
   if (run < 0 && errno == EWOULDBLOCK) fail(shim, "alive", EBUSY, "the run's shim lives");
   if (run < 0) fail(shim, "log", errno, "the run's state folder cannot be held");
+  char path[CGROUP_PATH_MAX + CGROUP_NAME_MAX];
+  /* A run whose shim was killed before it wrote its identity: then every group without a shim is as good as its own. */
+  if (!group_of(run, path, sizeof path)) cgroup_sweep_dead(shim->cgroup);
+  else if (!kill_group(shim, path)) wire_drop(shim);
   if (!kill_marked(shim, request.id)) wire_drop(shim);
   if (frame->type == FRAME_REMOVE) {
     const int log_error = remove_folder_at(shim->state_directory, request.id);

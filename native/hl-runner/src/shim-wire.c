@@ -41,6 +41,8 @@ static void put_started(struct frame_writer *writer, const struct shim *shim, co
   frame_put_number(writer, TAG_SHIM_PID, (uint64_t)shim->shim_pid);
   frame_put_number(writer, TAG_SHIM_START_TICKS, shim->shim_start_ticks);
   frame_put_number(writer, TAG_STDIN, shim->stdin_kind);
+  char group[CGROUP_PATH_MAX + CGROUP_NAME_MAX];
+  if (group_path(shim, group, sizeof group) > 0) frame_put_text(writer, TAG_CGROUP, group);
   if (boot_id != NULL) frame_put_text(writer, TAG_BOOT_ID, boot_id);
   frame_end(writer);
 }
@@ -71,7 +73,10 @@ static void put_end(struct frame_writer *writer, const struct shim *shim) {
   frame_put_number(writer, TAG_ENDED_MS, end->ended_ms);
   frame_put_number(writer, TAG_DURATION_US, end->duration_us);
   frame_put_number(writer, TAG_MAX_RSS_KB, end->max_rss_kb);
+  if (end->memory_peak_kb != 0) frame_put_number(writer, TAG_MEMORY_PEAK_KB, end->memory_peak_kb);
   frame_put_number(writer, TAG_CPU_US, end->cpu_us);
+  frame_put_text(writer, TAG_USAGE_SOURCE, end->usage_source);
+  if (end->oom_kills != 0) frame_put_number(writer, TAG_OOM_KILLS, end->oom_kills);
   frame_put_number(writer, TAG_STDOUT_BYTES, end->stdout_bytes);
   frame_put_number(writer, TAG_STDERR_BYTES, end->stderr_bytes);
   frame_put_number(writer, TAG_POSITION, end->stdout_bytes + end->stderr_bytes);
@@ -168,6 +173,7 @@ static void reset_receive(struct shim *shim) {
 void wire_drop(struct shim *shim) {
   if (!shim->started) {
     start_remove_directory(shim);
+    group_remove(shim);
     _exit(0);
   }
   if (shim->connection < 0) return;
@@ -199,6 +205,7 @@ void wire_fail_and_leave(struct shim *shim, const char *stage, int error, const 
 
 void wire_answer_and_leave(struct shim *shim, const unsigned char *bytes, size_t length) {
   unsigned char scrap[4096];
+  group_remove(shim);
   if (send(shim->connection, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length) {
     /* Closing with unread bytes would turn the answer into a connection reset: say goodbye, and let the other side close first. */
     shutdown(shim->connection, SHUT_WR);

@@ -46,6 +46,7 @@ static void set_up(struct shim *shim) {
   shim_watch(shim, EPOLL_CTL_ADD, shim->signals, EPOLLIN, SOURCE_SIGNALS);
 
   start_make_directory(shim);
+  group_make(shim);
   shim->program_stdio[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int stream = STREAM_STDOUT; stream <= STREAM_STDERR; stream++) {
     int ends[2];
@@ -63,7 +64,8 @@ static void note_main_end(struct shim *shim, int status) {
   shim->main_ended = true;
   shim->end.exited = WIFEXITED(status);
   shim->end.code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-  shim->end.reason = shim->stop_reason != NULL ? shim->stop_reason : WIFEXITED(status) ? "exited" : "signalled";
+  const bool out_of_memory = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && group_oom_kills(shim) > 0;
+  shim->end.reason = shim->stop_reason != NULL ? shim->stop_reason : WIFEXITED(status) ? "exited" : out_of_memory ? "oom" : "signalled";
   shim->end.ended_ms = wall_ms();
   shim->end.duration_us = (uint64_t)(now - shim->started_us);
   shim->deadlines[DEADLINE_TIMEOUT] = shim->deadlines[DEADLINE_IDLE] = NEVER;
@@ -76,8 +78,8 @@ void shim_reap(struct shim *shim) {
     const pid_t pid = waitpid(-1, &status, WNOHANG);
     if (pid > 0 && pid == shim->pid && !shim->main_ended) note_main_end(shim, status);
     if (pid > 0 || (pid < 0 && errno == EINTR)) continue;
-    /* ECHILD from a subreaper means that no descendant exists at all, however often it forked away (P1). */
-    shim->empty = shim->started && pid < 0 && errno == ECHILD;
+    /* ECHILD from a subreaper means that no descendant exists at all, however often it forked away (P1); the group, that nobody joined it either. */
+    shim->empty = shim->started && pid < 0 && errno == ECHILD && !group_populated(shim);
     return;
   }
 }
@@ -108,6 +110,13 @@ static void settle_end(struct shim *shim) {
   struct end_facts *end = &shim->end;
   end->max_rss_kb = (uint64_t)usage.ru_maxrss;
   end->cpu_us = microseconds(&usage.ru_utime) + microseconds(&usage.ru_stime);
+  end->usage_source = "wait4";
+  group_usage(shim, end);
+  if (shim->memory.peak_kb != 0) {
+    end->usage_source = "watch";
+    end->memory_peak_kb = shim->memory.peak_kb;
+    end->oom_kills = shim->memory.exceeded;
+  }
   end->stdout_bytes = shim->log.stream_bytes[STREAM_STDOUT];
   end->stderr_bytes = shim->log.stream_bytes[STREAM_STDERR];
   end->dropped_bytes = shim->log.dropped_bytes;
@@ -122,19 +131,22 @@ static void settle_end(struct shim *shim) {
 static void leave_when_done(struct shim *shim) {
   if (!shim->end_known || !shim->empty || shim->empty_due) return;
   if (shim->connection >= 0 && (!shim->released || shim->outbox.length > 0)) return;
+  group_remove(shim);
   if (shim->released && log_position(&shim->log) == 0) {
     /* The daemon has the end, and there was no output: a million of these leave nothing on the disk (P7). */
     files_remove(shim);
-    _exit(0);
+  } else {
+    files_record_end(shim, !shim->released);
+    files_withdraw(shim);
   }
-  files_record_end(shim, !shim->released);
-  files_withdraw(shim);
+  /* The lock goes before the connection does: whoever sees that closed may remove the folder at once. */
+  close(shim->directory);
   _exit(0);
 }
 
 static void settle(struct shim *shim) {
   settle_end(shim);
-  if (shim->empty) shim->deadlines[DEADLINE_GRACE] = shim->deadlines[DEADLINE_KILL] = NEVER;
+  if (shim->empty) shim->deadlines[DEADLINE_MEMORY] = shim->deadlines[DEADLINE_GRACE] = shim->deadlines[DEADLINE_KILL] = NEVER;
   if (shim->empty && shim->end_known && !shim->empty_announced) {
     /* A pipe can outlive the tree in the hands of a stranger; what is in it now still belongs to the log. */
     output_pump(shim, STREAM_STDOUT, true);
@@ -159,6 +171,7 @@ static void run_deadlines(struct shim *shim) {
   stop_check_timeouts(shim, now);
   if (now >= shim->deadlines[DEADLINE_GRACE] || now >= shim->deadlines[DEADLINE_KILL]) stop_kill_round(shim);
   if (now >= shim->deadlines[DEADLINE_OUTPUT]) shim->deadlines[DEADLINE_OUTPUT] = NEVER;
+  if (now >= shim->deadlines[DEADLINE_MEMORY]) memory_look(shim);
   if (now >= shim->deadlines[DEADLINE_PUBLISH]) files_publish(shim);
   if (now >= shim->deadlines[DEADLINE_RECORD]) files_record_end(shim, true);
 }
@@ -187,13 +200,15 @@ static void dispatch(struct shim *shim, const struct epoll_event *event) {
       if (event->events & ~(uint32_t)EPOLLOUT) output_pump(shim, STREAM_STDOUT, false);
       if (event->events & EPOLLOUT) input_ready(shim);
       break;
+    case SOURCE_GROUP: shim_reap(shim); break;
     case SOURCE_LISTENER: files_accept(shim); break;
     default: break;
   }
 }
 
-void shim_run(int connection, int state_directory, const struct allowed_uids *allowed) {
+void shim_run(int connection, int state_directory, const struct allowed_uids *allowed, const struct cgroup_base *cgroup) {
   struct shim *shim = &the_shim;
+  shim->cgroup = cgroup;
   shim->allowed = allowed;
   shim->state_directory = state_directory;
   shim->connection = connection;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cgroup.h"
 #include "frames.h"
 #include "log.h"
 #include "protocol.h"
@@ -35,6 +36,7 @@ enum deadline {
   DEADLINE_OUTPUT,  /* the next OUTPUT may go */
   DEADLINE_PUBLISH, /* identity and attach.sock are made: a command that is over by then never pays for them */
   DEADLINE_RECORD,  /* the end record is made durable if no RELEASE came before */
+  DEADLINE_MEMORY,  /* the next look at the tree's memory */
   DEADLINE_COUNT,
 };
 
@@ -64,7 +66,31 @@ struct end_facts {
   const char *reason;
   uint64_t ended_ms, duration_us, max_rss_kb, cpu_us;
   uint64_t stdout_bytes, stderr_bytes, dropped_bytes;
+  uint64_t memory_peak_kb, oom_kills; /* 0: not known, none */
+  const char *usage_source;
   bool pipes_still_open;
+};
+
+/* The control group of the run. */
+struct group {
+  char name[CGROUP_NAME_MAX];
+  int directory, events; /* -1: there is none */
+  bool required, entered, watched;
+};
+
+#define WATCHED_THREADS_MAX 32
+
+/* Memory of the tree, where no control group bounds it. */
+struct memory_watch {
+  uint64_t bytes_max; /* 0: not watched */
+  uint64_t peak_kb, cpu_ticks, rss_pages, cgroup_cpu_us;
+  int64_t looked_us, pace_us;
+  int children; /* what /proc tells of our own children */
+  int threads[WATCHED_THREADS_MAX]; /* how long each thread of a tree that slept has run so far */
+  size_t thread_count;
+  uint64_t threads_run;
+  unsigned trusted; /* looks that may be saved by them */
+  bool exceeded;
 };
 
 /* The first thing that could not be prepared. */
@@ -76,6 +102,7 @@ struct prepare_failure {
 
 struct shim {
   const struct allowed_uids *allowed;
+  const struct cgroup_base *cgroup;
   int state_directory, directory, epoll, signals, connection, listener, stdin_pipe;
   int output[3], program_stdio[3]; /* output by enum stream; the program's ends until it has them */
   int terminal; /* the master, which is then output[STREAM_STDOUT] and stdin_pipe too; -1: pipes */
@@ -103,15 +130,17 @@ struct shim {
   struct input_queue input;
   struct start_request request;
   struct log log;
+  struct group group;
+  struct memory_watch memory;
 };
 
 /* Runs in the fork of the resident and never returns. */
-__attribute__((noreturn)) void shim_run(int connection, int state_directory, const struct allowed_uids *allowed);
+__attribute__((noreturn)) void shim_run(int connection, int state_directory, const struct allowed_uids *allowed, const struct cgroup_base *cgroup);
 
 /* shim.c */
 void shim_reap(struct shim *shim);
 void shim_watch(struct shim *shim, int operation, int fd, uint32_t events, uint32_t source);
-enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, SOURCE_STDIN, SOURCE_TERMINAL, SOURCE_LISTENER };
+enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, SOURCE_STDIN, SOURCE_TERMINAL, SOURCE_LISTENER, SOURCE_GROUP };
 
 /* shim-start.c: START. The folder is made before its name is known, because on a real disk making it takes longer than starting a program. */
 void start_make_directory(struct shim *shim);
@@ -127,6 +156,23 @@ void prepare_remove_temporary(struct shim *shim);
 
 /* shim-sweep.c: SWEEP and REMOVE, in place of START. */
 __attribute__((noreturn)) void shim_sweep(struct shim *shim, struct frame *frame);
+
+/* shim-group.c: the run's control group. All of it does nothing where there is none. */
+void group_make(struct shim *shim);
+/* NULL when the limits of the request are set, or are not for the group to keep; else what failed, with errno. */
+const char *group_limit(struct shim *shim);
+/* True while something lives there; then the end of that is an event. */
+bool group_populated(struct shim *shim);
+void group_kill(struct shim *shim);
+uint64_t group_oom_kills(const struct shim *shim);
+void group_usage(const struct shim *shim, struct end_facts *end);
+/* Its absolute path; 0 when the program is in none. */
+size_t group_path(const struct shim *shim, char *path, size_t capacity);
+void group_remove(struct shim *shim);
+
+/* shim-memory.c: the memory of the tree, watched. */
+void memory_begin(struct shim *shim, uint64_t bytes_max);
+void memory_look(struct shim *shim);
 
 /* shim-wire.c: the connection. */
 bool peer_is_allowed(int connection, const struct allowed_uids *allowed);

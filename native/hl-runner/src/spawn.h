@@ -15,15 +15,17 @@ struct spawn_plan {
   int ruleset;   /* -1: no sandbox */
   bool terminal; /* stdio[0] becomes the controlling terminal */
   pid_t shim_pid;
+  int group; /* folder of the control group to start in; -1: none */
+  bool group_required; /* nothing is started outside of it */
   int go_connection;              /* the program is not executed before GO has come from here; -1: at once */
   const unsigned char *go_begun; /* what has been read of that frame already */
   size_t go_begun_length;
 };
 
-/* Of the moment before the program was executed. */
-struct spawn_time {
-  uint64_t wall_ms;
-  int64_t monotonic_us;
+struct spawn_result {
+  uint64_t wall_ms;     /* of the moment before the program was executed */
+  int64_t monotonic_us; /* of the same */
+  bool in_group;
 };
 
 struct spawn_failure {
@@ -32,6 +34,6 @@ struct spawn_failure {
 };
 
 /* The program's pid once it has been executed; -1 with the failure filled in when nothing runs. */
-pid_t spawn_program(const struct spawn_plan *plan, struct spawn_time *time, struct spawn_failure *failure);
+pid_t spawn_program(const struct spawn_plan *plan, struct spawn_result *result, struct spawn_failure *failure);
 
 #endif

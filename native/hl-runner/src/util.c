@@ -54,14 +54,17 @@ bool process_stat_read(pid_t pid, struct process_stat *stat) {
   const char *after_name = strrchr(text, ')');
   if (after_name == NULL || after_name[1] != ' ') return false;
   const char *field = after_name + 2;
-  stat->pid = pid;
+  *stat = (struct process_stat){.pid = pid};
   const bool ended = *field == 'Z' || *field == 'X';
-  for (int number = 3; number < 22; number++) {
+  for (int number = 3; number < 24; number++) {
     field = strchr(field, ' ');
     if (field == NULL) return false;
     field++;
     if (number + 1 == 4) stat->parent = (pid_t)strtol(field, NULL, 10);
     if (number + 1 == 5) stat->group = (pid_t)strtol(field, NULL, 10);
+    if (number + 1 >= 14 && number + 1 <= 17) stat->cpu_ticks += strtoull(field, NULL, 10);
+    if (number + 1 == 20) stat->threads = (uint32_t)strtoul(field, NULL, 10);
+    if (number + 1 == 24) stat->rss_pages = strtoull(field, NULL, 10);
     if (number + 1 == 20) stat->zombie = ended && strtol(field, NULL, 10) <= 1;
     if (number + 1 == 22) stat->start_ticks = strtoull(field, NULL, 10);
   }

@@ -21,6 +21,9 @@ ssize_t read_small_file(int directory, const char *path, char *text, size_t capa
 
 struct process_stat {
   pid_t pid, parent, group;
+  uint64_t cpu_ticks; /* its own and those of the children that it has waited for */
+  uint64_t rss_pages;
+  uint32_t threads;
   bool zombie;          /* and none of its threads runs any more */
   uint64_t start_ticks; /* field 22; with the pid and the boot it names a process for good */
 };

@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { frame, TYPE, type Fields } from "./frames.ts";
+import { orphans } from "./orphans.ts";
 import { eventually, isAlive, newId, readLog, Runner, stateOf, untilDead } from "./runner.ts";
 
 const sh = (script: string): string[] => ["/bin/sh", "-c", script];
@@ -30,23 +31,6 @@ async function ask(runner: Runner, type: number, id: string, temporary?: string)
   const [answer] = connection.frames;
   assert.equal(connection.frames.length, 1, JSON.stringify(connection.frames));
   return answer?.type === TYPE.empty ? "empty" : (answer?.fields ?? {});
-}
-
-/** A run whose resident and shim were killed with -9, in this order, so that nobody was there to clean up. Each of its processes writes its pid. */
-async function orphans(script: string, count: number): Promise<{ runner: Runner; id: string; pids: number[] }> {
-  const dead = await Runner.start();
-  const id = newId();
-  const connection = dead.start({ id, argv: sh(script) });
-  const started = await connection.frame(TYPE.started);
-  const read = (): number[] => readLog(join(dead.state, id)).bytes(1).toString().split("\n").slice(0, -1).map(Number);
-  await connection.frame(TYPE.output);
-  await connection.until(() => read().length >= count, `${String(count)} pids`);
-  dead.process.kill("SIGKILL");
-  await once(dead.process, "exit");
-  process.kill(Number(started["shim_pid"]), "SIGKILL");
-  await connection.untilClosed();
-  await untilDead(Number(started["shim_pid"]));
-  return { runner: await Runner.start([], dead.folder), id, pids: read() };
 }
 
 const FAMILY = `setsid sh -c 'echo $$; exec sleep 1000' &
