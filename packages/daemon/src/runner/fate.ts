@@ -80,9 +80,7 @@ async function sweep(ports: FatePorts, id: string): Promise<"gone" | "alive" | "
     }
     return "gone";
   } catch (error) {
-    const stage = error instanceof StartFailed ? error.stage : "";
-    if (stage === "protocol") return "gone"; // A runner of before this question: that nobody listens is all there is to know.
-    return stage === "alive" ? "alive" : "unknown";
+    return error instanceof StartFailed && error.stage === "alive" ? "alive" : "unknown";
   }
 }
 

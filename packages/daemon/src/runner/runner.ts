@@ -1,4 +1,4 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Backoff } from "@hl/core/backoff.ts";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
@@ -100,10 +100,6 @@ export class Runner implements RunKeeper, AsyncDisposable {
     const shim = await this.#reach();
     try {
       await shim.clear({ id, folders: { temporary } });
-    } catch (error) {
-      // A runner of before this frame: what it left can only be removed from here.
-      if (!(error instanceof StartFailed && error.stage === "protocol")) throw error;
-      await rm(join(this.stateDirectory, id), { recursive: true, force: true, maxRetries: 3 });
     } finally {
       shim.detach();
     }
