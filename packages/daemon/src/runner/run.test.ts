@@ -4,73 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { appears } from "../commands/commands.fixture.test.ts";
-import { findRunnerBinary } from "../host-facts.ts";
 import { followRun } from "./follow.ts";
-import { decodeFields, tag } from "./frames.ts";
-import type { StartRequest } from "./records.ts";
-import { Resident } from "./resident.ts";
-import type { Run } from "./run.ts";
-import { Runner } from "./runner.ts";
-
-interface World extends AsyncDisposable {
-  readonly root: string;
-  readonly runner: Runner;
-  /** The daemon goes, the process stays. */
-  leave(run: Run): void;
-  start(id: string, script: string, more?: Partial<StartRequest>): Promise<Run>;
-}
-
-async function world(): Promise<World> {
-  await using stack = new AsyncDisposableStack();
-  const root = realpathSync(stack.use(temporaryFolder("hlr")).path);
-  mkdirSync(join(root, "state"));
-  stack.use(await Resident.start(findRunnerBinary(), join(root, "r.sock"), join(root, "state")));
-  const runner = stack.use(
-    new Runner({ socketPath: join(root, "r.sock"), stateDirectory: join(root, "state"), warmShims: 1 }),
-  );
-  await runner.open();
-  const runs = new Set<Run>();
-  stack.defer(async () => {
-    for (const run of runs) run.stop("shutdown", 0);
-    await Promise.all([...runs].map(({ empty }) => empty));
-    for (const run of runs) run.detach();
-  });
-  const owned = stack.move();
-  const start: World["start"] = async (id, script, more = {}) => {
-    const run = await runner.start({
-      id,
-      argv: ["/bin/sh", "-c", script],
-      env: { PATH: "/usr/bin:/bin" },
-      cwd: root,
-      stdin: "pipe",
-      graceMs: 2_000,
-      openFilesMax: 64,
-      logBytesMax: 1_048_576,
-      ...more,
-    });
-    runs.add(run);
-    return run;
-  };
-  const leave = (run: Run): void => {
-    run.detach();
-    runs.delete(run);
-  };
-  return { root, runner, start, leave, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-async function textOf(run: Run, from = 0): Promise<string> {
-  let text = "";
-  for await (const { chunks } of followRun(run, from, new AbortController().signal)) {
-    for (const { data } of chunks) text += data.toString("latin1");
-  }
-  return text;
-}
+import { shimPidOf, textOf, world } from "./runner.fixture.test.ts";
 
 describe("run", () => {
   test("P3: when its connection is taken it attaches again, and sees output, end and the emptied tree", async () => {
@@ -93,9 +32,7 @@ describe("run", () => {
     const run = await w.start("b", "echo heard; read line");
     while (run.output.position === 0) await new Promise<void>((resolve) => run.onOutput(resolve));
     await appears(join(run.directory, "identity"));
-    const identity = readFileSync(join(run.directory, "identity"));
-    const shimPid = decodeFields(identity.subarray(5, 4 + identity.readUInt32LE(0))).number(tag.shimPid)!;
-    process.kill(shimPid, "SIGKILL");
+    process.kill(shimPidOf(run), "SIGKILL");
     const end = await run.ended;
     assert.deepEqual([end.reason, end.exitCode, end.signal, end.stdoutBytes], ["unknown", undefined, undefined, 6]);
     await run.empty;

@@ -59,16 +59,21 @@ export class Runner implements RunKeeper, AsyncDisposable {
    */
   async start(request: StartRequest): Promise<Run> {
     const run = new Run(request.id, join(this.stateDirectory, request.id), this);
-    const shim = await this.#take();
-    try {
-      const started = await shim.start(request);
-      run.follow(shim, started.pid);
-    } catch (error) {
-      shim.detach(); // Also one that was asked for nothing, because the request is larger than a frame.
-      if (error instanceof StartFailed) throw error;
-      await this.#afterLostStart(run, error);
+    const deadline = this.#reachDeadline();
+    for (;;) {
+      const shim = await this.#take();
+      try {
+        const started = await shim.start(request);
+        run.follow(shim, started.pid);
+        return run;
+      } catch (error) {
+        shim.detach(); // Also one that was asked for nothing, because the request is larger than a frame.
+        if (error instanceof StartFailed) throw error;
+        if (await this.#mayHaveStarted(run)) return run;
+        // The resident went before it had taken the connection: the next one may be asked.
+        if (this.#clock.now() >= deadline) throw error;
+      }
     }
-    return run;
   }
 
   /** Finds a run of before: attached to its shim, or over. Undefined when it has never started anything. */
@@ -125,20 +130,16 @@ export class Runner implements RunKeeper, AsyncDisposable {
     for (const shim of warm) (await shim.catch(() => undefined))?.detach();
   }
 
-  async #afterLostStart(run: Run, error: unknown): Promise<void> {
+  /** Whether the connection broke behind the start; where that cannot be told in time it is told as started, and found out later. */
+  async #mayHaveStarted(run: Run): Promise<boolean> {
     const fate = this.fate(run.id, this.#stopped.signal);
-    const met = fate.then(
-      (found) => {
-        if (found.kind !== "absent") run.meet(found);
-        return found.kind;
-      },
-      () => undefined,
-    );
-    if (!(await settledWithin(this.#clock, fateMsMax, met))) {
-      void fate.then((found) => found.kind === "absent" && run.meet(found)).catch(() => {});
-      return;
+    if (await settledWithin(this.#clock, fateMsMax, fate)) {
+      const found = await fate;
+      if (found.kind !== "absent") run.meet(found);
+      return found.kind !== "absent";
     }
-    if ((await met) === "absent") throw error;
+    fate.then((found) => run.meet(found)).catch(() => {});
+    return true;
   }
 
   async #take(): Promise<Shim> {
@@ -152,17 +153,20 @@ export class Runner implements RunKeeper, AsyncDisposable {
   }
 
   async #reach(): Promise<Shim> {
-    const { socketPath, reachMsMax = reachMsMaxDefault } = this.#options;
-    const deadline = this.#clock.now() + reachMsMax;
+    const deadline = this.#reachDeadline();
     const backoff = new Backoff({ ...connectAgainMs, random: this.#random });
     for (;;) {
       try {
-        return await Shim.connect(socketPath);
+        return await Shim.connect(this.#options.socketPath);
       } catch (error) {
         if (this.#clock.now() >= deadline) throw error;
         await this.#clock.sleep(backoff.nextMs(), this.#stopped.signal);
       }
     }
+  }
+
+  #reachDeadline(): number {
+    return this.#clock.now() + (this.#options.reachMsMax ?? reachMsMaxDefault);
   }
 
   #keepWarm(shim: Promise<Shim>): void {
