@@ -44,7 +44,7 @@ function world(): World {
       records,
       limits: { ...unlimited, ...limits },
       wallMs: () => nowMs,
-      logger: { ...silentLogger, warn: (facts: object) => warnings.push(facts) } as typeof silentLogger,
+      logger: { ...silentLogger, warn: (facts: object) => warnings.push(facts) },
       isHeld: (id) => held.has(id),
       remove: async (runId) => {
         const refusal = refusals.get(runId);
