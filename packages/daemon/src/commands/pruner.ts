@@ -2,7 +2,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { LoopService } from "@hl/core/service.ts";
 
 export interface PrunerOptions {
-  readonly retention: { prune(): Promise<void> };
+  readonly retention: { prune(signal: AbortSignal): Promise<boolean> };
   readonly clock: Clock;
   readonly intervalMs: number;
   /** Other tables that only grow. */
@@ -30,7 +30,9 @@ export class Pruner extends LoopService {
     const { retention, clock, intervalMs, tidy, onError } = this.#options;
     while (!signal.aborted) {
       this.#asked = Promise.withResolvers();
-      for (const work of [() => retention.prune(), tidy]) await work().catch(onError); // Neither keeps the other.
+      const more = await retention.prune(signal).catch(onError); // Neither keeps the other.
+      await tidy().catch(onError);
+      if (more === true) continue;
       const awake = new AbortController();
       const slept = clock.sleep(intervalMs, AbortSignal.any([signal, awake.signal])).catch(() => {});
       await Promise.race([slept, this.#asked.promise]);

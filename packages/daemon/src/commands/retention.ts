@@ -21,6 +21,10 @@ export interface RetentionOptions {
 }
 
 const pageSize = 100;
+/** Each takes a shim of its own and a look at every process: one after the other they fall behind a busy caller. */
+const removalsAtOnce = 4;
+/** A round ends although more is due, so that other work has its turn while a busy caller makes old ones as fast as they go. */
+const pagesInRound = 10;
 /** So far over a limit it is time to act, not only at the next interval. */
 const farOver = 1.1;
 
@@ -29,6 +33,8 @@ export class Retention {
   readonly #options: RetentionOptions;
   /** Runs whose folder could not be removed; told once. */
   readonly #stuck = new Set<string>();
+  /** Where the next round goes on, so that those that stay at the head keep no other from its turn. */
+  #place: FinishedPlace | undefined;
 
   constructor(options: RetentionOptions) {
     this.#options = options;
@@ -40,37 +46,58 @@ export class Retention {
     return count > limits.commands * farOver || logBytes > limits.logBytes * farOver;
   }
 
-  /** Rejects when the runner cannot be reached; what was removed until then is forgotten. */
-  async prune(): Promise<void> {
+  /**
+   * Answers whether more is due. Rejects when the runner cannot be reached; what was removed until then is forgotten. An abort ends the
+   * round within a page.
+   */
+  async prune(signal: AbortSignal = new AbortController().signal): Promise<boolean> {
     const { records } = this.#options;
-    let place: FinishedPlace | undefined;
-    for (;;) {
+    let place = this.#place;
+    this.#place = undefined;
+    for (let pages = 0; pages < pagesInRound && !signal.aborted; pages += 1) {
       const page = records.oldest(pageSize, place);
       const last = page.at(-1);
-      if (last === undefined || !(await this.#prunePage(page))) return;
+      if (last === undefined || !(await this.#prunePage(page, signal))) return false;
       place = { endedMs: last.endedMs ?? 0, commandId: last.commandId };
     }
+    this.#place = place;
+    return true;
   }
 
   /** Answers whether there may be more. */
-  async #prunePage(page: readonly CommandRecord[]): Promise<boolean> {
-    const { records, limits, wallMs, isHeld } = this.#options;
+  async #prunePage(page: readonly CommandRecord[], signal: AbortSignal): Promise<boolean> {
+    const { records, limits, wallMs } = this.#options;
     const oldestMs = wallMs() - limits.ageMs;
     let { count, logBytes } = records.finished;
-    const removed: string[] = [];
-    try {
-      for (const record of page) {
-        const tooOld = record.endedMs !== undefined && record.endedMs < oldestMs;
-        if (!tooOld && count <= limits.commands && logBytes <= limits.logBytes) return false;
-        if (isHeld(record.commandId) || !(await this.#remove(record.runId))) continue;
-        removed.push(record.commandId);
-        count -= 1;
-        logBytes -= record.logBytes;
-      }
-      return true;
-    } finally {
-      if (removed.length > 0) await records.forget(removed);
+    const due: CommandRecord[] = [];
+    for (const record of page) {
+      const tooOld = record.endedMs !== undefined && record.endedMs < oldestMs;
+      if (!tooOld && count <= limits.commands && logBytes <= limits.logBytes) break;
+      due.push(record);
+      if (this.#isKept(record)) continue; // Another one has to go in its place.
+      count -= 1;
+      logBytes -= record.logBytes;
     }
+    const waiting = due.filter((record) => !this.#options.isHeld(record.commandId));
+    const removed: string[] = [];
+    const remover = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift()) {
+        try {
+          if (await this.#remove(next.runId)) removed.push(next.commandId);
+        } catch (error) {
+          waiting.length = 0; // The others would hear the same.
+          throw error;
+        }
+      }
+    };
+    const removers = await Promise.allSettled(Array.from({ length: removalsAtOnce }, remover));
+    if (removed.length > 0) await records.forget(removed);
+    for (const one of removers) if (one.status === "rejected") throw one.reason;
+    return due.length === page.length;
+  }
+
+  #isKept({ commandId, runId }: CommandRecord): boolean {
+    return this.#options.isHeld(commandId) || this.#stuck.has(runId);
   }
 
   /** One that cannot be removed does not keep the others; it is tried again next time. */
