@@ -59,6 +59,7 @@ export function processesNaming(text: string): number[] {
 /** A process below another one, as /proc shows it at this moment. */
 export interface Descendant {
   readonly pid: number;
+  readonly parent: number;
   /** Tells two holders of the same number apart. */
   readonly startTicks: number;
   readonly name: string;
@@ -72,7 +73,7 @@ export function descendantsOf(root: number): Descendant[] {
     const found = /^\d+ \((.*)\) (\S) (\d+) (.*)$/s.exec(readProc(pid, "stat"));
     if (found === null) continue;
     const [, name = "", state, parent, rest = ""] = found;
-    const seen = { pid, name, zombie: state === "Z", startTicks: Number(rest.split(" ")[17]) };
+    const seen = { pid, parent: Number(parent), name, zombie: state === "Z", startTicks: Number(rest.split(" ")[17]) };
     childrenOf.set(Number(parent), [...(childrenOf.get(Number(parent)) ?? []), seen]);
   }
   const below = (pid: number): Descendant[] =>
