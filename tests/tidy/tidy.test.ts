@@ -66,6 +66,36 @@ test("every relative link in a page leads somewhere", () => {
   assert.deepEqual(dead, []);
 });
 
+test("every lesson has a test that exists, and every test of a lesson is in the table", () => {
+  const page = read("docs/lessons.md");
+  const rows = [...page.matchAll(/^\| (\d+) \|.*\| (.*) \|$/gm)].map(([, number, proof]) => ({
+    number,
+    proof: proof ?? "",
+  }));
+  assert.deepEqual(
+    rows.map(({ number }) => Number(number)),
+    Array.from({ length: 24 }, (_, index) => index + 1),
+  );
+  const missing = rows.flatMap(({ number, proof }) => {
+    const named = [...proof.matchAll(/`([^`]+)`: ((?:"[^"]+"(?:, )?)+)/g)].flatMap(([, file = "", names = ""]) =>
+      [...names.matchAll(/"([^"]+)"/g)].map(([, name = ""]) => ({ file, name })),
+    );
+    const absent = named.filter(
+      ({ file, name }) => !existsSync(join(repositoryRoot, file)) || !read(file).includes(name),
+    );
+    return named.length === 0 ? [`${number}: no test`] : absent.map(({ file, name }) => `${number}: ${file}: ${name}`);
+  });
+  assert.deepEqual(missing, []);
+  const written = files
+    .filter((path) => path.startsWith("tests/system/"))
+    .flatMap((path) => [...read(path).matchAll(/^ *test\(\s*"(lesson \d.*?)",/gm)].map(([, name = ""]) => name));
+  assert.ok(written.length > 0);
+  assert.deepEqual(
+    written.filter((name) => !page.includes(name)),
+    [],
+  );
+});
+
 test("a lock file records no download address", () => {
   const locks = files.filter((path) => path.endsWith("package-lock.json"));
   assert.ok(locks.length > 0);
