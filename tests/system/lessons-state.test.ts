@@ -239,6 +239,7 @@ test(
     try {
       await daemon.restart();
       using client = await daemon.connect();
+      writeFileSync(join(state, ".room"), Buffer.alloc(128 * 1024));
       const args = ["-c", "head -c 1000000 /dev/zero; exit 5"];
       const full = await client.call("command/execute", { command_id: "full", command: "sh", args });
       assert.deepEqual([full.status, full.reason, full.exit_code], ["failed", "exited", 5]);
@@ -248,7 +249,7 @@ test(
       const lost = await client.call("command/execute", echo);
       assert.deepEqual([lost.status, lost.exit_code], ["completed", 0]);
       assert.deepEqual([lost.stdout, lost.stdout_bytes, lost.stdout_truncated], ["", 19, true]);
-      rmSync(join(state, ".filling"));
+      for (const name of [".filling", ".room"]) rmSync(join(state, name));
       const found = await client.call("command/execute", { ...echo, command_id: "room" });
       assert.equal(found.stdout, "nowhere to keep it\n");
       assert.equal((await client.call("system/ping")).pong, true);
