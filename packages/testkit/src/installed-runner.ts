@@ -14,7 +14,7 @@ export class InstalledRunner implements AsyncDisposable {
   readonly #folder: Disposable;
   #child: ChildProcess;
 
-  private constructor(folder: { readonly path: string } & Disposable, child: ChildProcess) {
+  private constructor(folder: ReturnType<typeof temporaryFolder>, child: ChildProcess) {
     this.#folder = folder;
     this.folder = folder.path;
     this.#child = child;
