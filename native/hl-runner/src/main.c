@@ -6,15 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "probe.h"
 #include "protocol.h"
 #include "resident.h"
-#include "sandbox.h"
 #include "shim.h"
 #include "util.h"
 
@@ -112,22 +110,9 @@ static int serve(int argc, char **argv) {
 }
 
 static int probe(void) {
-  struct utsname kernel;
-  char children[64];
-  const bool named = uname(&kernel) == 0;
-  const bool no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) >= 0;
-  int reaper;
-  const bool subreaper = prctl(PR_GET_CHILD_SUBREAPER, &reaper, 0, 0, 0) == 0;
-  const long pidfd = syscall(SYS_pidfd_open, getpid(), 0);
-  const bool proc = read_small_file(AT_FDCWD, "/proc/self/stat", children, sizeof children) > 0;
-  int terminal[2];
-  const bool pty = terminal_open(TERMINAL_ROWS_DEFAULT, TERMINAL_COLUMNS_DEFAULT, terminal);
-  const int abi = sandbox_abi();
-  printf("{\"version\":\"" RUNNER_VERSION "\",\"landlock_abi\":%d,\"landlock_truncate\":%s,\"landlock_scoped\":%s,\"no_new_privs\":%s,\"subreaper\":%s,\"pidfd\":%s,"
-         "\"proc\":%s,\"pty\":%s,\"seccomp\":false,\"cgroup\":false,\"kernel\":\"%s\",\"machine\":\"%s\"}\n",
-         abi, abi >= 3 ? "true" : "false", abi >= 6 ? "true" : "false", no_new_privs ? "true" : "false", subreaper ? "true" : "false", pidfd >= 0 ? "true" : "false",
-         proc ? "true" : "false", pty ? "true" : "false", named ? kernel.release : "", named ? kernel.machine : "");
-  return fflush(stdout) == 0 ? 0 : EX_OSERR;
+  char json[PROBE_BYTES];
+  if (probe_json(NULL, json, sizeof json) == 0) return EX_OSERR;
+  return puts(json) >= 0 && fflush(stdout) == 0 ? 0 : EX_OSERR;
 }
 
 int main(int argc, char **argv) {

@@ -52,6 +52,7 @@ void control_handle(struct shim *shim, struct frame *frame) {
     prepare_ahead(shim, frame);
     return;
   }
+  if (!shim->started && frame->type == FRAME_PROBE) shim_probe(shim);
   if (!shim->started && (frame->type == FRAME_SWEEP || frame->type == FRAME_REMOVE)) shim_sweep(shim, frame);
   if (!shim->started) wire_fail_and_leave(shim, "protocol", EINVAL, "the first frame is not START");
   struct control control = {.grace_ms = shim->grace_ms, .reason = "cancelled"};

@@ -154,6 +154,9 @@ void prepare(struct shim *shim, const struct preparation *preparation, bool sand
 void prepare_ahead(struct shim *shim, struct frame *frame);
 void prepare_remove_temporary(struct shim *shim);
 
+/* shim-probe.c: PROBE, in place of START. */
+__attribute__((noreturn)) void shim_probe(struct shim *shim);
+
 /* shim-sweep.c: SWEEP and REMOVE, in place of START. */
 __attribute__((noreturn)) void shim_sweep(struct shim *shim, struct frame *frame);
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -177,4 +177,17 @@ test("the command line: usage errors exit 64 and say what is wrong", () => {
   assert.match(run("--version").stdout, /^hl-runner \d+\.\d+\.\d+\n$/);
   assert.match(run("--help").stdout, /serve --socket PATH/);
   assert.equal(typeof (JSON.parse(run("probe").stdout) as Record<string, unknown>)["landlock_abi"], "number");
+});
+
+test("PROBE: the runner that serves answers for itself, also what limits it enforces (X2)", async () => {
+  await using runner = await Runner.start(["--cgroup", "off"]);
+  const connection = runner.connect();
+  connection.send(frame(TYPE.probe));
+  const probed = await connection.frame(TYPE.probed);
+  await connection.untilClosed();
+  const said = JSON.parse(String(probed["message"])) as Record<string, unknown>;
+  const alone = JSON.parse(execFileSync(binary, ["probe"], { encoding: "utf8" })) as Record<string, unknown>;
+  assert.deepEqual(said, { ...alone, limits: { memory: "watch", cpu: "none", processes: "none" } });
+  assert.equal(probed["cgroup"], undefined);
+  assert.deepEqual(readdirSync(runner.state), []);
 });

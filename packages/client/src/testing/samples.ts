@@ -44,5 +44,6 @@ export const infoSample: ResultOf<typeof systemInfo> = {
   started_at: 1_700_000_000,
   system: { os: "linux", kernel: "6.1", arch: "x64", hostname: "box", cpu_cores: 2, memory: 4_096, disk_space: 1_000 },
   sandbox: { mode: true, landlock_abi: 4, enforced: ["landlock"] },
+  limits: { memory: "cgroup", cpu: "cgroup", processes: "cgroup" },
   capabilities: [],
 };

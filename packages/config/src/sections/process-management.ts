@@ -23,13 +23,23 @@ const commandList = (fallback: string[], summary: string): Key<string[]> =>
 const resourceLimits = section({
   summary: "Limits of one command.",
   keys: {
+    max_child_processes: count({
+      min: 1,
+      max: 4_194_304,
+      default: 4096,
+      unit: "processes",
+      reload: "live",
+      summary:
+        "Processes and threads of the process tree at once, where a cgroup is delegated; else not limited (`system/info` says which).",
+    }),
     max_memory_mb: count({
       min: 16,
       max: 2 ** 24,
       default: 1024,
       unit: "MiB",
       reload: "live",
-      summary: "Memory of the process tree, by cgroup where delegated, else by watching.",
+      summary:
+        "Memory of the process tree, by cgroup where delegated, else by watching. Agents have no limit of their own: one with its tools needs more than a command, and the runner's unit bounds them all.",
     }),
     max_cpu_percent: number({
       min: 1,
@@ -37,7 +47,8 @@ const resourceLimits = section({
       default: 80,
       unit: "percent",
       reload: "live",
-      summary: "Share of the machine's processors, all cores together being 100.",
+      summary:
+        "Share of the machine's processors, all cores together being 100, where a cgroup is delegated; else not limited (`system/info` says which).",
     }),
     max_open_files: count({
       min: 16,

@@ -1,7 +1,7 @@
 import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
 import type { OutputSource } from "../runner/output-source.ts";
 import type { Run } from "../runner/run.ts";
-import { statusOf, type Ending } from "./ending.ts";
+import { statusOf, usageOf, type Ending } from "./ending.ts";
 import { replyOutput } from "./reply-output.ts";
 
 /**
@@ -100,7 +100,7 @@ export class Command {
       ...(await output("stderr", ending.stderrBytes)),
       pipes_still_open: ending.pipesStillOpen,
       execution_time: ending.durationMs,
-      resource_usage: { max_memory: ending.maxRssMb, cpu_time: ending.cpuMs },
+      resource_usage: usageOf(ending),
       started_at: ending.startedMs / 1000,
       ended_at: ending.endedMs / 1000,
     };

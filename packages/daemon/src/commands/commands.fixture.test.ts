@@ -34,6 +34,9 @@ export function planSettings(root: string, changes: Partial<PlanSettings> = {}):
     stopGraceMs: 2_000,
     openFilesMax: 256,
     logBytesMax: 1_048_576,
+    memoryBytesMax: 2 ** 30,
+    cpuPercentMax: 100,
+    processesMax: 4096,
     ...changes,
   };
 }

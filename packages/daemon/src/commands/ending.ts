@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import type { CommandReason, CommandResult } from "@hl/protocol/methods/command-result.ts";
-import type { EndRecord, OutputMark } from "../runner/records.ts";
+import type { EndRecord, OutputMark, UsageSource } from "../runner/records.ts";
 
 /** The recorded end of a command: what its result says besides the output itself. Stored as JSON. */
 export interface Ending {
@@ -12,6 +12,10 @@ export interface Ending {
   readonly endedMs: number;
   readonly durationMs: number;
   readonly maxRssMb: number;
+  /** Missing in records of before. */
+  readonly memoryPeakMb?: number | undefined;
+  readonly usageSource?: UsageSource | undefined;
+  readonly oomKills?: number | undefined;
   readonly cpuMs: number;
   readonly position: number;
   readonly stdoutBytes: number;
@@ -21,7 +25,7 @@ export interface Ending {
 
 /** Where the shim could not say when (its end was not seen), what the daemon knows holds, so that nothing happened in 1970. */
 export function endingOf(end: EndRecord, launchedMs: number, nowMs: number): Ending {
-  const { reason, exitCode, pid, durationMs, maxRssMb, cpuMs } = end;
+  const { reason, exitCode, pid, durationMs, maxRssMb, memoryPeakMb, usageSource, oomKills, cpuMs } = end;
   const startedMs = end.startedMs === 0 ? launchedMs : end.startedMs;
   const endedMs = end.endedMs === 0 ? nowMs : end.endedMs;
   const { position, stdoutBytes, stderrBytes, pipesStillOpen } = end;
@@ -34,6 +38,9 @@ export function endingOf(end: EndRecord, launchedMs: number, nowMs: number): End
     pid,
     ...times,
     maxRssMb,
+    memoryPeakMb,
+    usageSource,
+    oomKills,
     cpuMs,
     position,
     stdoutBytes,
@@ -60,6 +67,17 @@ export function interruptedEnding(startedMs: number, nowMs: number, written: Out
     stdoutBytes: written.stdoutBytes,
     stderrBytes: written.stderrBytes,
     pipesStillOpen: false,
+  };
+}
+
+/** What a result and an event say of its resources. Memory is the tree's where somebody knows it, else the largest process's. */
+export function usageOf(ending: Ending): CommandResult["resource_usage"] {
+  const { usageSource: source, oomKills = 0 } = ending;
+  return {
+    max_memory: ending.memoryPeakMb ?? ending.maxRssMb,
+    cpu_time: ending.cpuMs,
+    ...(source === undefined ? {} : { source }),
+    ...(oomKills === 0 ? {} : { oom_kills: oomKills }),
   };
 }
 

@@ -34,6 +34,11 @@ export interface PlanSettings {
   readonly stopGraceMs: number;
   readonly openFilesMax: number;
   readonly logBytesMax: number;
+  /** Of a command's whole tree. */
+  readonly memoryBytesMax: number;
+  /** 100 is one processor. */
+  readonly cpuPercentMax: number;
+  readonly processesMax: number;
 }
 
 export interface LaunchPlan {
@@ -75,6 +80,9 @@ export class Planner {
         graceMs: settings.stopGraceMs,
         openFilesMax: settings.openFilesMax,
         logBytesMax: settings.logBytesMax,
+        memoryBytesMax: settings.memoryBytesMax,
+        cpuPercentMax: settings.cpuPercentMax,
+        processesMax: settings.processesMax,
         sandbox: this.sandbox(temporary, env["HOME"]),
       },
       prepare: () => this.makeFolders(temporary, env["HOME"]),

@@ -12,7 +12,7 @@ import { temporaryFolder } from "@hl/testkit/programs.ts";
 import fc from "fast-check";
 import { LogCursor } from "../runner/log-cursor.ts";
 import { StartFailed, type EndRecord } from "../runner/records.ts";
-import { endingOf, interruptedEnding, signalName, signalNumber, statusOf } from "./ending.ts";
+import { endingOf, interruptedEnding, signalName, signalNumber, statusOf, usageOf } from "./ending.ts";
 import { replyOutput, type ReplyOutput } from "./reply-output.ts";
 import { startError } from "./start-error.ts";
 
@@ -89,6 +89,9 @@ describe("endings", () => {
     endedMs: 30,
     durationMs: 20,
     maxRssMb: 1,
+    memoryPeakMb: undefined,
+    usageSource: undefined,
+    oomKills: 0,
     cpuMs: 2,
     position: 3,
     stdoutBytes: 1,
@@ -114,6 +117,21 @@ describe("endings", () => {
     for (const one of failures) assert.equal(status(one), "failed", JSON.stringify(one));
     for (const reason of ["timeout", "idle_timeout"] as const) assert.equal(status({ reason }), "timeout");
     assert.equal(statusOf(interruptedEnding(1, 2)), "failed");
+  });
+
+  test("P2: usage is the tree's where somebody measured that, and says who; a kill by a limit is told", () => {
+    const usage = (changes: Partial<EndRecord>): object => usageOf(endingOf({ ...end, ...changes }, 1, 2));
+    assert.deepEqual(usage({}), { max_memory: 1, cpu_time: 2 });
+    assert.deepEqual(usage({ usageSource: "wait4" }), { max_memory: 1, cpu_time: 2, source: "wait4" });
+    const watched = {
+      memoryPeakMb: 64,
+      usageSource: "watch",
+      reason: "oom",
+      exitCode: undefined,
+      oomKills: 1,
+    } as const;
+    assert.deepEqual(usage(watched), { max_memory: 64, cpu_time: 2, source: "watch", oom_kills: 1 });
+    assert.equal(statusOf(endingOf({ ...end, ...watched }, 1, 2)), "failed");
   });
 
   test("P2: an end that nobody saw is dated by what the daemon knows, never 1970", () => {

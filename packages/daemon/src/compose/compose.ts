@@ -10,7 +10,7 @@ import { commandHandlers } from "../commands/handlers.ts";
 import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
-import { probeRunner, type RunnerProbe } from "../runner/resident.ts";
+import type { RunnerProbe } from "../runner/probe.ts";
 import { AgentRecords } from "../store/agent-records.ts";
 import { CommandRecords } from "../store/command-records.ts";
 import { Database } from "../store/database.ts";
@@ -54,7 +54,7 @@ const lastFlushMs = 2_000;
 
 /** The composition root, in start order. Everything that is built here is released by `stop`, in reverse. */
 export async function compose(config: Config, ports: Ports): Promise<Daemon> {
-  const { clock, random, logger, runnerBinary, testMode } = ports;
+  const { clock, random, logger, testMode } = ports;
   const { home, daemon: settings, security } = config;
   await using building = new AsyncDisposableStack();
 
@@ -68,7 +68,6 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const records = new CommandRecords(database);
   const agentRecords = new AgentRecords(database);
   const inbox = new Inbox(database, wallMs);
-  const probe = await probeRunner(runnerBinary);
   let noteError: (text: string) => void = () => {}; // Until there is a monitor, the log has it.
   const failure =
     (what: string) =>
@@ -79,6 +78,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const onResidentLost = failure("hl-runner has ended; it is started again");
   const composedRunner = building.use(await composeRunner({ ...ports, config, user: host.user, onResidentLost }));
   const { runner, ownsResident } = composedRunner;
+  const probe = await runner.probe();
 
   // Features.
   const events = new Events({

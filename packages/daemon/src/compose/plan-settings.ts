@@ -28,5 +28,9 @@ export function planSettings(config: Config, host: HostFacts, sandboxProblem: st
     stopGraceMs: processes.stop_grace_seconds * 1000,
     openFilesMax: processes.resource_limits.max_open_files,
     logBytesMax: processes.log_bytes_max,
+    memoryBytesMax: processes.resource_limits.max_memory_mb * 1_048_576,
+    // Of the whole machine there, of one processor here.
+    cpuPercentMax: Math.max(1, Math.round(processes.resource_limits.max_cpu_percent * host.cores)),
+    processesMax: processes.resource_limits.max_child_processes,
   };
 }

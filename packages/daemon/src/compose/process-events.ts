@@ -1,7 +1,7 @@
 import type { AgentEvent } from "../claude/agent.ts";
 import type { AgentFacts } from "../claude/agent-facts.ts";
 import type { Command } from "../commands/command.ts";
-import { statusOf, type Ending } from "../commands/ending.ts";
+import { statusOf, usageOf, type Ending } from "../commands/ending.ts";
 import type { Events } from "../events/events.ts";
 
 /** Turns the life of commands and agents into events. Arguments may hold secrets, so an event carries the program's name only (X4). */
@@ -32,8 +32,7 @@ export function processEventReporter(events: Events): ProcessEventReporter {
           exit_code: ending.exitCode,
           signal: ending.signal,
           execution_time: ending.durationMs,
-          max_memory: ending.maxRssMb,
-          cpu_time: ending.cpuMs,
+          ...usageOf(ending),
         },
         statusOf(ending) === "completed" ? "info" : "warning",
       ),

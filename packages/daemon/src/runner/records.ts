@@ -15,6 +15,11 @@ export interface StartRequest {
   readonly graceMs: number;
   readonly openFilesMax: number;
   readonly logBytesMax: number;
+  /** Of the whole tree; undefined: no limit. The same for the next two. */
+  readonly memoryBytesMax?: number | undefined;
+  /** 100 is one processor. */
+  readonly cpuPercentMax?: number | undefined;
+  readonly processesMax?: number | undefined;
   /** Undefined: no sandbox was asked for. */
   readonly sandbox?: SandboxRules | undefined;
 }
@@ -40,6 +45,11 @@ export interface OutputMark {
 export type EndReason =
   "exited" | "signalled" | "timeout" | "idle_timeout" | "cancelled" | "oom" | "shutdown" | "daemon_lost" | "unknown";
 
+const usageSources = ["cgroup", "watch", "wait4"] as const;
+
+/** `cgroup`: the kernel's figures of the whole tree; `watch`: memory as it was seen; `wait4`: of what was waited for. */
+export type UsageSource = (typeof usageSources)[number];
+
 export interface EndRecord extends OutputMark {
   readonly reason: EndReason;
   readonly exitCode: number | undefined;
@@ -48,7 +58,13 @@ export interface EndRecord extends OutputMark {
   readonly startedMs: number;
   readonly endedMs: number;
   readonly durationMs: number;
+  /** Of the largest process. */
   readonly maxRssMb: number;
+  /** Of the whole tree; undefined where nobody knows. */
+  readonly memoryPeakMb: number | undefined;
+  /** Where the figures come from; undefined for a shim of before. */
+  readonly usageSource: UsageSource | undefined;
+  readonly oomKills: number;
   readonly cpuMs: number;
   readonly pipesStillOpen: boolean;
   readonly droppedBytes: number;
@@ -88,6 +104,7 @@ const reasons = new Set<string>([
 
 export function endRecord(fields: Fields): EndRecord {
   const reason = fields.text(tag.reason) ?? "unknown";
+  const peakKb = fields.number(tag.memoryPeakKb);
   return {
     ...outputMark(fields),
     reason: reasons.has(reason) ? (reason as EndReason) : "unknown",
@@ -98,6 +115,9 @@ export function endRecord(fields: Fields): EndRecord {
     endedMs: fields.number(tag.endedMs) ?? 0,
     durationMs: (fields.number(tag.durationUs) ?? 0) / 1000,
     maxRssMb: (fields.number(tag.maxRssKb) ?? 0) / 1024,
+    memoryPeakMb: peakKb === undefined ? undefined : peakKb / 1024,
+    usageSource: usageSources.find((source) => source === fields.text(tag.usageSource)),
+    oomKills: fields.number(tag.oomKills) ?? 0,
     cpuMs: (fields.number(tag.cpuUs) ?? 0) / 1000,
     pipesStillOpen: fields.number(tag.pipesStillOpen) === 1,
     droppedBytes: fields.number(tag.droppedBytes) ?? 0,

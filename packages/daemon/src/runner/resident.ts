@@ -1,6 +1,4 @@
-import { spawn, execFile } from "node:child_process";
-import { promisify } from "node:util";
-import { errorText } from "@hl/core/logger.ts";
+import { spawn } from "node:child_process";
 
 /**
  * In development the daemon starts `hl-runner serve` itself; under systemd hl-runner@USER.service does. This is the only
@@ -46,22 +44,5 @@ export class Resident implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGTERM");
     await this.#exited;
-  }
-}
-
-export interface RunnerProbe {
-  readonly landlockAbi: number;
-  /** Why the probe itself failed. */
-  readonly problem?: string | undefined;
-}
-
-/** Asks the C program what this kernel can enforce. */
-export async function probeRunner(binary: string): Promise<RunnerProbe> {
-  try {
-    const { stdout } = await promisify(execFile)(binary, ["probe"], { env: {}, timeout: 10_000 });
-    const { landlock_abi: abi } = JSON.parse(stdout) as { landlock_abi?: unknown };
-    return { landlockAbi: typeof abi === "number" ? abi : 0 };
-  } catch (error) {
-    return { landlockAbi: 0, problem: errorText(error) };
   }
 }

@@ -2,9 +2,11 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Backoff } from "@hl/core/backoff.ts";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
+import { errorText } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { findFate, outputBehind, type Fate } from "./fate.ts";
 import { finishedOutput, type OutputSource } from "./output-source.ts";
+import { failedProbe, type RunnerProbe } from "./probe.ts";
 import { StartFailed, type OutputMark, type StartRequest } from "./records.ts";
 import { Run, type RunKeeper } from "./run.ts";
 import { Shim } from "./shim.ts";
@@ -107,6 +109,20 @@ export class Runner implements RunKeeper, AsyncDisposable {
       await shim.clear({ id, folders: { temporary } });
     } finally {
       shim.detach();
+    }
+  }
+
+  /** What the runner can enforce; it answers for itself, since it may be another user, in another unit, with other rights. */
+  async probe(): Promise<RunnerProbe> {
+    try {
+      const shim = await this.#reach();
+      try {
+        return await shim.probe();
+      } finally {
+        shim.detach();
+      }
+    } catch (error) {
+      return failedProbe(errorText(error));
     }
   }
 

@@ -2,6 +2,7 @@ import { createConnection, type Socket } from "node:net";
 import { constants } from "node:os";
 import { errorText } from "@hl/core/logger.ts";
 import { encodeFrame, frameType, FrameReader, inputWindowBytes, tag, type Field, type Frame } from "./frames.ts";
+import { runnerProbe, type RunnerProbe } from "./probe.ts";
 import {
   endRecord,
   outputMark,
@@ -22,6 +23,7 @@ export class Shim {
   readonly #reader = new FrameReader();
   readonly #started = Promise.withResolvers<StartedRecord>();
   readonly #ended = Promise.withResolvers<EndRecord | undefined>();
+  readonly #probed = Promise.withResolvers<RunnerProbe>();
   readonly #empty = Promise.withResolvers<undefined>();
   readonly #closed = Promise.withResolvers<string>();
   #output: OutputMark = { position: 0, stdoutBytes: 0, stderrBytes: 0 };
@@ -103,6 +105,9 @@ export class Shim {
     if (request.timeoutMs !== undefined) fields.push([tag.timeoutMs, request.timeoutMs]);
     if (request.idleTimeoutMs !== undefined) fields.push([tag.idleTimeoutMs, request.idleTimeoutMs]);
     fields.push([tag.openFilesMax, request.openFilesMax], [tag.logBytesMax, request.logBytesMax]);
+    if (request.memoryBytesMax !== undefined) fields.push([tag.memoryBytesMax, request.memoryBytesMax]);
+    if (request.cpuPercentMax !== undefined) fields.push([tag.cpuPercentMax, request.cpuPercentMax]);
+    if (request.processesMax !== undefined) fields.push([tag.processesMax, request.processesMax]);
     if (request.sandbox !== undefined) {
       fields.push([tag.sandbox, 1]);
       for (const path of request.sandbox.read) fields.push([tag.allowRead, path]);
@@ -129,6 +134,13 @@ export class Shim {
     if (run.folders?.temporary !== undefined) fields.push([tag.temporary, run.folders.temporary]);
     this.#send(run.folders === undefined ? frameType.sweep : frameType.remove, fields);
     await Promise.race([this.#started.promise, this.#empty.promise]); // What fails it rejects `started` first.
+  }
+
+  /** In place of `start`: what this runner can enforce. Rejects with `StartFailed` where it does not know the question, or with why the connection was lost. */
+  async probe(): Promise<RunnerProbe> {
+    this.#send(frameType.probe, []);
+    await Promise.race([this.#started.promise, this.#probed.promise]); // What fails it rejects `started` first.
+    return this.#probed.promise;
   }
 
   /** @param scope who receives it: the main process or the whole tree. */
@@ -239,6 +251,9 @@ export class Shim {
         this.#onOutput?.();
         return;
       }
+      case frameType.probed:
+        this.#probed.resolve(runnerProbe(fields));
+        return;
       case frameType.empty:
         this.#empty.resolve(undefined);
         return;

@@ -21,7 +21,10 @@ export interface SystemInfoFacts {
     readonly cores: number;
     readonly memoryMb: number;
   };
-  readonly probe: { readonly landlockAbi: number };
+  readonly probe: {
+    readonly landlockAbi: number;
+    readonly limits: ResultOf<typeof systemInfo>["limits"];
+  };
   readonly sandboxProblem: string | undefined;
   readonly epoch: string;
   readonly uptimeMs: number;
@@ -59,6 +62,7 @@ export function systemInfoOf(facts: SystemInfoFacts): ResultOf<typeof systemInfo
       enforced: sandboxed ? enforcedBy(probe.landlockAbi) : ["no_new_privs", "rlimits"],
       ...(sandboxProblem === undefined ? {} : { reason: sandboxProblem }),
     },
+    limits: probe.limits,
     capabilities: [
       "commands",
       "events",

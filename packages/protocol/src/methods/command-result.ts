@@ -36,8 +36,15 @@ export const commandResult = z.object({
   pipes_still_open: z.boolean().describe("A background child still holds the output (P4)"),
   execution_time: z.number().describe("Milliseconds"),
   resource_usage: z.object({
-    max_memory: z.number().describe("Peak resident memory in MB of the largest process"),
+    max_memory: z
+      .number()
+      .describe("Peak memory in MB of the whole tree (source cgroup, watch), else of the largest process"),
     cpu_time: z.number().describe("Milliseconds of the whole tree"),
+    source: z
+      .enum(["cgroup", "watch", "wait4"])
+      .optional()
+      .describe("Who measured it: the kernel for the tree, the runner by looking, the kernel for ended processes"),
+    oom_kills: z.int().optional().describe("Processes that a memory limit has killed; missing where none was"),
   }),
   started_at: z.number().describe("Unix seconds"),
   ended_at: z.number().optional(),

@@ -38,6 +38,14 @@ export const systemInfo = defineMethod({
         reason: z.string().optional().describe("Why commands are refused, where they are (X2)"),
       })
       .describe("What holds a command in"),
+    limits: z
+      .object({
+        memory: z.enum(["cgroup", "watch", "none"]).describe("max_memory_mb; `watch`: by looking at the tree"),
+        cpu: z.enum(["cgroup", "none"]).describe("max_cpu_percent"),
+        processes: z.enum(["cgroup", "none"]).describe("max_child_processes"),
+      })
+      .optional()
+      .describe("How the limits of process_management.resource_limits are kept: `none` is not at all (X2)"),
     capabilities: z.array(z.string()),
   }),
 });
