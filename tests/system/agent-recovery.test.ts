@@ -166,10 +166,11 @@ describe("agent recovery", () => {
     await w.daemon.kill();
     await w.comeBack();
     for (const reader of readers) process.kill(reader, "SIGCONT");
-    assert.equal((await w.agent.prompt(1)).message.content, text);
+    const again = w.relay(text, relayId); // Joins the turn; also in the one case in which not a byte of it had left the daemon.
     await w.agent.initialized(2, { session_state: "running" });
+    assert.equal((await w.agent.prompt(1)).message.content, text);
     w.agent.claude.finish("read it all");
-    assert.equal((await w.relay(text, relayId)).text, "read it all");
+    assert.equal((await again).text, "read it all");
     assert.equal(w.agent.claude.prompts.length, 1);
   });
 

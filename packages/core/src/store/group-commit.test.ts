@@ -71,6 +71,20 @@ test("S1: a write is answered only after the disk has it, and the event loop goe
   await written;
 });
 
+test("a write that has to outlive this program only is answered at the commit, in the order of the calls, and synced behind it", async (t) => {
+  const { database } = openFile(t);
+  const log = new SlowLog();
+  const commit = new GroupCommit(database, { log });
+  const soon = commit.run(put(database, "a"), "soon");
+  await commit.run(put(database, "b"), "committed");
+  assert.deepEqual(notes(database), ["a", "b"]);
+  (await log.begun(1)).resolve(undefined); // It was not waited for.
+  await soon;
+  const refused = assert.rejects(commit.run(put(database, "b"), "committed"), /UNIQUE/);
+  (await log.begun(2)).resolve(undefined);
+  await refused;
+});
+
 test("S5: what arrives while the disk is busy becomes one transaction with one sync", async (t) => {
   const { database } = openFile(t);
   const log = new SlowLog();

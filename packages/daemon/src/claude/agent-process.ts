@@ -164,7 +164,8 @@ export class AgentProcess {
   detach(): void {
     this.#input.detach();
     this.#output.stop();
-    this.#relays.detach();
+    this.#relays.detach(); // First: they are told why.
+    this.#engine.abandon();
     this.#options.run.detach();
   }
 
@@ -179,6 +180,7 @@ export class AgentProcess {
       this.facts.recordReady(this.#options.clock.wallMs(), info.agent_version);
       this.#options.onStart(this.facts);
     } catch (error) {
+      if (this.#input.detached) throw error;
       await this.stop({ force: true, timeoutMs: 0 });
       const late = error instanceof AgentFailure && error.kind === "timeout";
       const why = late ? `did not answer within ${timeoutMs} ms` : errorText(error);

@@ -32,3 +32,6 @@ export interface StreamJsonOptions {
 
 export const turnsWaitingMaxDefault = 16;
 export const interruptGraceMsDefault = 2_000;
+export const endSessionMsDefault = 3_000;
+/** The longest that an answer to `system/ping` or `system/info` is waited for. */
+export const jsonRpcMsMax = 10_000;

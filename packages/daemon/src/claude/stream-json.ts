@@ -22,12 +22,14 @@ import { parseRelayMessage } from "./relay-message.ts";
 import { relayResultOf } from "./relay-result.ts";
 import { eventOfStream, eventOfSystem, eventsOfConversation } from "./stream-json-events.ts";
 import { agentInfoOf, parseLine, type Incoming } from "./stream-json-messages.ts";
-import { interruptGraceMsDefault, turnsWaitingMaxDefault, type StreamJsonOptions } from "./stream-json-options.ts";
-import type { Turn } from "./turn-queue.ts";
+import {
+  endSessionMsDefault,
+  interruptGraceMsDefault,
+  jsonRpcMsMax,
+  turnsWaitingMaxDefault,
+  type StreamJsonOptions,
+} from "./stream-json-options.ts";
 import { Turns, type RelayOptions } from "./turns.ts";
-
-const endSessionMsDefault = 3_000;
-const jsonRpcMsMax = 10_000;
 
 export class StreamJsonAgent {
   readonly #options: StreamJsonOptions;
@@ -39,7 +41,6 @@ export class StreamJsonAgent {
   #info: AgentInfo | undefined;
   #sessionId: string | undefined;
   #closed: AgentFailure | undefined;
-  /** What was read before is of a line whose beginning is missing. */
   #afterGap = false;
   #attaching = false;
 
@@ -49,16 +50,23 @@ export class StreamJsonAgent {
     this.#lines = new LineSplitter({
       lineBytesMax: options.lineBytesMax,
       onLine: (bytes) => this.#onLine(bytes.toString("utf8")),
-      onSkipped: (bytes) => this.#onSkipped(bytes),
+      onSkipped: (bytes) => {
+        if (this.#turns.active) this.#turns.active.lineSkipped = true;
+        this.#emit({ type: "agent.line_skipped", bytes, lineBytesMax: options.lineBytesMax });
+      },
     });
-    const send = async (message: object): Promise<void> => await this.#write(`${JSON.stringify(message)}\n`);
+    const send = (message: object): Promise<void> => this.#write(`${JSON.stringify(message)}\n`);
     this.#control = new ControlRequests({ clock: options.clock, newId: options.newId, send });
     this.#permissions = new Permissions({
       send,
       onPermission: options.onPermission,
       onUnknown: (raw) => this.#emit({ type: "agent.unknown", raw }),
       context: () => ({ relayId: this.#turns.active?.relayId, sessionId: this.#sessionId }),
-      onOpened: () => this.#pauseTurn(),
+      onOpened: () => {
+        const turn = this.#turns.active;
+        turn?.pause();
+        return () => turn?.resume();
+      },
     });
     this.#turns = new Turns({
       clock: options.clock,
@@ -112,14 +120,14 @@ export class StreamJsonAgent {
   async relay(message: unknown, options: RelayOptions): Promise<RelayResult | JsonRpcAnswer> {
     const parsed = parseRelayMessage(message);
     if (parsed.kind === "prompt") return await this.#turns.relay(parsed, options);
-    const latencyMs = await this.ping(Math.min(options.timeoutMs, jsonRpcMsMax));
-    const pong = { status: "ok", agent_version: this.#info?.agent_version, latency_ms: latencyMs };
+    const latency_ms = await this.ping(Math.min(options.timeoutMs, jsonRpcMsMax));
     const more = parsed.method === "system/ping" ? {} : { ...this.#info, session_id: this.#sessionId };
-    return { jsonrpc: "2.0", id: parsed.id, result: { ...pong, ...more } };
+    const result = { status: "ok", agent_version: this.#info?.agent_version, latency_ms, ...more };
+    return { jsonrpc: "2.0", id: parsed.id, result };
   }
 
   /** The turn that has the slot. */
-  get turnInFlight(): Turn | undefined {
+  get turnInFlight(): Turns["active"] {
     return this.#turns.active;
   }
 
@@ -140,11 +148,9 @@ export class StreamJsonAgent {
   async endSession(timeoutMs: number = endSessionMsDefault): Promise<void> {
     if (this.#closed) return;
     this.#turns.refuse(new AgentFailure("exited", "The agent's session is ending."));
-    try {
-      await this.#control.request({ subtype: "end_session" }, timeoutMs);
-    } catch (error) {
+    await this.#control.request({ subtype: "end_session" }, timeoutMs).catch((error: unknown) => {
       if (!(error instanceof AgentFailure && error.kind === "exited")) throw error;
-    }
+    });
   }
 
   /** The process has ended and its output has been read: rejects all that waits. */
@@ -152,10 +158,19 @@ export class StreamJsonAgent {
     if (this.#closed) return;
     this.#lines.end();
     const how = exit.signal === null ? `with exit code ${exit.code ?? "unknown"}` : `by ${exit.signal}`;
-    this.#closed = new AgentFailure("exited", `The agent ended ${how}.`, { exit });
+    this.#close(new AgentFailure("exited", `The agent ended ${how}.`, { exit }));
+  }
+
+  /** The process goes on without us: rejects all that waits, as `cancelled`. */
+  abandon(): void {
+    if (!this.#closed) this.#close(new AgentFailure("cancelled", "The daemon has let go of the agent."));
+  }
+
+  #close(failure: AgentFailure): void {
+    this.#closed = failure;
     this.#permissions.close();
-    this.#control.close(this.#closed);
-    this.#turns.close(this.#closed);
+    this.#control.close(failure);
+    this.#turns.close(failure);
   }
 
   async #write(line: string): Promise<void> {
@@ -170,17 +185,12 @@ export class StreamJsonAgent {
   #onLine(line: string): void {
     if (line.trim() === "") return;
     const parsed = parseLine(line);
-    const rest = this.#afterGap && parsed.kind === "text";
+    const rest = this.#afterGap && parsed.kind === "text"; // Of a line whose beginning is missing.
     this.#afterGap = false;
     if (rest) return;
     if (parsed.kind === "message") this.#onMessage(parsed.message, parsed.raw);
     else if (parsed.kind === "unknown") this.#emit({ type: "agent.unknown", raw: parsed.raw });
     else this.#emit({ type: "agent.log", stream: "stdout", text: parsed.text });
-  }
-
-  #onSkipped(bytes: number): void {
-    if (this.#turns.active) this.#turns.active.lineSkipped = true;
-    this.#emit({ type: "agent.line_skipped", bytes, lineBytesMax: this.#options.lineBytesMax });
   }
 
   #onMessage(message: Incoming, raw: unknown): void {
@@ -237,11 +247,5 @@ export class StreamJsonAgent {
     if (this.#attaching && !busy) this.#turns.endLost();
     this.#attaching = false;
     this.#turns.release("attaching");
-  }
-
-  #pauseTurn(): () => void {
-    const turn = this.#turns.active;
-    turn?.pause();
-    return () => turn?.resume();
   }
 }

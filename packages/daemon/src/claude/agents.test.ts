@@ -1,0 +1,201 @@
+/**
+ * Goal: P3, A2: whichever way a daemon goes, the next one has its agents, and what cannot be known or read any more is said, never
+ * waited for. Method: two tables of agents, one after the other, over the real hl-runner and one database; the agents say what the test
+ * wants. tests/system/agent-recovery.test.ts does it with kill -9 of the real daemon.
+ */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+import { HlError } from "@hl/protocol/errors.ts";
+import { isRunning } from "@hl/testkit/processes.ts";
+import { until } from "@hl/testkit/waiting.ts";
+import type { RelayResult } from "./agent.ts";
+import { hashOfLine } from "./agent-input.ts";
+import { promptLine } from "./relay-message.ts";
+import { setUpAgents, type Fixture, type Life } from "./agents.fixture.test.ts";
+
+describe("agents over two lives of the daemon", () => {
+  let f: Fixture;
+  before(async () => void (f = await setUpAgents()));
+  after(() => f[Symbol.asyncDispose]());
+
+  const nextLife = async (options: Parameters<Fixture["life"]>[0] = {}): Promise<Life> => {
+    const life = f.life(options);
+    await life.agents.recover();
+    return life;
+  };
+  /** A turn is in flight, and the daemon has gone. */
+  const leftInTurn = async (options: Parameters<Fixture["life"]>[0] = {}) => {
+    const first = f.life(options);
+    const { fake, processId } = await f.start(first);
+    const relayId = randomUUID();
+    const answer = first.relay(processId, "hello", relayId).catch((error: unknown) => error);
+    await fake.prompt(1);
+    fake.claude.start();
+    fake.claude.say({ type: "system", subtype: "session_state_changed", state: "running", session_id: "s1" });
+    await until("it is read", () => first.agents.get(processId).facts.state === "running");
+    await first.agents.drain(false);
+    return { first, fake, processId, relayId, answer };
+  };
+
+  test("P3: an upgrade leaves agents to the next daemon; who waits is told, and gets the result there", async () => {
+    const { first, fake, processId, relayId, answer } = await leftInTurn();
+    const error = (await answer) as HlError;
+    assert.ok(error instanceof HlError);
+    assert.deepEqual([error.type, first.told], ["shutting_down", ["start"]]);
+    const second = await nextLife();
+    assert.equal(second.agents.get(processId).facts.state, "running");
+    const again = second.relay(processId, "hello", relayId);
+    await fake.initialized(2, { session_state: "running" });
+    fake.claude.finish("after the upgrade");
+    assert.equal((await again).text, "after the upgrade");
+    assert.deepEqual(second.told, ["turn-1"]);
+    await second.agents.drain(true);
+    assert.match(second.told.join(), /^turn-1,end /);
+    const third = await nextLife();
+    const { state, turns } = third.agents.get(processId).facts;
+    assert.deepEqual([state, turns, third.told], ["ended", 1, []]);
+    assert.equal((await third.relay(processId, "hello", relayId)).text, "after the upgrade");
+    assert.ok(!isRunning(third.agents.get(processId).facts.pid));
+  });
+
+  test("P3: a line of which the first half came before and the second after is one line, 40 MB of it", async () => {
+    const lineBytesMax = 64 * 1024 * 1024;
+    const options = { lineBytesMax, logBytesMax: 2 * lineBytesMax };
+    const { fake, processId, relayId } = await leftInTurn(options);
+    const text = "a long answer ".repeat(3_000_000);
+    const { uuid } = fake.claude.prompts[0];
+    const line = JSON.stringify({
+      type: "result",
+      subtype: "success",
+      is_error: false,
+      result: text,
+      user_message_uuid: uuid,
+    });
+    await fake.write(line.slice(0, 20_000_000));
+    const second = await nextLife(options);
+    await fake.write(`${line.slice(20_000_000)}\n`);
+    await fake.initialized(2);
+    assert.equal((await second.relay(processId, "hello", relayId)).text.length, text.length);
+    await second.agents.get(processId).stop({ force: true, timeoutMs: 0 });
+  });
+
+  test("P7: a result over the longest line is skipped after an attach too, the relay says so, and the agent is usable", async () => {
+    const options = { lineBytesMax: 100_000 };
+    const { fake, processId, relayId } = await leftInTurn(options);
+    fake.claude.finish("x".repeat(200_000));
+    const second = await nextLife(options);
+    await fake.initialized(2);
+    const result = await second.relay(processId, "hello", relayId);
+    assert.deepEqual([result.is_error, result.error?.kind], [true, "limit"]);
+    await usable(second, processId, fake);
+    await second.agents.get(processId).stop({ force: true, timeoutMs: 0 });
+  });
+
+  const noise = `${JSON.stringify({ type: "noise", text: "n".repeat(1_000) })}\n`.repeat(500);
+
+  test("P3: of output that was rotated away what is there is taken, and a result behind the gap counts", async () => {
+    const options = { logBytesMax: 65_536 };
+    const { fake, processId, relayId } = await leftInTurn(options);
+    await fake.write(noise);
+    fake.claude.finish("behind the gap");
+    const second = await nextLife(options);
+    await fake.initialized(2);
+    assert.equal((await second.relay(processId, "hello", relayId)).text, "behind the gap");
+    await second.agents.get(processId).stop({ force: true, timeoutMs: 0 });
+  });
+
+  test("P3: a result that was rotated away ends the turn with an error that says so, as soon as the agent is idle", async () => {
+    const options = { logBytesMax: 65_536 };
+    const { fake, processId, relayId } = await leftInTurn(options);
+    await fake.write(noise); // Fills the first segment, which is never removed.
+    await logHolds(processId, noise.length);
+    fake.claude.finish("gone");
+    await fake.write(noise);
+    await logHolds(processId, 2 * noise.length);
+    const second = await nextLife(options);
+    const answer = second.relay(processId, "hello", relayId);
+    await fake.initialized(2);
+    const result: RelayResult = await answer;
+    assert.equal(result.error?.kind, "limit");
+    assert.match(result.error.message, /no longer in the log/);
+    await usable(second, processId, fake);
+    await second.agents.get(processId).stop({ force: true, timeoutMs: 0 });
+  });
+
+  test("A2: where nobody can say whether the agent had the message, that is the answer, and it is not sent again", async () => {
+    const first = f.life();
+    const { processId } = await f.start(first);
+    const relayId = randomUUID();
+    await f.records.beginTurn(
+      {
+        ...{
+          processId,
+          uuid: relayId,
+          relayId,
+          lineHash: hashOfLine(promptLine("hello", relayId)),
+          lineBytes: 100,
+          line: undefined,
+        },
+        ...{ inputOffset: 0, beganAt: 0 },
+      },
+      1,
+    );
+    await first.agents.drain(false);
+    const { pid } = first.agents.get(processId).facts;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+    for (const child of children) process.kill(child, "SIGKILL"); // The whole tree, so that the shim leaves as well.
+    await until("agent and shim have left", async () => !isRunning(pid) && (await shimLeft(processId)));
+    const second = await nextLife();
+    await second.agents.get(processId).ended;
+    await assert.rejects(second.relay(processId, "hello", relayId), { type: "outcome_unknown" });
+    await assert.rejects(second.relay(processId, "other", randomUUID()), { type: "claude_exited" });
+    assert.deepEqual(second.told, ["end 7"]);
+  });
+
+  test("P1: an agent that no record knows is ended, and one that was never started is forgotten", async () => {
+    const first = f.life();
+    const { processId } = await f.start(first);
+    const { pid } = first.agents.get(processId).facts;
+    await first.agents.drain(false);
+    await f.records.forget(processId);
+    const never = {
+      processId: "agent_never",
+      sessionId: "s",
+      workspacePath: "/",
+      protocol: "stream-json",
+      startedMs: 1,
+    };
+    await f.records.begin(never);
+    const second = await nextLife();
+    await until("it has ended", () => !isRunning(pid));
+    for (const id of [processId, never.processId])
+      assert.throws(() => second.agents.get(id), { type: "claude_process_unknown" });
+    assert.ok(!f.records.all().some((record) => record.processId === never.processId));
+  });
+
+  async function usable(
+    life: Life,
+    processId: string,
+    fake: Awaited<ReturnType<Fixture["start"]>>["fake"],
+  ): Promise<void> {
+    const next = life.relay(processId, "next", randomUUID());
+    await fake.prompt(2);
+    fake.claude.finish("usable");
+    assert.equal((await next).text, "usable");
+  }
+  async function shimLeft(processId: string): Promise<boolean> {
+    const fate = await f.runner.fate(processId, new AbortController().signal);
+    if (fate.kind === "lives") fate.shim.detach();
+    return fate.kind === "ended";
+  }
+  async function logHolds(processId: string, bytes: number): Promise<void> {
+    await until("the log has it", async () => {
+      const run = await f.runner.find(processId);
+      const position = run?.output.position ?? 0;
+      run?.detach();
+      return position > bytes;
+    });
+  }
+});
