@@ -125,14 +125,14 @@ export class Commands {
     await settledWithin(this.#options.clock, grace + 10_000, stopped);
   }
 
-  /** Newest first; `pid` is 0 before it has one. */
-  list(limit: number): (CommandRecord & { readonly pid: number })[] {
+  /** Newest first; `pid` is 0 before it has one. What lingers has ended and left something running. */
+  list(limit: number): (CommandRecord & { readonly pid: number; readonly lingers: boolean })[] {
     // An end is known here before it is on disk.
     return this.#options.records.newest(limit).map((record) => {
       const live = this.#live.get(record.commandId);
       const ending = (record.ending as Ending | undefined) ?? live?.ending;
-      if (ending === undefined) return { ...record, pid: live?.run?.pid ?? 0 };
-      return { ...record, endedMs: ending.endedMs, ending, pid: ending.pid };
+      if (ending === undefined) return { ...record, pid: live?.run?.pid ?? 0, lingers: false };
+      return { ...record, endedMs: ending.endedMs, ending, pid: ending.pid, lingers: live?.run?.isEmpty === false };
     });
   }
 

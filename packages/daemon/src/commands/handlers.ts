@@ -61,6 +61,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
           ...(ending === undefined ? {} : { reason: ending.reason, ended_at: ending.endedMs / 1000 }),
           ...(ending?.exitCode === undefined ? {} : { exit_code: ending.exitCode }),
           process_id: record.pid,
+          ...(record.lingers ? { lingering: true } : {}),
           started_at: record.startedMs / 1000,
         };
       }),

@@ -51,8 +51,11 @@ describe("recovery", () => {
     const found = await second.commands.get(command.id);
     assert.deepEqual(await outcome(second, command.id), ["completed", "exited", 0, "told\n", false]);
     assert.equal((await second.commands.execute(params("true"))).id.length, 36, "a place is free");
+    const lingering = (): boolean[] => second.commands.list(10).flatMap(({ commandId, lingers }) => (commandId === command.id ? [lingers] : [])); // prettier-ignore
+    assert.deepEqual(lingering(), [true]);
     assert.ok(isRunning(pid));
     await second.commands.cancel(found, 0);
+    assert.deepEqual(lingering(), [false]);
     assert.ok(!isRunning(pid));
     await until("nothing to be held", () => second.commands.held === 0);
   });

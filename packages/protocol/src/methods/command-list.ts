@@ -22,6 +22,10 @@ export const commandList = defineMethod({
         reason: commandReason.optional(),
         exit_code: z.int().optional(),
         process_id: z.int(),
+        lingering: z
+          .boolean()
+          .optional()
+          .describe("It has ended and left something running, which command/cancel ends (P1)"),
         started_at: z.number(),
         ended_at: z.number().optional(),
       }),
