@@ -44,6 +44,7 @@ void output_pump(struct shim *shim, enum stream stream, bool to_the_end) {
     log_append(&shim->log, stream, read_buffer, (size_t)length);
     left -= (size_t)length < left ? (size_t)length : left;
     shim->output_due = true;
+    priority_watch(shim);
     if (shim->idle_timeout_ms != 0) shim->active_us = monotonic_us();
     if (shim->terminal < 0 && !shim->large_output[stream] && shim->log.stream_bytes[stream] >= LARGE_OUTPUT_BYTES) {
       /* A refusal (the user's budget of pipe pages) only means that it stays as fast as it is. */

@@ -173,6 +173,7 @@ static void run_deadlines(struct shim *shim) {
   if (now >= shim->deadlines[DEADLINE_OUTPUT]) shim->deadlines[DEADLINE_OUTPUT] = NEVER;
   if (now >= shim->deadlines[DEADLINE_MEMORY]) memory_look(shim);
   if (now >= shim->deadlines[DEADLINE_PUBLISH]) files_publish(shim);
+  if (now >= shim->deadlines[DEADLINE_PRIORITY]) priority_lower(shim);
   if (now >= shim->deadlines[DEADLINE_RECORD]) files_record_end(shim, true);
 }
 

@@ -36,6 +36,7 @@ enum deadline {
   DEADLINE_OUTPUT,  /* the next OUTPUT may go */
   DEADLINE_PUBLISH, /* identity and attach.sock are made: a command that is over by then never pays for them */
   DEADLINE_RECORD,  /* the end record is made durable if no RELEASE came before */
+  DEADLINE_PRIORITY, /* the next try to yield to the daemon */
   DEADLINE_MEMORY,  /* the next look at the tree's memory */
   DEADLINE_COUNT,
 };
@@ -117,6 +118,9 @@ struct shim {
   int64_t started_us, active_us, output_next_us;
   int64_t deadlines[DEADLINE_COUNT];
   bool started, main_ended, end_known, empty, empty_announced, released;
+  int64_t flood_began_us;
+  uint64_t flood_from; /* position */
+  bool program_yields, shim_yields;
   bool published, recorded, large_output[3], wants_out;
   /* What the connected daemon has not been told yet; each is one bit, so a slow reader costs nothing (P5). */
   bool started_due, output_due, input_due, end_due, empty_due;
@@ -176,6 +180,10 @@ void group_remove(struct shim *shim);
 /* shim-memory.c: the memory of the tree, watched. */
 void memory_begin(struct shim *shim, uint64_t bytes_max);
 void memory_look(struct shim *shim);
+
+/* shim-priority.c: a flood yields to the daemon. */
+void priority_watch(struct shim *shim);
+void priority_lower(struct shim *shim);
 
 /* shim-wire.c: the connection. */
 bool peer_is_allowed(int connection, const struct allowed_uids *allowed);

@@ -47,6 +47,7 @@ export class AgentOutput {
       const read = await cursor.read(published);
       if (read.chunks.length === 0) return;
       this.#take(read);
+      read.release();
     }
   }
 
