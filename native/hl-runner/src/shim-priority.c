@@ -14,8 +14,8 @@
 /* So much within so long is a flood. */
 #define FLOOD_BYTES (4 * 1024 * 1024)
 #define FLOOD_US 1000000
-/* Of the weights, a thirtieth of the ordinary one: a full table that floods weighs about as much as the daemon. */
-#define NICE "15"
+/* A ninth of the ordinary weight. */
+#define NICE "10"
 /* Without privileges the kernel takes one change in 100 ms from all processes together. */
 #define RETRY_US 250000
 

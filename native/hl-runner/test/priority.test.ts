@@ -23,7 +23,7 @@ test(
     const noisy = await flood.frame(TYPE.started);
     const calm = await quiet.frame(TYPE.started);
     for (const pid of [noisy["pid"], noisy["shim_pid"]]) {
-      await eventually(() => autogroup(pid).includes("nice 15"), `yielding, instead of ${autogroup(pid)}`);
+      await eventually(() => autogroup(pid).includes("nice 10"), `yielding, instead of ${autogroup(pid)}`);
     }
     for (const pid of [calm["pid"], calm["shim_pid"], "self"]) assert.match(autogroup(pid), /nice 0/);
     for (const connection of [quiet, flood]) {

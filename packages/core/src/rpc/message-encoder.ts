@@ -12,12 +12,15 @@ export interface EncodedBytes {
 
 /** Larger messages are rare and get a buffer of their own. */
 const pooledBytesMax = 128 * 1024;
-/** A write usually completes before the next begins; a connection that is not written to keeps no more than these. */
-const freeBuffersMax = 4;
+/**
+ * For all connections together, and more than one whose reader is slow has in its queue: what is given up instead of kept is
+ * collected so late that the process would grow by tens of megabytes whenever a reader catches up.
+ */
+const freeBuffersMax = 32;
+const free: Buffer[] = [];
 
 export class MessageEncoder {
   readonly #ending: "\n" | "";
-  readonly #free: Buffer[] = [];
 
   /** @param ending what follows each message */
   constructor(ending: "\n" | "") {
@@ -28,12 +31,12 @@ export class MessageEncoder {
     const length = typeof message === "string" ? Buffer.byteLength(message) : message.byteLength;
     const wanted = length + this.#ending.length;
     const pooled = wanted >= 1024 && wanted <= pooledBytesMax;
-    const buffer = pooled ? (this.#free.pop() ?? Buffer.allocUnsafeSlow(pooledBytesMax)) : Buffer.allocUnsafe(wanted);
+    const buffer = pooled ? (free.pop() ?? Buffer.allocUnsafeSlow(pooledBytesMax)) : Buffer.allocUnsafe(wanted);
     if (typeof message === "string") buffer.write(message, 0, "utf8");
     else writeParts(buffer, message.parts);
     if (this.#ending === "\n") buffer[length] = 0x0a;
     const release = (): void => {
-      if (pooled && this.#free.length < freeBuffersMax) this.#free.push(buffer);
+      if (pooled && free.length < freeBuffersMax) free.push(buffer);
     };
     return { bytes: buffer.subarray(0, wanted), release };
   }

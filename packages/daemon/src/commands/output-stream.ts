@@ -3,6 +3,7 @@ import type { BytesMember } from "@hl/core/rpc/encoded-message.ts";
 import { followRun } from "../runner/follow.ts";
 import type { LogChunk } from "../runner/log-cursor.ts";
 import type { OutputSource } from "../runner/output-source.ts";
+import { takeReadBuffer } from "../runner/read-buffers.ts";
 
 /** Where a followed command's output goes; both wait for a slow reader, which then delays nobody else (P5). */
 export interface OutputSink {
@@ -24,33 +25,33 @@ export async function followOutput(
   for await (const read of followRun(run, from, signal)) {
     const { chunks, gapBytes, expectedAt } = read;
     const sent: Promise<void>[] = [];
+    const joint = takeReadBuffer();
     if (gapBytes > 0) {
       sent.push(sink.notify("command/gap", { command_id: commandId, position: expectedAt, bytes: gapBytes }));
     }
-    for (const { stream, offset, position, data: bytes } of joined(chunks)) {
+    for (const { stream, offset, position, data: bytes } of joined(chunks, joint.bytes)) {
       const encoding = sink.encoding === "auto" && isUtf8(bytes) ? "utf8" : "base64";
       const params = { command_id: commandId, stream, offset, position, encoding };
       sent.push(sink.notifyBytes("command/output", params, { name: "data", bytes, encoding }));
     }
     read.release(); // Everything is encoded: a reader that is slow holds no buffer that others need (P7).
+    joint.release();
     await Promise.all(sent);
   }
 }
 
 /** What a chatty program wrote in small pieces becomes one message: a line a write would cost a message a line. */
-function joined(chunks: readonly LogChunk[]): LogChunk[] {
+function joined(chunks: readonly LogChunk[], buffer: Buffer): LogChunk[] {
   const messages: LogChunk[] = [];
-  let parts: LogChunk[] = [];
-  const flush = (): void => {
-    const [first] = parts;
-    if (first === undefined) return;
-    messages.push(parts.length === 1 ? first : { ...first, data: Buffer.concat(parts.map(({ data }) => data)) });
-    parts = [];
-  };
-  for (const chunk of chunks) {
-    if (parts[0] !== undefined && parts[0].stream !== chunk.stream) flush();
-    parts.push(chunk);
+  let used = 0;
+  for (let at = 0; at < chunks.length;) {
+    const first = chunks[at] as LogChunk;
+    let end = at + 1;
+    while (chunks[end]?.stream === first.stream) end += 1;
+    const start = used;
+    if (end > at + 1) for (const { data } of chunks.slice(at, end)) used += data.copy(buffer, used);
+    messages.push(end === at + 1 ? first : { ...first, data: buffer.subarray(start, used) });
+    at = end;
   }
-  flush();
   return messages;
 }
