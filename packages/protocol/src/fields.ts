@@ -22,6 +22,15 @@ export const commandId = z
 export const seconds = (description: string): z.ZodNumber =>
   z.number().positive("must be a positive number of seconds").max(31_536_000).describe(description);
 
+/** For waiting of the caller alone: what is waited for goes on. */
+export const wait = (description: string): z.ZodNumber => z.number().min(0).max(31_536_000).describe(description);
+
+const terminalSide = (description: string): z.ZodInt => z.int().min(1).max(65_535).describe(description);
+
+/** Size of a terminal; the bounds are the kernel's. */
+export const rows = terminalSide("Lines of the terminal");
+export const columns = terminalSide("Characters in a line of the terminal");
+
 export const unixTime = (description: string): z.ZodNumber =>
   z.number().describe(`${description} (Unix seconds, with a fraction)`);
 

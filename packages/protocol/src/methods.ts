@@ -9,6 +9,7 @@ import { commandExecute } from "./methods/command-execute.ts";
 import { commandInput } from "./methods/command-input.ts";
 import { commandList } from "./methods/command-list.ts";
 import { commandLogs } from "./methods/command-logs.ts";
+import { commandResize } from "./methods/command-resize.ts";
 import { commandSignal } from "./methods/command-signal.ts";
 import { commandStatus } from "./methods/command-status.ts";
 import { commandSubscribe } from "./methods/command-subscribe.ts";
@@ -34,6 +35,7 @@ export const daemonMethods = {
   "command/logs": commandLogs,
   "command/subscribe": commandSubscribe,
   "command/input": commandInput,
+  "command/resize": commandResize,
   "command/signal": commandSignal,
   "command/cancel": commandCancel,
   "event/stream": eventStream,

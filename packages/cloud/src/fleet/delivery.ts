@@ -23,6 +23,7 @@ export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> 
   "command/logs": "read",
   "command/subscribe": "read",
   "command/input": "now",
+  "command/resize": "read",
   "command/signal": "now",
   "command/cancel": "queue",
   "event/stream": "queue",

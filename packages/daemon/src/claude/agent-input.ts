@@ -97,7 +97,8 @@ export class AgentInput {
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
-    if (this.#detached || !(await this.#options.run.input(bytes))) throw new Error("the agent no longer reads");
+    if (this.#detached || (await this.#options.run.input(bytes)) < bytes.length)
+      throw new Error("the agent no longer reads");
   }
 }
 

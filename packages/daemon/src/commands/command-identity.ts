@@ -16,8 +16,20 @@ export function commandOf(record: CommandRecord): Command {
 
 /** What makes two requests the same command (C1); how the caller wants its answer does not. */
 export function paramsHashOf(params: ExecuteParams): string {
-  const { command, args, cwd, env, timeout, idle_timeout, stdin, user } = params;
+  const { command, args, cwd, env, timeout, idle_timeout, stdin, user, pty } = params;
   const sortedEnv = env === undefined ? null : Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));
-  const identity = JSON.stringify([command, args, cwd, sortedEnv, timeout, idle_timeout, stdin, user]);
+  // Only where there is one, so that records of before keep their hash; it implies `stdin`, said or not.
+  const terminal = pty === undefined ? [] : [[pty.rows, pty.columns]];
+  const identity = JSON.stringify([
+    command,
+    args,
+    cwd,
+    sortedEnv,
+    timeout,
+    idle_timeout,
+    stdin || pty !== undefined,
+    user,
+    ...terminal,
+  ]);
   return createHash("sha256").update(identity).digest("base64url");
 }

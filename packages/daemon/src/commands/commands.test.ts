@@ -211,7 +211,7 @@ describe("commands: restarts of the daemon (P3)", () => {
       release();
       released.resolve(undefined);
     };
-    assert.equal(await command.run!.input(Buffer.from("word\n")), true);
+    assert.equal(await command.run!.input(Buffer.from("word\n")), 5);
     const result = await resultOf(command);
     assert.equal(result.stdout, "before\nafter word\n");
     assert.equal(result.exit_code, 7);

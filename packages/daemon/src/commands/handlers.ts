@@ -5,7 +5,8 @@ import type { DaemonMethods } from "@hl/protocol/methods.ts";
 import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
 import type { Command } from "./command.ts";
 import type { Commands } from "./commands.ts";
-import { signalNumber, statusOf, type Ending } from "./ending.ts";
+import { statusOf, type Ending } from "./ending.ts";
+import { interactiveHandlers } from "./interactive.ts";
 import { checkOffset, readLogs } from "./logs.ts";
 import { followOutput, type OutputSink } from "./output-stream.ts";
 
@@ -20,6 +21,19 @@ export interface CommandHandlerDeps {
 export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonMethods>, CommandMethods> {
   const { commands, clock, replyBytesMax } = deps;
   const resultOf = (command: Command): Promise<CommandResult> => command.result(clock.wallMs(), replyBytesMax);
+
+  /** Ends with the command, or when the caller has waited as long as it wanted to: the command itself goes on. */
+  const endedWithin = async (command: Command, seconds: number | undefined, signal: AbortSignal): Promise<void> => {
+    if (seconds === undefined) return untilAborted(command.ended, signal);
+    if (seconds === 0) return;
+    const passed = Promise.withResolvers<undefined>();
+    const cancel = clock.after(seconds * 1000, () => passed.resolve(undefined));
+    try {
+      await untilAborted(Promise.race([command.ended, passed.promise]), signal);
+    } finally {
+      cancel();
+    }
+  };
 
   /** Output as notifications, then the full result. */
   const stream = (command: Command, from: number, encoding: OutputSink["encoding"], call: MethodCall): void => {
@@ -46,10 +60,14 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
         stream(command, 0, params.output_encoding, call);
         return command.startedResult(clock.wallMs());
       }
-      await untilAborted(command.ended, call.signal);
+      await endedWithin(command, params.wait, call.signal);
       return resultOf(command);
     },
-    "command/status": async ({ command_id }) => resultOf(await commands.get(command_id)),
+    "command/status": async ({ command_id, wait }, call) => {
+      const command = await commands.get(command_id);
+      await endedWithin(command, wait ?? 0, call.signal);
+      return resultOf(command);
+    },
     "command/list": async ({ limit }) => ({
       commands: commands.list(limit).map((record) => {
         const ending = record.ending as Ending | undefined;
@@ -84,22 +102,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
       await commands.cancel(command, grace === undefined ? undefined : grace * 1000);
       return resultOf(command);
     },
-    "command/signal": async ({ command_id, signal }) => {
-      const command = await commands.get(command_id);
-      await command.launched;
-      const number = signalNumber(signal);
-      if (command.ending !== undefined || command.run === undefined || number === undefined)
-        return { delivered: false };
-      return { delivered: command.run.signal(number) };
-    },
-    "command/input": async ({ command_id, data, encoding, eof }) => {
-      const command = await commands.get(command_id);
-      const bytes = inputBytes(data, encoding);
-      await command.launched;
-      const open = bytes.length === 0 || ((await command.run?.input(bytes)) ?? false);
-      if (eof) command.run?.inputEof();
-      return { accepted_bytes: open ? bytes.length : 0, closed: !open };
-    },
+    ...interactiveHandlers(commands),
   };
 }
 
@@ -114,13 +117,4 @@ async function untilAborted(promise: Promise<unknown>, signal: AbortSignal): Pro
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-/** Node skips what is no base64, and a program would get other bytes than were meant (P6). */
-function inputBytes(data: string, encoding: "utf8" | "base64"): Buffer {
-  if (encoding === "utf8") return Buffer.from(data, "utf8");
-  if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(data)) {
-    throw new HlError("invalid_params", `data: ${JSON.stringify(data.slice(0, 40))} is not base64 (with its padding)`);
-  }
-  return Buffer.from(data, "base64");
 }

@@ -62,7 +62,7 @@ export class Planner {
     this.#checkUser(params.user);
     const cwd = this.directory(params.cwd);
     const temporary = join(settings.temporaryRoot, runId);
-    const env = this.environment(temporary, params.env);
+    const env = this.environment(temporary, params.env, params.pty !== undefined);
     const searchPath = env["PATH"] ?? defaultPath;
     const executable = judgeCommand(settings.policy, { command: params.command, args: params.args, cwd, searchPath });
     const timeoutMs = this.#timeoutMs(params.timeout);
@@ -74,7 +74,7 @@ export class Planner {
         argv0: params.command,
         env,
         cwd,
-        stdin: params.stdin ? "pipe" : "null",
+        stdin: params.pty ?? (params.stdin ? "pipe" : "null"),
         timeoutMs,
         idleTimeoutMs,
         graceMs: settings.stopGraceMs,
@@ -123,7 +123,11 @@ export class Planner {
   }
 
   /** A clean environment, the configured additions, then the caller's; never the daemon's own. */
-  environment(temporary: string, own: Readonly<Record<string, string>> | undefined): Record<string, string> {
+  environment(
+    temporary: string,
+    own: Readonly<Record<string, string>> | undefined,
+    hasTerminal = false,
+  ): Record<string, string> {
     const { user, environment } = this.#settings;
     return {
       PATH: defaultPath,
@@ -133,6 +137,7 @@ export class Planner {
       LOGNAME: user,
       LANG: "C.UTF-8",
       TMPDIR: temporary,
+      ...(hasTerminal ? { TERM: "xterm-256color" } : {}),
       ...environment,
       ...own,
     };

@@ -9,7 +9,7 @@ export interface StartRequest {
   readonly argv0?: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
-  readonly stdin: "null" | "pipe";
+  readonly stdin: "null" | "pipe" | TerminalSize;
   readonly timeoutMs?: number | undefined;
   readonly idleTimeoutMs?: number | undefined;
   readonly graceMs: number;
@@ -24,11 +24,19 @@ export interface StartRequest {
   readonly sandbox?: SandboxRules | undefined;
 }
 
+/** Asks for a terminal (PTY) as standard input, output and error. */
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
 /** Absolute paths; a path that does not exist is skipped by the shim. */
 export interface SandboxRules {
   readonly read: readonly string[];
   readonly write: readonly string[];
 }
+
+export type StdinKind = "null" | "pipe" | "terminal";
 
 export interface StartedRecord {
   readonly pid: number;

@@ -50,13 +50,13 @@ test("P3: a killed resident is started again and said, its runs go on, and a sta
     assert.equal(lost.length, round);
     assert.match(lost.at(-1)!, /SIGKILL/);
     for (const run of runs) {
-      assert.equal(await run.input(Buffer.from("hello\n")), true);
+      assert.equal(await run.input(Buffer.from("hello\n")), 6);
       assert.equal((await run.ended).exitCode, 0);
       run.release();
       await run.empty;
     }
   }
-  assert.equal(await before.input(Buffer.from("still\n")), true);
+  assert.equal(await before.input(Buffer.from("still\n")), 6);
   assert.deepEqual([(await before.ended).exitCode, before.output.stdoutBytes], [0, 6]);
   before.release();
   await before.empty;

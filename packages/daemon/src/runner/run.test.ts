@@ -41,7 +41,7 @@ describe("run", () => {
     assert.deepEqual([again.end?.reason, again.output.position, again.isEmpty], ["unknown", 6, true]);
     assert.equal(await textOf(again), "heard\n");
     assert.equal(await w.runner.find("never"), undefined);
-    assert.equal(await run.input(Buffer.from("x")), false);
+    assert.equal(await run.input(Buffer.from("x")), 0);
   });
 
   test("P5, P7: of more output than the log keeps a reader gets the head, one gap with its size, and the tail", async () => {
@@ -94,14 +94,14 @@ describe("run", () => {
   test("P3: input goes on where an earlier daemon left off, and closed input is said", async () => {
     await using w = await world();
     const run = await w.start("e", "read one; read two; echo $one $two; exec 0<&-; echo closed; sleep 60");
-    assert.equal(await run.input(Buffer.from("first\n")), true);
+    assert.equal(await run.input(Buffer.from("first\n")), 6);
     await appears(join(run.directory, "identity"));
     w.leave(run);
     const again = (await w.runner.find("e"))!;
-    assert.equal(await again.input(Buffer.from("second\n")), true);
+    assert.equal(await again.input(Buffer.from("second\n")), 7);
     while (!again.output.stdoutBytes || again.output.stdoutBytes < 20)
       await new Promise<void>((resolve) => again.onOutput(resolve));
-    assert.equal(await again.input(Buffer.from("third\n")), false);
+    assert.equal(await again.input(Buffer.from("third\n")), 0);
     again.stop("cancelled", 0);
     assert.equal((await again.ended).reason, "cancelled");
     await again.empty;

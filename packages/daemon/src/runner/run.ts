@@ -1,7 +1,8 @@
 import { type Fate, unknownEnd } from "./fate.ts";
 import { LogCursor, type LogAxis } from "./log-cursor.ts";
 import type { OutputSource } from "./output-source.ts";
-import type { EndReason, EndRecord, OutputMark } from "./records.ts";
+import type { EndReason, EndRecord, OutputMark, StdinKind, TerminalSize } from "./records.ts";
+import type { InputTaken } from "./shim-input.ts";
 import type { Shim } from "./shim.ts";
 
 /** What a run needs of its runner. */
@@ -98,10 +99,9 @@ export class Run implements OutputSource {
     this.#shim?.stop(reason, graceMs);
   }
 
-  /** False when the program no longer reads, or when it cannot be known whether it has. */
-  async input(data: Uint8Array): Promise<boolean> {
-    await this.#settled.promise;
-    return (await this.#shim?.input(data)) ?? false;
+  /** Undefined when the shim has left, or is being looked for: see `settled`. */
+  get stdin(): StdinKind | undefined {
+    return this.#shim?.stdin;
   }
 
   /** Where the next byte of standard input goes, counted from the first; undefined when its shim has gone. */
@@ -110,13 +110,41 @@ export class Run implements OutputSource {
     return this.#shim?.inputOffset();
   }
 
-  inputEof(): void {
-    void this.#settled.promise.then(() => this.#shim?.inputEof());
+  /**
+   * How many of the bytes the program's side has taken: fewer when it no longer reads, or when it cannot be known whether it has.
+   * A connection that is lost under them is no reason: the shim knows how far it has got.
+   * @param offset of the first byte: what was handed over before is not sent again, and behind that nothing is taken.
+   */
+  async input(data: Uint8Array, offset?: number): Promise<number> {
+    let done: InputTaken = { begin: offset, taken: 0 };
+    for (;;) {
+      await this.#settled.promise;
+      const shim = this.#shim;
+      if (shim === undefined) return done.taken;
+      done = await shim.input(data, done.begin);
+      if (done.taken === data.length || !shim.isClosed || this.isDetached) return done.taken;
+      await shim.closed; // Which makes it unsettled, until its fate is known.
+    }
+  }
+
+  /** @param at the offset where the input ends: asked for there again it is no second end. */
+  inputEof(at?: number): void {
+    void this.#settled.promise.then(() => this.#shim?.inputEof(at));
+  }
+
+  /** Answers whether somebody was there to take it. */
+  resize(size: TerminalSize): boolean {
+    this.#shim?.resize(size);
+    return this.#shim !== undefined;
   }
 
   release(): void {
     this.#released = true;
     this.#shim?.release();
+  }
+
+  get isDetached(): boolean {
+    return this.#detached.signal.aborted;
   }
 
   /** Lets go; the process, its shim and its log go on without us. */

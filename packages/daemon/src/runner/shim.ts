@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from "node:net";
 import { constants } from "node:os";
 import { errorText } from "@hl/core/logger.ts";
-import { encodeFrame, frameType, FrameReader, inputWindowBytes, tag, type Field, type Frame } from "./frames.ts";
+import { encodeFrame, frameType, FrameReader, tag, type Field, type Frame } from "./frames.ts";
 import { runnerProbe, type RunnerProbe } from "./probe.ts";
 import {
   endRecord,
@@ -12,7 +12,10 @@ import {
   type OutputMark,
   type StartedRecord,
   type StartRequest,
+  type StdinKind,
+  type TerminalSize,
 } from "./records.ts";
+import { ShimInput, type InputTaken } from "./shim-input.ts";
 
 /**
  * One connection to one shim. States: fresh (a shim is forked and waits) → started | failed → ended → empty → closed.
@@ -26,14 +29,13 @@ export class Shim {
   readonly #probed = Promise.withResolvers<RunnerProbe>();
   readonly #empty = Promise.withResolvers<undefined>();
   readonly #closed = Promise.withResolvers<string>();
+  readonly #input = new ShimInput({
+    send: (type, fields) => this.#send(type, fields),
+    isLost: () => this.#socket.destroyed,
+  });
   #output: OutputMark = { position: 0, stdoutBytes: 0, stderrBytes: 0 };
   #onOutput: (() => void) | undefined;
-  /** Settles when it is known what the shim had of standard input before this connection. */
-  readonly #inputKnown = Promise.withResolvers<undefined>();
-  #inputSent = 0;
-  #inputTaken = 0;
-  #inputClosed = false;
-  #inputWaiters: (() => void)[] = [];
+  #stdin: StdinKind = "pipe";
   #closeReason: string | undefined;
 
   constructor(socket: Socket) {
@@ -84,6 +86,10 @@ export class Shim {
     return this.#output;
   }
 
+  get stdin(): StdinKind {
+    return this.#stdin;
+  }
+
   /** Called after every growth of the log; one listener. */
   onOutput(listener: () => void): void {
     this.#onOutput = listener;
@@ -91,17 +97,17 @@ export class Shim {
 
   /** Bytes of standard input that the shim has got or that are on their way to it, those of a daemon before us included. */
   async inputOffset(): Promise<number | undefined> {
-    await this.#inputKnown.promise;
-    return this.#socket.destroyed ? undefined : this.#inputSent;
+    await this.#input.known;
+    return this.#socket.destroyed ? undefined : this.#input.offset;
   }
 
   start(request: StartRequest): Promise<StartedRecord> {
-    this.#inputKnown.resolve(undefined);
+    this.#input.know();
     const fields: Field[] = [[tag.id, request.id]];
     for (const argument of request.argv) fields.push([tag.argv, argument]);
     if (request.argv0 !== undefined) fields.push([tag.argv0, request.argv0]);
     for (const [name, value] of Object.entries(request.env)) fields.push([tag.env, `${name}=${value}`]);
-    fields.push([tag.cwd, request.cwd], [tag.stdin, request.stdin === "pipe" ? 1 : 0], [tag.graceMs, request.graceMs]);
+    fields.push([tag.cwd, request.cwd], ...stdinFields(request.stdin), [tag.graceMs, request.graceMs]);
     if (request.timeoutMs !== undefined) fields.push([tag.timeoutMs, request.timeoutMs]);
     if (request.idleTimeoutMs !== undefined) fields.push([tag.idleTimeoutMs, request.idleTimeoutMs]);
     fields.push([tag.openFilesMax, request.openFilesMax], [tag.logBytesMax, request.logBytesMax]);
@@ -158,22 +164,25 @@ export class Shim {
     ]);
   }
 
-  /** Resolves with whether the program's pipe has taken the bytes; false when it no longer reads, or that cannot be known. */
-  async input(data: Uint8Array): Promise<boolean> {
-    for (let at = 0; at < data.length; at += inputWindowBytes) {
-      const piece = data.subarray(at, at + inputWindowBytes);
-      await this.#inputRoom(piece.length);
-      if (this.#inputClosed || this.#socket.destroyed) return false;
-      this.#inputSent += piece.length;
-      this.#send(frameType.input, [[tag.data, piece]]);
-    }
-    const target = this.#inputSent;
-    while (this.#inputTaken < target && !this.#inputClosed && !this.#socket.destroyed) await this.#inputEvent();
-    return this.#inputTaken >= target;
+  /**
+   * Resolves with how many of the bytes the program's pipe or terminal has taken: fewer when it no longer reads, or when that
+   * cannot be known. Calls are served in their order, each as a whole.
+   * @param offset of the first byte: what was handed over before is not sent again, and behind that nothing is.
+   */
+  input(data: Uint8Array, offset?: number): Promise<InputTaken> {
+    return this.#input.write(data, offset);
   }
 
-  inputEof(): void {
-    this.#send(frameType.inputEof, []);
+  /** @param at where the input ends, for who may ask again: the same end is not sent twice. */
+  inputEof(at?: number): Promise<void> {
+    return this.#input.end(at);
+  }
+
+  resize({ rows, columns }: TerminalSize): void {
+    this.#send(frameType.resize, [
+      [tag.rows, rows],
+      [tag.columns, columns],
+    ]);
   }
 
   /** The end is recorded on our side; the shim may leave as soon as its tree is empty. */
@@ -185,21 +194,6 @@ export class Shim {
   detach(): void {
     this.#closeReason ??= "detached";
     this.#socket.destroy();
-  }
-
-  async #inputRoom(bytes: number): Promise<void> {
-    const full = (): boolean => this.#inputSent - this.#inputTaken + bytes > inputWindowBytes;
-    while (full() && !this.#inputClosed && !this.#socket.destroyed) await this.#inputEvent();
-  }
-
-  #inputEvent(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#inputWaiters.push(resolve);
-    });
-  }
-
-  #wakeInput(): void {
-    for (const wake of this.#inputWaiters.splice(0)) wake();
   }
 
   #send(type: number, fields: readonly Field[]): void {
@@ -218,6 +212,7 @@ export class Shim {
   #dispatch({ type, fields }: Frame): void {
     switch (type) {
       case frameType.started:
+        this.#stdin = stdinKindOf(fields.number(tag.stdin));
         this.#started.resolve({ pid: fields.number(tag.pid) ?? 0, shimPid: fields.number(tag.shimPid) ?? 0 });
         return;
       case frameType.failed: {
@@ -225,8 +220,7 @@ export class Shim {
         const message = fields.text(tag.message) ?? "the shim gave no reason";
         // After STARTED it refuses the one frame that it names; somebody waits for INPUT only, and none will be taken any more.
         if (message.startsWith("INPUT:")) {
-          this.#inputClosed = true;
-          this.#wakeInput();
+          this.#input.close();
         }
         this.#started.reject(new StartFailed(stage, fields.number(tag.errno) ?? 0, message));
         return;
@@ -236,18 +230,13 @@ export class Shim {
         this.#onOutput?.();
         return;
       case frameType.inputTaken:
-        // More than we have sent: a daemon before us did, and our bytes count from there.
-        this.#inputSent = Math.max(this.#inputSent, fields.number(tag.received) ?? 0);
-        this.#inputTaken = fields.number(tag.total) ?? this.#inputTaken;
-        this.#inputClosed ||= fields.number(tag.closed) === 1;
-        this.#inputKnown.resolve(undefined);
-        this.#wakeInput();
+        this.#input.onTaken(fields);
         return;
       case frameType.end: {
         const end = endRecord(fields);
         this.#output = end;
         this.#ended.resolve(end);
-        this.#inputKnown.resolve(undefined); // INPUT_TAKEN comes before it, where there is one.
+        this.#input.know(); // INPUT_TAKEN comes before it, where there is one.
         this.#onOutput?.();
         return;
       }
@@ -265,8 +254,22 @@ export class Shim {
     this.#started.reject(new Error(reason));
     this.#ended.resolve(undefined);
     this.#empty.resolve(undefined);
-    this.#inputKnown.resolve(undefined);
-    this.#wakeInput();
+    this.#input.lose();
     this.#closed.resolve(reason);
   }
+}
+
+function stdinFields(stdin: StartRequest["stdin"]): Field[] {
+  if (typeof stdin === "string") return [[tag.stdin, stdin === "pipe" ? 1 : 0]];
+  return [
+    [tag.stdin, 2],
+    [tag.rows, stdin.rows],
+    [tag.columns, stdin.columns],
+  ];
+}
+
+/** A shim of an older hl-runner does not say; then input is tried. */
+function stdinKindOf(code: number | undefined): StdinKind {
+  if (code === undefined) return "pipe";
+  return code === 2 ? "terminal" : code === 1 ? "pipe" : "null";
 }

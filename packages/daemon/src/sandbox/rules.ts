@@ -80,7 +80,10 @@ const systemRead = [
   "/run/systemd/resolve",
 ] as const;
 
-/** Devices without a memory of their own, and terminals. */
+/**
+ * Devices without a memory of their own, and the process's own terminal. Not /dev/pts, where everybody's terminals are: the shim
+ * opens the one that is the process's own (X1). Who runs tmux or script inside the sandbox adds /dev/pts to allowed_paths.
+ */
 const systemWrite = [
   "/dev/null",
   "/dev/zero",
@@ -89,7 +92,6 @@ const systemWrite = [
   "/dev/urandom",
   "/dev/tty",
   "/dev/ptmx",
-  "/dev/pts",
 ] as const;
 
 export function sandboxRules(policy: SandboxPolicy, extras: SandboxExtras = {}): ComputedRules {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { commandId, environment, seconds, systemText } from "../fields.ts";
+import { columns, commandId, environment, rows, seconds, systemText, wait } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 import { commandNotifications, commandResult, outputEncoding } from "./command-result.ts";
 
@@ -40,7 +40,16 @@ export const commandExecute = defineMethod({
       .default(false)
       .describe("Answer `started` at once, then command/output and command/exited"),
     output_encoding: outputEncoding,
+    wait: wait(
+      "How long this caller waits for the end: then the answer is the present state (`started`) and the command goes on. Limits of the command itself are `timeout` and `idle_timeout`",
+    ).optional(),
     stdin: z.boolean().default(false).describe("Keep standard input open for command/input; else it is /dev/null"),
+    pty: z
+      .object({ rows: rows.default(24), columns: columns.default(80) })
+      .optional()
+      .describe(
+        "Run it in a terminal of this size, its keyboard open for command/input: everything it writes is `stdout`, and TERM is xterm-256color unless given",
+      ),
     user: z.string().min(1).max(64).optional().describe("Default process_management.default_user"),
   }),
   result: commandResult,

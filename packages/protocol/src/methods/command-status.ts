@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { commandId } from "../fields.ts";
+import { commandId, wait } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 import { commandResult } from "./command-result.ts";
 
@@ -9,8 +9,13 @@ export const commandStatus = defineMethod({
   direction: "to-daemon",
   permission: "process:execute",
   idempotent: true,
-  timeoutMs: 10_000,
+  timeoutMs: null, // The caller's `wait` decides; without it the answer comes at once.
   errors: ["command_unknown"],
-  params: z.object({ command_id: commandId }),
+  params: z.object({
+    command_id: commandId,
+    wait: wait(
+      "Answer at the end, or with the present state when so many seconds have passed; at once without it",
+    ).optional(),
+  }),
   result: commandResult,
 });
