@@ -18,14 +18,13 @@ export class ClientFailure extends Error {
   }
 }
 
-export type FailureKind = "usage" | "unreachable" | "no_token" | "protocol" | "input_lost" | "output_failed";
+export type FailureKind = "usage" | "unreachable" | "no_token" | "protocol" | "output_failed";
 
 const codeByKind: Readonly<Record<FailureKind, number>> = {
   usage: exitCode.usage,
   unreachable: exitCode.unavailable,
   no_token: exitCode.permission,
   protocol: exitCode.software,
-  input_lost: exitCode.failed,
   output_failed: exitCode.outputFailed,
 };
 

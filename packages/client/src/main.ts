@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { systemClock } from "@hl/core/clock.ts";
+import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import type { EndingSignal, Ports } from "./ports.ts";
 import { runClient } from "./program.ts";
@@ -18,6 +19,9 @@ const ports: Ports = {
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: () => process.stdin,
+  unprocessedOutput: () => {
+    spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+  },
   clock: systemClock,
   random: Math.random,
   uuid: randomUUID,

@@ -12,7 +12,9 @@ export interface Ports {
   readonly stdout: Terminal;
   readonly stderr: Terminal;
   /** Called only where standard input is asked for: it is not touched otherwise. */
-  readonly stdin: () => Readable;
+  readonly stdin: () => Keyboard;
+  /** Makes the terminal of standard input show what is written as it is. */
+  readonly unprocessedOutput: () => void;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -21,6 +23,17 @@ export interface Ports {
   readonly signals: (listener: (signal: EndingSignal) => void) => () => void;
 }
 
-export type Terminal = Writable & { readonly isTTY?: boolean | undefined; readonly columns?: number | undefined };
+/** A terminal's emits `resize`. */
+export type Terminal = Writable & {
+  readonly isTTY?: boolean | undefined;
+  readonly rows?: number | undefined;
+  readonly columns?: number | undefined;
+};
+
+/** Standard input; only a terminal's has modes. */
+export type Keyboard = Readable & {
+  readonly isTTY?: boolean | undefined;
+  readonly setRawMode?: ((raw: boolean) => unknown) | undefined;
+};
 
 export type EndingSignal = "SIGINT" | "SIGTERM" | "SIGHUP";

@@ -9,6 +9,8 @@ import type { Terminal } from "./ports.ts";
 export class Sink {
   readonly #stream: Terminal;
   readonly #broken = new AbortController();
+  /** While the terminal does not process what it is given: lines of ours then begin and end by themselves. */
+  isRaw = false;
 
   constructor(stream: Terminal, interrupts: Interrupts | undefined) {
     this.#stream = stream;
@@ -39,7 +41,7 @@ export class Sink {
   }
 
   line(text: string): boolean {
-    return this.write(`${text}\n`);
+    return this.write(this.isRaw && this.isTerminal ? `\r\n${text}\r\n` : `${text}\n`);
   }
 
   /** Resolves when there is room again, when nobody reads any more, or when the signal aborts. */

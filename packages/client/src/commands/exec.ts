@@ -7,10 +7,14 @@ import { parsers, verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { ClientFailure } from "../failure.ts";
 import { endInWords, execFailureCode, exitCodeOf } from "../follow/exit-status.ts";
+import { EscapeKeys } from "../follow/escape-keys.ts";
 import { Follower, NeverBegun } from "../follow/follower.ts";
+import { LocalTerminal, sizeOf } from "../follow/local-terminal.ts";
+import { SizeForwarder } from "../follow/size-forwarder.ts";
 import { forwardStdin } from "../follow/stdin-forwarder.ts";
 import { Interrupted } from "../interrupts.ts";
 import { jsonView, terminalView } from "../render/output-view.ts";
+import type { Keyboard } from "../ports.ts";
 import type { Session } from "../session.ts";
 import { Failed } from "../failed.ts";
 
@@ -20,6 +24,7 @@ const execOptions = z.object({
   timeout: z.number().optional(),
   idleTimeout: z.number().optional(),
   detach: z.boolean().default(false),
+  pty: z.boolean().default(false),
   stdin: z.boolean().default(false),
   id: z.string().optional(),
 });
@@ -40,6 +45,10 @@ export function addExec(parent: Command, cli: Cli): void {
     .option("--idle-timeout <seconds>", "stop it when it writes nothing for so long", parsers.seconds)
     .option("--detach", "print the command id and leave it running")
     .option("--stdin", "give it our standard input, which is not read otherwise")
+    .option(
+      "--pty",
+      "run it in a terminal with our keys and size; ^C goes to it, and Enter ~ . cancels it (twice: leaves at once)",
+    )
     .option("--id <id>", "command id; with one that was used the same command is followed, not run again")
     .action((executable: string, args: string[], _options, command: Command) =>
       cli.run(command, (session) => exec(session, executable, args, execOptions.parse(command.opts()))),
@@ -47,16 +56,22 @@ export function addExec(parent: Command, cli: Cli): void {
 }
 
 async function exec(session: Session, command: string, args: string[], options: ExecOptions): Promise<number> {
-  if (options.detach && options.stdin) throw new ClientFailure("usage", "--detach and --stdin exclude each other");
+  for (const other of ["stdin", "pty"] as const) {
+    if (options.detach && options[other])
+      throw new ClientFailure("usage", `--detach and --${other} exclude each other: nobody would be there to type`);
+  }
+  const { env: own, stdout } = session.ports;
+  const term = options.pty && stdout.isTTY === true && own["TERM"] !== undefined ? { TERM: own["TERM"] } : undefined;
   const request: Request = {
     command_id: options.id ?? session.ports.uuid(),
     command,
     args,
     cwd: options.cwd,
-    env: options.env,
+    env: term === undefined ? options.env : { ...term, ...options.env },
     timeout: options.timeout,
     idle_timeout: options.idleTimeout,
     stdin: options.stdin,
+    ...(options.pty ? { pty: sizeOf(stdout) } : {}),
     stream_output: true,
     output_encoding: "base64",
   };
@@ -89,10 +104,18 @@ async function follow(session: Session, request: Request): Promise<number> {
     if (!follower.cancel()) session.interrupts.raise(interruption);
     else if (interruption.exitCode !== exitCode.brokenPipe) session.notice("cancelling … (once more to leave at once)");
   });
-  const stdin = request.stdin === true ? session.ports.stdin() : undefined;
+  const hasTerminal = request.pty !== undefined;
+  const stdin = request.stdin === true || hasTerminal ? session.ports.stdin() : undefined;
+  using own = new DisposableStack();
   if (stdin !== undefined) {
+    const { command_id: commandId } = request;
+    const { clock, signal, interrupts } = session;
     const following = (): ReturnType<Follower["following"]> => follower.following();
-    forwardStdin({ stdin, commandId: request.command_id, following }).catch((error: unknown) => {
+    if (hasTerminal) own.use(takeTerminal(session, stdin, new SizeForwarder(commandId, following)));
+    // Only a person's keys have a second meaning: piped bytes are the program's, whatever they are.
+    const keys = new EscapeKeys(() => interrupts.raise(Interrupted.bySignal("SIGINT")));
+    const filter = hasTerminal && stdin.isTTY === true ? (typed: Buffer): Buffer => keys.take(typed) : undefined;
+    forwardStdin({ stdin, commandId, following, clock, signal, filter }).catch((error: unknown) => {
       if (stdin.destroyed) return; // The command ended first.
       inputFailure = error;
       follower.cancel();
@@ -106,8 +129,26 @@ async function follow(session: Session, request: Request): Promise<number> {
     if (error instanceof NeverBegun && session.interrupts.first !== undefined) throw session.interrupts.first;
     throw error;
   } finally {
+    own.dispose();
     stdin?.destroy(); // An open terminal or pipe would keep this program alive.
   }
+}
+
+/** Our terminal is the command's until the end; what we say ourselves meanwhile begins and ends its own lines. */
+function takeTerminal(session: Session, keyboard: Keyboard, sizes: SizeForwarder): Disposable {
+  const { ports, out, err } = session;
+  const { stdout: screen, unprocessedOutput } = ports;
+  const local = new LocalTerminal({ keyboard, screen, unprocessedOutput }, (size) => sizes.set(size));
+  const setRaw = (isRaw: boolean): void => {
+    for (const sink of [out, err]) sink.isRaw = isRaw && keyboard.isTTY === true;
+  };
+  setRaw(true);
+  return {
+    [Symbol.dispose]: () => {
+      local[Symbol.dispose]();
+      setRaw(false);
+    },
+  };
 }
 
 function finish(session: Session, result: CommandResult): number {

@@ -1,43 +1,50 @@
-import { ConnectionClosed } from "@hl/core/rpc/peer.ts";
+import type { Clock } from "@hl/core/clock.ts";
 import type { Readable } from "node:stream";
 import type { Connection } from "../connect/connection.ts";
-import { ClientFailure } from "../failure.ts";
+import { isPassing } from "../failure.ts";
+import { InputBuffer } from "./input-buffer.ts";
 
 export interface StdinForwarderDeps {
   readonly stdin: Readable;
   readonly commandId: string;
   /** The connection over which the command is followed; waits while there is none. */
   readonly following: () => Promise<Connection>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Sees the bytes before they are sent: a terminal's escape keys are taken out of them. */
+  readonly filter?: ((chunk: Buffer) => Buffer) | undefined;
 }
 
-/** Bytes of input in one request. */
-export const pieceBytesMax = 1024 * 1024;
+/** Between two attempts where the daemon can be reached and says that it cannot now. */
+const againMs = 250;
 
 /**
- * Gives our standard input to the command, a piece at a time: the next one is read when the command has taken the last, so
- * that a command which does not read costs no memory. Ends at the end of input, or when the command reads no more.
- * A connection lost under a piece is a failure: whether the command has it is not known, and input sent twice or cut short
- * would be worse than none.
+ * Gives our standard input to the command, a piece at a time: the next one goes when the command has taken the last. Ends at the
+ * end of input, or when the command reads no more. Each piece says where it begins, so one whose answer was lost with the
+ * connection is sent again, and the command gets every byte once (C1).
  */
 export async function forwardStdin(deps: StdinForwarderDeps): Promise<void> {
-  const { stdin, commandId, following } = deps;
+  const { stdin, commandId, following, clock, signal, filter } = deps;
+  const buffer = new InputBuffer(stdin, filter ?? ((chunk) => chunk));
+  let offset = 0;
   const send = async (data: Buffer, eof: boolean): Promise<boolean> => {
-    const connection = await following();
-    try {
-      const params = { command_id: commandId, data: data.toString("base64"), encoding: "base64" as const, eof };
-      return (await connection.call("command/input", params)).closed;
-    } catch (error) {
-      if (!(error instanceof ConnectionClosed)) throw error;
-      const message = "the connection was lost while the command was given its input; how much it has is not known";
-      throw new ClientFailure("input_lost", message, "Run it again, with a file of its own for large input.", {
-        cause: error,
-      });
+    const piece = { command_id: commandId, data: data.toString("base64"), encoding: "base64" as const, eof, offset };
+    for (;;) {
+      const connection = await following();
+      try {
+        return (await connection.call("command/input", piece)).closed;
+      } catch (error) {
+        if (!isPassing(error) || signal.aborted) throw error;
+        // A lost connection has to be made again first, which `following` waits for.
+        if (!connection.peer.isClosed) await clock.sleep(againMs, signal);
+      }
     }
   };
-  for await (const chunk of stdin as AsyncIterable<Buffer>) {
-    for (let start = 0; start < chunk.length; start += pieceBytesMax) {
-      if (await send(chunk.subarray(start, start + pieceBytesMax), false)) return;
-    }
+  for (;;) {
+    const data = await buffer.next();
+    if (data === undefined) break;
+    if (await send(data, false)) return;
+    offset += data.length;
   }
   await send(Buffer.alloc(0), true);
 }

@@ -30,6 +30,7 @@ export class InProcess {
       stdout: this.#terminal((text) => (this.stdout += text), options.columns),
       stderr: this.#terminal((text) => (this.stderr += text)),
       stdin: () => Readable.from([Buffer.from(options.stdin ?? "")]),
+      unprocessedOutput: () => {},
       clock: options.clock ?? systemClock,
       random: () => 0,
       uuid: () => "00000000-0000-4000-8000-000000000001",
