@@ -46,6 +46,11 @@ const output = `### Output
   \`exec\` and \`logs\` pass the command's own bytes on untouched.
 - \`exec\` and \`logs --follow\` survive a lost connection for two minutes and go on behind the last byte. \`exec\` asks again with the same
   command id, so nothing runs twice.
+- \`exec --pty\` gives every key to the command, Ctrl-C too. At the beginning of a line \`~.\` cancels it (once more leaves at once) and \`~~\` is one tilde;
+  only where standard input is a terminal, so piped bytes are never read as keys. Our terminal is given back as it was at every end but SIGKILL.
+  What it shows is all standard output. TERM is ours.
+- Input of \`exec --stdin\` and \`exec --pty\` survives a lost connection too: each piece says where it begins, so no byte is given twice or left out.
+  A daemon that was killed just after the end of a terminal's piped input may type that end once more.
 - Ctrl-C cancels the command of \`exec\`, and interrupts the turn of \`claude send\`; once more leaves at once. When the reader of standard
   output goes (\`| head\`), \`exec\` cancels its command and exits 141.
 `;

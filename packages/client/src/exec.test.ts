@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test, type TestContext } from "node:test";
 import { HlError } from "@hl/protocol/errors.ts";
-import { FakeCommand, resultOf, type Step } from "./testing/fake-command.ts";
+import { FakeCommand, resultOf, succeeded, type Step } from "./testing/fake-command.ts";
 import { FakeDaemon } from "./testing/fake-daemon.ts";
 import { RunningClient, runClient } from "./testing/run-client.ts";
 
@@ -250,4 +250,29 @@ test("a reader that leaves (`| head`) ends quietly and cancels the command", asy
   client.child.stdout?.destroy();
   const result = await client.finished;
   assert.deepEqual([result.code, result.stderr, daemon.countOf("command/cancel")], [141, "", 1]);
+});
+
+test("C1: a piece of input whose answer was lost is sent again from where it began, also after a reconnect that failed", async (t) => {
+  const inputEnded = Promise.withResolvers<Partial<ReturnType<typeof resultOf>>>();
+  const command = new FakeCommand([], inputEnded.promise);
+  const daemon = await daemonWith(t, command);
+  const take = daemon.handlers["command/input"];
+  const subscribe = daemon.handlers["command/subscribe"];
+  assert.ok(take !== undefined && subscribe !== undefined);
+  const offsets: number[] = [];
+  daemon.handlers["command/input"] = async (params, call) => {
+    offsets.push(params.offset ?? -1);
+    if (params.eof) inputEnded.resolve(succeeded);
+    if (offsets.length > 1) return take(params, call);
+    daemon.handlers["command/subscribe"] = async () => {
+      daemon.handlers["command/subscribe"] = subscribe;
+      throw new HlError("instance_offline", "not yet");
+    };
+    daemon.cutConnections();
+    return { accepted_bytes: 0, closed: false };
+  };
+  const client = new RunningClient(exec(daemon, "--stdin", "x"));
+  client.child.stdin?.end("typed once");
+  assert.equal((await client.finished).code, 0);
+  assert.deepEqual([Buffer.concat(command.input).toString(), offsets], ["typed once", [0, 0, 10]]);
 });

@@ -94,6 +94,7 @@ export class Follower {
     };
     this.#current = connection;
     this.#reached = true;
+    let isFollowing = false;
     try {
       if (this.#cancelWanted && !this.#known) await this.#cancelUnknown(connection);
       const lost = untilClosed(connection);
@@ -107,10 +108,12 @@ export class Follower {
       await Promise.race([begun, ended.promise]); // A short command's end may come before its answer.
       if (this.#cancelWanted) this.#sendCancel(connection);
       this.#connection.resolve(connection);
+      isFollowing = true;
       return await Promise.race([ended.promise, lost]);
     } finally {
       this.#current = undefined;
-      this.#connection = Promise.withResolvers();
+      // One that nobody was told yet is still waited for.
+      if (isFollowing) this.#connection = Promise.withResolvers();
     }
   }
 
