@@ -19,6 +19,8 @@ export interface Modes {
   readonly same: boolean;
 }
 
+type Words = readonly string[];
+
 export class Human implements Disposable {
   readonly #child: ChildProcess;
   #shown = "";
@@ -28,7 +30,7 @@ export class Human implements Disposable {
   #stderr = "";
   #waiters: (() => void)[] = [];
 
-  constructor(name: ProgramName, args: readonly string[], options: HumanOptions = {}) {
+  constructor(name: ProgramName, args: Words, options: HumanOptions = {}) {
     const { PATH = "/usr/local/bin:/usr/bin:/bin" } = process.env;
     const size = [String(options.rows ?? 24), String(options.columns ?? 80)];
     this.#child = spawn(

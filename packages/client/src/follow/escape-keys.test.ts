@@ -28,7 +28,7 @@ test("P6: any bytes without a tilde pass untouched", () => {
   fc.assert(
     fc.property(fc.uint8Array(), (bytes) => {
       const typed = Buffer.from(bytes.map((byte) => (byte === 0x7e ? 0 : byte)));
-      assert.deepEqual(new EscapeKeys(assert.fail).take(typed), typed);
+      assert.deepEqual(new EscapeKeys(() => assert.ok(false)).take(typed), typed);
     }),
   );
 });
