@@ -9,6 +9,8 @@ const repository = resolve(import.meta.dirname, "..");
 export interface DaemonOptions {
   /** Sections of daemon.json, over those every benchmark has. */
   readonly config?: Readonly<Record<string, object>> | undefined;
+  /** Of a daemon that has ended: the next one on the same data. */
+  readonly home?: string | undefined;
   /** Arguments for Node itself, for profiles. */
   readonly nodeArguments?: readonly string[] | undefined;
 }
@@ -87,6 +89,13 @@ export class BenchDaemon implements AsyncDisposable {
     const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** As a crash ends it: its commands live on. */
+  async kill(): Promise<void> {
+    const ended = new Promise((resolveEnd) => this.#child.once("exit", resolveEnd));
+    this.#child.kill("SIGKILL");
+    await ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

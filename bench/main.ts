@@ -65,7 +65,8 @@ async function runOne(benchmark: Benchmark, quick: boolean): Promise<Result> {
   const context: BenchContext = {
     quick,
     directory,
-    startDaemon: async (options) => stack.use(await BenchDaemon.start(join(directory, `d${daemons++}`), options)),
+    startDaemon: async (options) =>
+      stack.use(await BenchDaemon.start(options?.home ?? join(directory, `d${daemons++}`), options)),
     program: (name) => {
       const output = join(directory, name);
       execFileSync("cc", ["-O2", "-o", output, resolve(import.meta.dirname, `native/${name}.c`)]);
