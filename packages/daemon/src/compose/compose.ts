@@ -9,6 +9,7 @@ import { claudeHandlers } from "../claude/handlers.ts";
 import { commandHandlers } from "../commands/handlers.ts";
 import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
+import { SpoolRoom } from "../events/spool-room.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
 import type { RunnerProbe } from "../runner/probe.ts";
 import { AgentRecords } from "../store/agent-records.ts";
@@ -81,20 +82,23 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const probe = await runner.probe();
 
   // Features.
+  const { max_queue_size: queueEventsMax, max_queue_bytes: queueBytesMax } = settings.event_streaming;
+  const onStoreError = failure("an event could not be stored");
   const events = new Events({
     spool,
     clock,
-    queueEventsMax: settings.event_streaming.max_queue_size,
-    queueBytesMax: settings.event_streaming.max_queue_bytes,
+    queueEventsMax,
+    queueBytesMax,
     eventBytesMax: settings.event_streaming.max_event_bytes,
     emittedTypes: settings.event_streaming.event_types,
-    onStoreError: failure("an event could not be stored"),
+    onStoreError,
   });
   const sandboxProblem = sandboxProblemOf(config, probe);
   let cloud: ComposedCloud | undefined;
+  const spoolRoom = new SpoolRoom({ spool, eventsMax: queueEventsMax, bytesMax: queueBytesMax, onError: onStoreError });
   const tidy = async (): Promise<void> => {
     await inbox.prune(clock.wallMs() - inboxKeptMs, inboxKeptMax);
-    if (cloud === undefined) await spool.keepNewest(settings.event_streaming.max_queue_size / 2);
+    if (cloud === undefined) await spoolRoom.make();
   };
   const onPruneError = failure("old results could not be removed");
   const processPorts = {
@@ -169,7 +173,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       }),
     );
     events.onAccepted(() => cloud?.uplink.poke());
-  }
+  } else events.onAccepted(() => spoolRoom.check());
   building.use(pruner);
   building.use(monitor);
 

@@ -28,7 +28,7 @@ type Step =
   | { readonly kind: "append"; readonly bodies: readonly string[] }
   | { readonly kind: "acknowledge"; readonly behind: number; readonly refuse: boolean }
   | { readonly kind: "prune"; readonly keep: number }
-  | { readonly kind: "keepNewest"; readonly keep: number };
+  | { readonly kind: "keepNewest"; readonly keep: number; readonly bytes: number };
 
 const body = fc.constantFrom('{"a":"x"}', '{"a":"é"}', '{"a":"🙂"}', '{"a":"\\u0000"}', '{"a":"世界"}');
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -44,7 +44,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant("acknowledge" as const), behind: fc.nat(6), refuse: fc.boolean() }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("prune" as const), keep: fc.nat(3) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("keepNewest" as const), keep: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("keepNewest" as const), keep: fc.nat(3), bytes: fc.nat(40) }) },
 );
 
 class Model {
@@ -81,13 +81,19 @@ class Model {
         await spool.prune(action.keep, 1_000);
         return;
       case "keepNewest":
-        await spool.keepNewest(action.keep);
+        await spool.keepNewest(action.keep, action.bytes);
         this.acked = Math.max(this.acked, this.newest - action.keep);
+        while (this.waiting.reduce((sum, each) => sum + each.bytes, 0) > action.bytes)
+          this.acked = this.waiting[0]!.seq;
     }
   }
 
+  get waiting(): { readonly seq: number; readonly bytes: number }[] {
+    return this.accepted.filter(({ seq }) => seq > this.acked);
+  }
+
   check(spool: EventSpool): void {
-    const waiting = this.accepted.filter(({ seq }) => seq > this.acked);
+    const { waiting } = this;
     assert.deepEqual(seqs(spool.pending(1_000)), seqs(waiting));
     const bytes = waiting.reduce((sum, each) => sum + each.bytes, 0);
     const oldestMs = waiting.length === 0 ? undefined : 1_000;
@@ -173,10 +179,10 @@ describe("event spool", () => {
     assert.equal(await spool.prune(0, 3), 3);
     assert.equal(await spool.prune(4, 10), 3);
     assert.deepEqual(seqs(spool.after(0, 10)), [7, 8, 9, 10]);
-    await spool.keepNewest(1.5); // Without a cloud nothing else ever delivers.
+    await spool.keepNewest(1.5, 100); // Without a cloud nothing else ever delivers.
     assert.deepEqual(seqs(spool.after(0, 10)), [10]);
     assert.equal(spool.depth, 1);
-    await spool.keepNewest(100);
+    await spool.keepNewest(100, 100);
     assert.equal(spool.depth, 1);
   });
 });

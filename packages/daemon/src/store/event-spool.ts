@@ -127,12 +127,22 @@ export class EventSpool {
     });
   }
 
-  /** Without a cloud nothing is ever delivered: local readers have the newest, the oldest go. */
-  async keepNewest(keep: number): Promise<void> {
-    const upTo = this.nextSeq - 1 - Math.floor(keep);
+  /** Without a cloud nothing is ever delivered: local readers have the newest, within both limits, and the oldest go. */
+  async keepNewest(keep: number, bytesMax: number): Promise<void> {
+    const upTo = Math.max(this.nextSeq - 1 - Math.floor(keep), this.#bytes > bytesMax ? this.#lastBehind(bytesMax) : 0);
     if (upTo <= this.#acked) return;
     await this.acknowledge(upTo, new Map());
     while ((await this.prune(0, 1_000)) === 1_000);
+  }
+
+  /** The newest event that does not fit any more when the newest fill `bytes`. */
+  #lastBehind(bytes: number): number {
+    const row = this.#database
+      .prepare(
+        "SELECT max(seq) AS seq FROM (SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq DESC) AS filled FROM events WHERE seq > ?) WHERE filled > ?",
+      )
+      .get(this.#acked, bytes) as { seq: number | null };
+    return row.seq ?? 0;
   }
 
   figures(): SpoolFigures {
