@@ -38,11 +38,20 @@ export const stream = z.enum(["stdout", "stderr"]);
 
 export const encoding = z.enum(["utf8", "base64"]).describe("`base64` where the bytes are not valid UTF-8 (P6)");
 
+const variables = z.record(
+  z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a valid environment variable name"),
+  systemText.max(131_072),
+);
+
+/** The one name that no object of JavaScript takes like others: it would vanish without a word. */
+const unusableName = "__proto__";
+
 export const environment = z
-  .record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be a valid environment variable name"),
-    systemText.max(131_072),
-  )
+  .preprocess((given, context) => {
+    if (typeof given === "object" && given !== null && Object.hasOwn(given, unusableName))
+      context.addIssue({ code: "custom", path: [unusableName], message: "cannot be set", input: unusableName });
+    return given;
+  }, variables)
   .describe("Environment variables, on top of the clean environment of the daemon's configuration");
 
 export const byteOffset = z.int().min(0).describe("Offset in bytes");

@@ -42,6 +42,17 @@ test("every wrong parameter is named with its path and what was sent", () => {
   assert.throws(() => parseParams(execute, {}), /\(and 1 more\)/);
 });
 
+test("a variable of the name __proto__ is refused, since it would vanish on its way; others of such names arrive", () => {
+  const asked = (env: string): unknown => JSON.parse(`{"command_id":"a","command":"x","env":${env}}`);
+  const [named] = problemsOf(execute, asked('{"__proto__":"x","A":"b"}'));
+  assert.deepEqual([named?.path, named?.received], ["env.__proto__", '"__proto__"']);
+  const { env } = parseParams(execute, asked('{"constructor":"a","toString":"b","hasOwnProperty":"c"}')) as {
+    env: object;
+  };
+  assert.deepEqual(Object.entries(env), [["constructor", "a"], ["toString", "b"], ["hasOwnProperty", "c"]]); // prettier-ignore
+  for (const wrong of ["null", "5", '"x"', "[]"]) assert.equal(problemsOf(execute, asked(wrong))[0]?.path, "env");
+});
+
 test("what was sent is quoted in part only, and parameters that are no object are one problem", () => {
   const [long] = problemsOf(daemonMethods["command/list"], { limit: "9".repeat(5_000) });
   assert.equal(long?.received.length, 78);

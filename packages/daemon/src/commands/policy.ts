@@ -71,7 +71,8 @@ function executable(found: string | undefined, file: string | undefined, line: C
     const where = found === undefined ? `in ${line.searchPath}` : `at ${JSON.stringify(found)}`;
     throw new HlError("command_not_found", `there is no executable ${JSON.stringify(command)} ${where}`, { command });
   }
-  if (!isFile(file)) {
+  // The kernel takes no file behind such a path; found by its name alone, another path would run than was asked for.
+  if (/\/\.{0,2}$/.test(command) || !isFile(file)) {
     throw new HlError("command_not_found", `${JSON.stringify(command)} is not a file`, { command });
   }
   if (!isExecutable(file)) {
