@@ -44,7 +44,7 @@ export class Commands {
   readonly #live: LiveCommands;
   readonly #ends: EndStore;
   readonly #recovery: Recovery;
-  readonly #launching = new Set<Promise<unknown>>();
+  readonly #launching = new Map<string, Promise<unknown>>();
   #accepting = true;
 
   constructor(options: CommandsOptions) {
@@ -101,11 +101,14 @@ export class Commands {
     }
     const plan = this.#options.planner.plan(params, randomUUID());
     const launching = this.#launch(params, paramsHash, plan);
-    this.#launching.add(launching);
-    return launching.finally(() => this.#launching.delete(launching));
+    this.#launching.set(params.command_id, launching);
+    return launching.finally(() => this.#launching.delete(params.command_id));
   }
 
+  /** One that is just starting is waited for: it may still be refused, and then there has never been one (P2). */
   async get(commandId: string): Promise<Command> {
+    const launching = this.#launching.get(commandId);
+    if (launching !== undefined) await settledWithin(this.#options.clock, launchMsMax, launching);
     const command = await this.#find(commandId);
     if (command === undefined)
       throw new HlError("command_unknown", `there is no command ${JSON.stringify(commandId)}`, {
@@ -122,7 +125,7 @@ export class Commands {
       command.run?.stop("cancelled", grace);
       await Promise.all([command.ended, command.run?.empty]);
     });
-    await settledWithin(this.#options.clock, grace + 10_000, stopped);
+    if (await settledWithin(this.#options.clock, grace + 10_000, stopped)) await stopped; // Rejects for one that was refused.
   }
 
   /** Newest first; `pid` is 0 before it has one. What lingers has ended and left something running. */
@@ -146,7 +149,7 @@ export class Commands {
     this.#accepting = false;
     this.#recovery.stop();
     const { clock, stopGraceMs } = this.#options;
-    await settledWithin(clock, launchMsMax, Promise.allSettled(this.#launching)); // What is just starting is left or stopped too.
+    await settledWithin(clock, launchMsMax, Promise.allSettled(this.#launching.values())); // What is just starting is left or stopped too.
     const runs = this.#live.all().flatMap(({ run }) => run ?? []);
     if (stopAll) {
       for (const run of runs) run.stop("shutdown", stopGraceMs);

@@ -60,6 +60,28 @@ describe("recovery", () => {
     await until("nothing to be held", () => second.commands.held === 0);
   });
 
+  test("P1: one run that gives no answer keeps cancel from nothing that another has left running", async () => {
+    await using f = await CommandsFixture.make();
+    const first = await f.open();
+    const hopeless = await first.commands.execute(params("sleep", ["300"]));
+    const child = join(f.root, "child");
+    const ended = await first.commands.execute(script(`sh -c 'echo $$ > ${child}; exec sleep 300' > /dev/null 2>&1 &`));
+    const shim = await published(f, hopeless);
+    await published(f, ended);
+    await until("its end to be stored", () => first.records.find(ended.id)?.ending !== undefined);
+    const pid = await pidIn(child);
+    await f.leave(first);
+    process.kill(shim, "SIGSTOP");
+
+    const second = await f.open();
+    await within("the start", second.commands.recover());
+    await second.commands.cancel(await second.commands.get(ended.id), 0);
+    const isGone = !isRunning(pid);
+    process.kill(shim, "SIGCONT");
+    assert.ok(isGone);
+    await second.commands.cancel(await second.commands.get(hopeless.id), 0);
+  });
+
   test("P2: a machine that stopped: the command is interrupted, with the output that its log has; nobody saw it end otherwise: unknown", async () => {
     await using f = await CommandsFixture.make();
     const first = await f.open({ bootId: "before" });

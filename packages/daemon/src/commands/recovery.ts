@@ -44,9 +44,11 @@ export class Recovery {
     const expected = records.unfinished().map((record) => ({ record, command: commandOf(record) }));
     for (const { command } of expected) live.add(command);
     const unfinished = this.#eachOf(expected, ({ record, command }) => this.#lookUp(command, record));
-    const everything = unfinished.then(() => this.#tidyFolders(new Set(expected.map(({ record }) => record.runId))));
-    everything.catch((error: unknown) => logger.error({ error: errorText(error) }, "looking after old runs failed"));
-    if (!(await settledWithin(clock, startMsMax, unfinished)))
+    // Beside them: one that gives no answer must not keep cancel from what an ended command has left running (P1).
+    const folders = this.#tidyFolders(new Set(expected.map(({ record }) => record.runId)));
+    folders.catch((error: unknown) => logger.error({ error: errorText(error) }, "looking after old runs failed"));
+    const [isKnown] = await Promise.all([unfinished, folders].map((work) => settledWithin(clock, startMsMax, work)));
+    if (isKnown === false)
       logger.warn(
         { commands: expected.length },
         "what became of some commands is not known yet; they count as started",
