@@ -82,6 +82,7 @@ enum tag {
   TAG_USAGE_SOURCE = 71,
   TAG_OOM_KILLS = 72,
   TAG_CGROUP = 73,
+  TAG_EMPTY = 74, /* in the file `end` only */
 };
 
 enum stdin_kind { STDIN_NULL = 0, STDIN_PIPE = 1, STDIN_PTY = 2 };

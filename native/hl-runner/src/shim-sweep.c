@@ -68,12 +68,17 @@ static bool kill_marked(struct shim *shim, const char *id) {
   return true;
 }
 
+/* The frame that a file of the run's folder holds; it points into `bytes`. */
+static bool read_frame(int run, const char *name, char *bytes, size_t capacity, struct frame *frame) {
+  const ssize_t length = read_small_file(run, name, bytes, capacity);
+  return length > 0 && frame_parse((unsigned char *)bytes, (size_t)length, frame) > 0;
+}
+
 /* Where the identity file says that the run was; false when it says nothing of the kind. */
 static bool group_of(int run, char *path, size_t capacity) {
   char bytes[2048];
-  const ssize_t length = read_small_file(run, "identity", bytes, sizeof bytes);
   struct frame frame;
-  if (length <= 0 || frame_parse((unsigned char *)bytes, (size_t)length, &frame) <= 0) return false;
+  if (!read_frame(run, "identity", bytes, sizeof bytes, &frame)) return false;
   struct field_cursor cursor = field_cursor_of(&frame);
   struct field field;
   while (field_parse(&cursor, &field) > 0) {
@@ -81,6 +86,20 @@ static bool group_of(int run, char *path, size_t capacity) {
     memcpy(path, field.bytes, field.length);
     path[field.length] = 0;
     return path[0] == '/' && cgroup_name_is_dead(strrchr(path, '/') + 1);
+  }
+  return false;
+}
+
+/* Its shim saw the tree empty before it left: nothing of it can have come back since. */
+static bool was_empty(int run) {
+  char bytes[1024];
+  struct frame frame;
+  if (!read_frame(run, "end", bytes, sizeof bytes, &frame)) return false;
+  struct field_cursor cursor = field_cursor_of(&frame);
+  struct field field;
+  while (field_parse(&cursor, &field) > 0) {
+    uint64_t empty;
+    if (field.tag == TAG_EMPTY) return field_number(&field, &empty) && empty == 1;
   }
   return false;
 }
@@ -127,7 +146,9 @@ void shim_sweep(struct shim *shim, struct frame *frame) {
   /* A run whose shim was killed before it wrote its identity: then every group without a shim is as good as its own. */
   if (!group_of(run, path, sizeof path)) cgroup_sweep_dead(shim->cgroup);
   else if (!kill_group(shim, path)) wire_drop(shim);
-  if (!kill_marked(shim, request.id)) wire_drop(shim);
+  /* The search looks at every process of the machine, and thousands of finished runs are removed at a time. */
+  const bool searched = frame->type == FRAME_SWEEP || !was_empty(run);
+  if (searched && !kill_marked(shim, request.id)) wire_drop(shim);
   if (frame->type == FRAME_REMOVE) {
     const int log_error = remove_folder_at(shim->state_directory, request.id);
     if (log_error != 0) fail(shim, "log", log_error, "the state folder cannot be removed");

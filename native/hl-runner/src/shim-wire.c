@@ -63,7 +63,7 @@ static void put_input_taken(struct frame_writer *writer, const struct shim *shim
   frame_end(writer);
 }
 
-static void put_end(struct frame_writer *writer, const struct shim *shim) {
+static void put_end(struct frame_writer *writer, const struct shim *shim, bool in_file) {
   const struct end_facts *end = &shim->end;
   frame_begin(writer, FRAME_END);
   frame_put_number(writer, end->exited ? TAG_EXIT_CODE : TAG_SIGNAL, (uint64_t)end->code);
@@ -82,6 +82,7 @@ static void put_end(struct frame_writer *writer, const struct shim *shim) {
   frame_put_number(writer, TAG_POSITION, end->stdout_bytes + end->stderr_bytes);
   frame_put_number(writer, TAG_PIPES_STILL_OPEN, end->pipes_still_open);
   frame_put_number(writer, TAG_DROPPED_BYTES, end->dropped_bytes);
+  if (in_file && shim->empty) frame_put_number(writer, TAG_EMPTY, 1);
   frame_end(writer);
 }
 
@@ -93,7 +94,7 @@ size_t wire_encode_started(const struct shim *shim, unsigned char *bytes, size_t
 
 size_t wire_encode_end(const struct shim *shim, unsigned char *bytes, size_t capacity) {
   struct frame_writer writer = {.bytes = bytes, .capacity = capacity};
-  put_end(&writer, shim);
+  put_end(&writer, shim, true);
   return writer.length;
 }
 
@@ -122,7 +123,7 @@ static void fill_outbox(struct shim *shim) {
     writer.length += wire_encode_failed(writer.bytes + writer.length, writer.capacity - writer.length, "protocol", EINVAL, shim->refusal_due);
     shim->refusal_due = NULL;
   }
-  if (take(&shim->end_due)) put_end(&writer, shim);
+  if (take(&shim->end_due)) put_end(&writer, shim, false);
   if (take(&shim->empty_due)) {
     frame_begin(&writer, FRAME_EMPTY);
     frame_end(&writer);

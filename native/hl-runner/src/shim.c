@@ -136,6 +136,8 @@ static void leave_when_done(struct shim *shim) {
     /* The daemon has the end, and there was no output: a million of these leave nothing on the disk (P7). */
     files_remove(shim);
   } else {
+    /* One that was written while something still ran does not say that nothing is left, which spares REMOVE the search. */
+    if (shim->released) shim->recorded = false;
     files_record_end(shim, !shim->released);
     files_withdraw(shim);
   }

@@ -78,6 +78,7 @@ export const TAG = {
   usage_source: 71,
   oom_kills: 72,
   cgroup: 73,
+  empty: 74,
 } as const;
 
 const NAME = new Map<number, string>(Object.entries(TAG).map(([name, tag]) => [tag, name]));

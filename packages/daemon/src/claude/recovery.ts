@@ -88,5 +88,6 @@ async function endStranger({ runner, host, logger }: RecoveryOptions, id: string
   await Promise.all([run.ended, run.empty]);
   run.release();
   host.removeFolder(`${host.temporaryRoot}/${id}`);
+  await run.left; // Before that its folder is in use.
   await run.forget();
 }

@@ -107,6 +107,7 @@ export class Recovery {
       run?.stop("daemon_lost", 0);
       await run?.empty;
       run?.release();
+      await run?.left; // Before that its folder is in use.
       await run?.forget();
     }
     logger.warn({ run_id: id }, "a run that nobody knows was ended and removed");

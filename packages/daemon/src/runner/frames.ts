@@ -77,6 +77,7 @@ export const tag = {
   usageSource: 71,
   oomKills: 72,
   cgroup: 73,
+  empty: 74,
 } as const;
 
 export const frameBytesMax = 4 * 1024 * 1024;

@@ -67,5 +67,7 @@ test("a start that finds no resident in its time is refused with the reason, and
   const socketPath = join(folder.path, "none.sock");
   await using runner = new Runner({ socketPath, stateDirectory: folder.path, warmShims: 1, reachMsMax: 100 });
   await assert.rejects(runner.open(), /ENOENT/);
+  await runner.remove("nothing of it is there");
+  mkdirSync(join(folder.path, "x"));
   await assert.rejects(runner.remove("x"), /ENOENT/);
 });

@@ -44,6 +44,22 @@ describe("run", () => {
     assert.equal(await run.input(Buffer.from("x")), 0);
   });
 
+  test("P1: the folder of a run may be removed as soon as its shim has left, and not before", async () => {
+    await using w = await world();
+    const run = await w.start("kept", "echo kept; sleep 0.1");
+    await run.empty;
+    const shim = shimPidOf(run);
+    process.kill(shim, "SIGSTOP");
+    run.release();
+    await assert.rejects(w.runner.remove("kept"), { stage: "alive" });
+    process.kill(shim, "SIGCONT");
+    await run.left;
+    await w.runner.remove("kept");
+    assert.deepEqual(await w.runner.list(), []);
+    run.detach();
+    await run.left;
+  });
+
   test("P5, P7: of more output than the log keeps a reader gets the head, one gap with its size, and the tail", async () => {
     await using w = await world();
     const lines = 60_000;

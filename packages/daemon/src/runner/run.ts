@@ -25,6 +25,7 @@ export class Run implements OutputSource {
   readonly #keeper: RunKeeper;
   readonly #ended = Promise.withResolvers<EndRecord>();
   readonly #empty = Promise.withResolvers<undefined>();
+  readonly #left = Promise.withResolvers<undefined>();
   readonly #listeners = new Set<() => void>();
   readonly #detached = new AbortController();
   #shim: Shim | undefined;
@@ -55,6 +56,11 @@ export class Run implements OutputSource {
   /** Resolves when no descendant is left (P1). */
   get empty(): Promise<undefined> {
     return this.#empty.promise;
+  }
+
+  /** Resolves when its shim has left too, or we have let go of it: as long as it is there nothing of the run can be removed. */
+  get left(): Promise<undefined> {
+    return this.#left.promise;
   }
 
   get isEmpty(): boolean {
@@ -151,6 +157,7 @@ export class Run implements OutputSource {
   detach(): void {
     this.#detached.abort();
     this.#shim?.detach();
+    this.#left.resolve(undefined);
     this.#settled.resolve(undefined);
   }
 
@@ -180,7 +187,10 @@ export class Run implements OutputSource {
   /** Finds out what became of it. Nothing is left to find out of one that is over, and of one that we let go nobody asks. */
   async lost(): Promise<void> {
     this.#shim = undefined;
-    if (this.#detached.signal.aborted || this.#isEmpty) return;
+    if (this.#detached.signal.aborted || this.#isEmpty) {
+      this.#left.resolve(undefined);
+      return;
+    }
     this.#settled = Promise.withResolvers();
     const fate = await this.#keeper.fate(this.id, this.#detached.signal).catch(() => undefined);
     if (fate === undefined) this.#settled.resolve(undefined);
@@ -201,6 +211,7 @@ export class Run implements OutputSource {
       this.#finish(unknownEnd(this.#pid, written));
     }
     this.#becomeEmpty();
+    this.#left.resolve(undefined);
     this.#settled.resolve(undefined);
   }
 

@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Backoff } from "@hl/core/backoff.ts";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
@@ -101,9 +101,11 @@ export class Runner implements RunKeeper, AsyncDisposable {
 
   /**
    * Ends what a run may have left and removes its folders; only the runner may, where it is another user's. Rejects with `StartFailed`
-   * when its shim lives (`alive`) or a folder cannot be removed (`log`).
+   * when its shim lives (`alive`) or a folder cannot be removed (`log`). A run without a folder has left nothing: its shim takes the
+   * folder along only when its tree is empty.
    */
   async remove(id: string, temporary?: string): Promise<void> {
+    if (temporary === undefined && (await isMissing(join(this.stateDirectory, id)))) return;
     const shim = await this.#reach();
     try {
       await shim.clear({ id, folders: { temporary } });
@@ -189,4 +191,13 @@ export class Runner implements RunKeeper, AsyncDisposable {
     this.#warm.add(shim);
     shim.catch(() => this.#warm.delete(shim)); // Whoever takes it sees the failure and connects anew.
   }
+}
+
+/** Of what cannot be looked at nobody says that it is missing. */
+async function isMissing(path: string): Promise<boolean> {
+  const error: unknown = await lstat(path).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return (error as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
 }
