@@ -75,9 +75,10 @@ static void reap(void) {
     }
   }
   if (!resident.strays) return;
+  const bool children = tree_kill_children(is_shim) > 0;
   kill_strays();
   /* Only shims left below us means that no stray is: asked again by waiting for any child that is none. */
-  resident.strays = tree_signal(0, is_shim) > 0;
+  resident.strays = tree_signal(0, is_shim) > 0 || children;
 }
 
 static void refuse(int connection, const char *stage, int error, const char *message) {

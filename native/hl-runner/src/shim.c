@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tree.h"
 #include "util.h"
 
 #define EVENTS_MAX 8
@@ -92,6 +93,8 @@ static void take_signals(struct shim *shim) {
     stop_begin(shim, "shutdown", shim->grace_ms);
   }
   shim_reap(shim);
+  /* The child of what has just ended is ours now, and perhaps about to fork and end itself. */
+  if (shim->killing && !shim->empty) (void)tree_kill_children(NULL);
 }
 
 static uint64_t microseconds(const struct timeval *time) {

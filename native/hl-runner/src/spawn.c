@@ -163,6 +163,7 @@ pid_t spawn_program(const struct spawn_plan *plan, struct spawn_result *result, 
   struct child_job job_here, *job = &job_here;
 #endif
   job->plan = plan;
+  job->result.wall_ms = 0;
   job->failure.stage = NULL;
   job->unwanted = false;
   job->enter_group = false;
@@ -172,8 +173,10 @@ pid_t spawn_program(const struct spawn_plan *plan, struct spawn_result *result, 
     return -1;
   }
   *result = (struct spawn_result){.wall_ms = job->result.wall_ms, .monotonic_us = job->result.monotonic_us, .in_group = job->result.in_group};
-  if (job->failure.stage == NULL && !job->unwanted) return pid;
-  *failure = (struct spawn_failure){.stage = job->failure.stage, .error = job->failure.error};
+  /* Somebody may have killed it on its way (while it waited for GO there was time enough): then it came to no exec either. */
+  const bool killed = job->failure.stage == NULL && !job->unwanted && result->wall_ms == 0;
+  if (job->failure.stage == NULL && !job->unwanted && !killed) return pid;
+  *failure = killed ? (struct spawn_failure){.stage = "fork", .error = ECHILD} : (struct spawn_failure){.stage = job->failure.stage, .error = job->failure.error};
   waitpid(pid, NULL, 0);
   return -1;
 }

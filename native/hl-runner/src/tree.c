@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -104,6 +105,27 @@ static size_t signal_descendants(int signal_number, int (*spare)(pid_t child), p
   }
   free(list.entries);
   return sent;
+}
+
+size_t tree_kill_children(int (*spare)(pid_t child)) {
+  char text[4096];
+  const int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+  pid_t pid = 0;
+  size_t killed = 0;
+  ssize_t length;
+  while (fd >= 0 && (length = read(fd, text, sizeof text)) > 0) {
+    for (ssize_t i = 0; i < length; i++) {
+      if (text[i] >= '0' && text[i] <= '9') {
+        pid = pid * 10 + (text[i] - '0');
+        continue;
+      }
+      /* Only we can reap it, so its number is its own. */
+      if (pid != 0 && (spare == NULL || !spare(pid)) && kill(pid, SIGKILL) == 0) killed++;
+      pid = 0;
+    }
+  }
+  if (fd >= 0) close(fd);
+  return killed;
 }
 
 size_t tree_signal(int signal_number, int (*spare)(pid_t child)) {

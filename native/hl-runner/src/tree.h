@@ -23,4 +23,8 @@ struct tree_held {
  * process and its parent. Returns how many were found, of which up to TREE_HELD_MAX are held; a zombie is found as long as one of its threads runs. */
 size_t tree_kill_marked(const char *entry, struct tree_held *held);
 
+/* SIGKILL to our own children only, except those that are spared; how many there were, ended ones included. Of what forks and exits without end a scan
+ * of /proc finds only numbers that are nobody's any more, but its last one is always our child (we are the subreaper), and this is quick enough. */
+size_t tree_kill_children(int (*spare)(pid_t child));
+
 #endif

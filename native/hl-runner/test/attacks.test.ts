@@ -1,0 +1,66 @@
+/** Goal: a command that works against its shim is ended all the same (P1), and whoever ends the wrong process lies to nobody. Method: hostile programs. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { frame, TYPE } from "./frames.ts";
+import { childrenOf, eventually, newId, readLog, Runner, startFrame } from "./runner.ts";
+
+let runner: Runner;
+before(async () => {
+  runner = await Runner.start(["--cgroup", "off"]);
+});
+after(async () => {
+  await runner[Symbol.asyncDispose]();
+});
+
+const MANY = 10;
+/** Lives only until it has forked: whoever looks for it in a list finds a number that is nobody's any more. */
+const hopper = (each: string): string[] => ["/usr/bin/perl", "-MPOSIX", "-e", `$| = 1; print "up\\n"; while (1) { ${each}; if (fork()) { POSIX::_exit(0) } }`]; // prettier-ignore
+
+for (const [name, each] of [
+  ["in one process group", ""],
+  ["in a session of its own each time", "setsid()"],
+] as const) {
+  test(`P1: what forks and exits without end is stopped at once, ${name}`, async () => {
+    for (let i = 0; i < MANY; i++) {
+      const connection = runner.start({ argv: hopper(each) });
+      await connection.frame(TYPE.end);
+      const asked = performance.now();
+      connection.send(frame(TYPE.stop, [["grace_ms", 0]]));
+      await connection.frame(TYPE.empty);
+      const took = performance.now() - asked;
+      assert.ok(took < 1000, `EMPTY after ${String(took)} ms`);
+      connection.send(frame(TYPE.release));
+      await connection.untilClosed();
+    }
+  });
+
+  test(`P1: what forks and exits without end does not outlive a killed shim, ${name}`, async () => {
+    await using own = await Runner.start(["--cgroup", "off"]);
+    own.shimDeathsExpected = MANY;
+    for (let i = 0; i < MANY; i++) {
+      const connection = own.start({ argv: hopper(each) });
+      const started = await connection.frame(TYPE.started);
+      await connection.frame(TYPE.end);
+      process.kill(Number(started["shim_pid"]), "SIGKILL");
+      await connection.untilClosed();
+    }
+    await eventually(() => childrenOf(own.pid).length === 0, "the end of what was left");
+  });
+}
+
+test("a process that is killed while it waits for GO has started nothing, and the answer says so", async () => {
+  const id = newId();
+  const before = new Set(childrenOf(runner.pid));
+  const connection = runner.connect();
+  connection.send(startFrame({ id, argv: ["/bin/true"], numbers: { hold: 1 } }));
+  let waiting: number[] = [];
+  await eventually(() => (waiting = childrenOf(childrenOf(runner.pid).find((pid) => !before.has(pid)) ?? 0)).length === 1, "the process that waits for GO"); // prettier-ignore
+  process.kill(waiting[0]!, "SIGKILL");
+  const failed = await connection.frame(TYPE.failed);
+  assert.equal(failed["stage"], "fork");
+  await connection.untilClosed();
+  assert.equal(existsSync(join(runner.state, id)), false);
+});
