@@ -87,7 +87,7 @@ static void refuse(int connection, const char *stage, int error, const char *mes
   (void)!send(connection, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-__attribute__((noreturn)) static void become_shim(int connection) {
+__attribute__((noreturn)) static void become_shim(int connection, pid_t self) {
   const struct resident_options *options = resident.options;
   close(resident.listener);
   close(resident.signals);
@@ -95,7 +95,7 @@ __attribute__((noreturn)) static void become_shim(int connection) {
   /* A shim outlives the resident and must not keep its terminal, its log or its parent's pipes open. */
   for (int fd = 0; fd < 3; fd++) dup2(resident.null_device, fd);
   close(resident.null_device);
-  shim_run(connection, resident.state_directory, &options->allowed, &resident.cgroup);
+  shim_run(connection, resident.state_directory, self, &options->allowed, &resident.cgroup);
 }
 
 static void serve_connection(int connection) {
@@ -107,8 +107,8 @@ static void serve_connection(int connection) {
     refuse(connection, "limits", EAGAIN, "as many shims as --shims-max allows are running");
     return;
   }
-  const pid_t pid = fork();
-  if (pid == 0) become_shim(connection);
+  const pid_t self = getpid(), pid = fork();
+  if (pid == 0) become_shim(connection, self);
   if (pid < 0) {
     refuse(connection, "fork", errno, "the shim cannot be forked");
     return;

@@ -73,7 +73,9 @@ void files_record_end(struct shim *shim, bool durable) {
 void files_accept(struct shim *shim) {
   const int connection = accept4(shim->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (connection < 0) return;
-  if (!peer_is_allowed(connection, shim->allowed)) {
+  /* A resident that is gone is no longer our parent, and its number may be anybody's. */
+  const pid_t resident = getppid() == shim->resident ? shim->resident : 0;
+  if (!peer_is_allowed(connection, shim->allowed) || peer_is_command(connection, shim->state_directory, resident)) {
     close(connection);
     return;
   }

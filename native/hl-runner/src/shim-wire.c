@@ -14,16 +14,6 @@
 #define OUTPUT_PAUSE_US 2000
 #define FAREWELL_MS 1000
 
-bool peer_is_allowed(int connection, const struct allowed_uids *allowed) {
-  struct ucred peer;
-  socklen_t size = sizeof peer;
-  if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  if (peer.uid == 0 || peer.uid == geteuid()) return true;
-  for (size_t i = 0; i < allowed->count; i++)
-    if (peer.uid == allowed->uids[i]) return true;
-  return false;
-}
-
 size_t wire_encode_failed(unsigned char *bytes, size_t capacity, const char *stage, int error, const char *message) {
   struct frame_writer writer = {.bytes = bytes, .capacity = capacity};
   frame_begin(&writer, FRAME_FAILED);

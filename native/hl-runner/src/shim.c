@@ -30,7 +30,7 @@ void shim_watch(struct shim *shim, int operation, int fd, uint32_t events, uint3
 static void set_up(struct shim *shim) {
   setsid();
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  prctl(PR_SET_NAME, "hl-runner: shim", 0, 0, 0);
+  prctl(PR_SET_NAME, SHIM_NAME, 0, 0, 0);
   title_set("shim", "(waiting)");
   shim->shim_pid = getpid();
   struct process_stat self;
@@ -43,6 +43,8 @@ static void set_up(struct shim *shim) {
   shim->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
   shim->epoll = epoll_create1(EPOLL_CLOEXEC);
   if (shim->signals < 0 || shim->epoll < 0) wire_fail_and_leave(shim, "limits", errno, "the shim has no descriptors left");
+  if (peer_is_command(shim->connection, shim->state_directory, shim->resident)) wire_fail_and_leave(shim, "protocol", EPERM, "a command may not ask its own runner");
+  if (fchdir(shim->state_directory) != 0) wire_fail_and_leave(shim, "log", errno, "the state folder cannot be entered");
   shim_watch(shim, EPOLL_CTL_ADD, shim->connection, EPOLLIN | EPOLLRDHUP, SOURCE_CONNECTION);
   shim_watch(shim, EPOLL_CTL_ADD, shim->signals, EPOLLIN, SOURCE_SIGNALS);
 
@@ -212,13 +214,15 @@ static void dispatch(struct shim *shim, const struct epoll_event *event) {
   }
 }
 
-void shim_run(int connection, int state_directory, const struct allowed_uids *allowed, const struct cgroup_base *cgroup) {
+void shim_run(int connection, int state_directory, pid_t resident, const struct allowed_uids *allowed, const struct cgroup_base *cgroup) {
   struct shim *shim = &the_shim;
   shim->cgroup = cgroup;
   shim->allowed = allowed;
   shim->state_directory = state_directory;
+  shim->resident = resident;
   shim->connection = connection;
   shim->directory = shim->listener = shim->stdin_pipe = shim->ruleset = shim->terminal = -1;
+  shim->group = (struct group){.directory = -1, .events = -1};
   shim->receive.bytes = shim->receive.fixed;
   shim->receive.capacity = sizeof shim->receive.fixed;
   for (int i = 0; i < DEADLINE_COUNT; i++) shim->deadlines[i] = NEVER;

@@ -13,19 +13,13 @@
 #include "cgroup.h"
 #include "frames.h"
 #include "log.h"
+#include "peer.h"
 #include "protocol.h"
 #include "request.h"
 #include "spawn.h"
 
-#define ALLOWED_UIDS_MAX 16
 #define OUTBOX_BYTES 4096
 #define RECEIVE_BYTES 16384
-
-/* Whom a socket of ours lets in besides its own user and root. */
-struct allowed_uids {
-  uid_t uids[ALLOWED_UIDS_MAX];
-  size_t count;
-};
 
 enum deadline {
   DEADLINE_TIMEOUT,
@@ -112,7 +106,7 @@ struct shim {
   char *temporary; /* the program's private folder; ours to remove */
   struct prepare_failure prepare_failure;
   char directory_name[ID_LENGTH_MAX + 1]; /* the id, once START has brought it */
-  pid_t shim_pid, pid;
+  pid_t resident, shim_pid, pid;
   uint64_t shim_start_ticks, start_ticks;
   uint64_t grace_ms, drain_ms, idle_timeout_ms, started_ms, stdin_kind;
   int64_t started_us, active_us, output_next_us;
@@ -139,7 +133,7 @@ struct shim {
 };
 
 /* Runs in the fork of the resident and never returns. */
-__attribute__((noreturn)) void shim_run(int connection, int state_directory, const struct allowed_uids *allowed, const struct cgroup_base *cgroup);
+__attribute__((noreturn)) void shim_run(int connection, int state_directory, pid_t resident, const struct allowed_uids *allowed, const struct cgroup_base *cgroup);
 
 /* shim.c */
 void shim_reap(struct shim *shim);
@@ -186,7 +180,6 @@ void priority_watch(struct shim *shim);
 void priority_lower(struct shim *shim);
 
 /* shim-wire.c: the connection. */
-bool peer_is_allowed(int connection, const struct allowed_uids *allowed);
 void wire_receive(struct shim *shim);
 void wire_flush(struct shim *shim);
 void wire_drop(struct shim *shim);

@@ -64,3 +64,36 @@ test("a process that is killed while it waits for GO has started nothing, and th
   await connection.untilClosed();
   assert.equal(existsSync(join(runner.state, id)), false);
 });
+
+/** Connects to each path, sends what it is given, and prints what came back, or why nothing did. */
+const caller = `use Socket; $| = 1; my ($path, $bytes) = @ARGV; socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die;
+  connect($s, pack_sockaddr_un($path)) or do { print "no: $!\\n"; exit };
+  syswrite($s, pack("H*", $bytes)); my $got = ""; while (sysread($s, my $part, 4096)) { $got .= $part; last if $got =~ /\\x{41}/ } print unpack("H*", $got), "\\n"`;
+const system = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null"];
+
+test("X1: a sandboxed command cannot have its runner start something outside the sandbox", async () => {
+  const file = join(runner.folder, "escaped");
+  const bytes = startFrame({ argv: ["/bin/touch", file] }).toString("hex");
+  const { stdout } = await runner.run({ argv: ["/usr/bin/perl", "-e", caller, runner.socket, bytes], numbers: { sandbox: 1 }, allowRead: system }); // prettier-ignore
+  const answer = Buffer.from(stdout.toString().trim(), "hex");
+  assert.equal(answer[4], TYPE.failed, stdout.toString());
+  assert.equal(existsSync(file), false);
+});
+
+test("X1: a sandboxed command cannot take another command's connection", async () => {
+  const id = newId();
+  const other = runner.start({ id, argv: ["/bin/cat"], numbers: { stdin: 1 } });
+  const socket = join(runner.state, id, "attach.sock");
+  await eventually(() => existsSync(join(runner.state, id, "identity")), "the socket to attach to");
+  const bytes = frame(TYPE.input, [["data", "stolen\n"]]).toString("hex");
+  await runner.run({
+    argv: ["/usr/bin/perl", "-e", caller, socket, bytes],
+    numbers: { sandbox: 1 },
+    allowRead: system,
+  });
+  other.send(frame(TYPE.inputEof));
+  await other.frame(TYPE.end);
+  assert.equal(readLog(join(runner.state, id)).bytes(1).toString(), "");
+  other.send(frame(TYPE.release));
+  await other.untilClosed();
+});
