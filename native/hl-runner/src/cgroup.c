@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +83,9 @@ bool cgroup_name_is_dead(const char *name) {
   char rest;
   if (sscanf(name, "run-%9d-%20llu%c", &pid, &ticks, &rest) != 2) return false;
   struct process_stat shim;
-  return !process_stat_read(pid, &shim) || shim.start_ticks != ticks || shim.zombie;
+  if (process_stat_read(pid, &shim)) return shim.start_ticks != ticks || shim.zombie;
+  /* A list of open files that is full for a moment is no proof of death (P3). */
+  return kill(pid, 0) != 0 && errno == ESRCH;
 }
 
 void cgroup_sweep_dead(const struct cgroup_base *base) {

@@ -71,6 +71,9 @@ static void reap(void) {
       resident.strays = true;
       resident.kill_wait_ms = KILL_WAIT_FIRST_MS;
       complain("a shim died; what it left behind is killed", NULL, 0);
+      char waiting[40];
+      snprintf(waiting, sizeof waiting, ".waiting-%d", (int)pid);
+      unlinkat(resident.state_directory, waiting, AT_REMOVEDIR);
       cgroup_sweep_dead(&resident.cgroup);
     }
   }

@@ -152,6 +152,8 @@ void shim_sweep(struct shim *shim, struct frame *frame) {
   if (frame->type == FRAME_REMOVE) {
     const int log_error = remove_folder_at(shim->state_directory, request.id);
     if (log_error != 0) fail(shim, "log", log_error, "the state folder cannot be removed");
+    /* Who has that name from now on is another run. */
+    if (run == shim->directory) shim->directory = -1;
     const int temporary_error = request.temporary == NULL ? 0 : remove_folder(request.temporary);
     if (temporary_error != 0) fail(shim, "log", temporary_error, request.temporary);
   }

@@ -1,6 +1,6 @@
 /** Goal: a command that works against its shim is ended all the same (P1), and whoever ends the wrong process lies to nobody. Method: hostile programs. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
@@ -96,4 +96,36 @@ test("X1: a sandboxed command cannot take another command's connection", async (
   assert.equal(readLog(join(runner.state, id)).bytes(1).toString(), "");
   other.send(frame(TYPE.release));
   await other.untilClosed();
+});
+
+test("a shim that is killed before it has a command leaves no folder", async () => {
+  await using own = await Runner.start(["--cgroup", "off"]);
+  own.shimDeathsExpected = 1;
+  const warm = own.connect();
+  await eventually(() => readdirSync(own.state).length === 1, "the folder of a shim that waits");
+  process.kill(childrenOf(own.pid)[0]!, "SIGKILL");
+  await warm.untilClosed();
+  await eventually(() => readdirSync(own.state).length === 0, "the folder to go");
+});
+
+test("P3: REMOVE leaves the folder of a run alone that began after it had removed the one of that id", async () => {
+  const id = newId();
+  const temporary = join(runner.folder, "large");
+  mkdirSync(temporary);
+  for (let i = 0; i < 20_000; i++) writeFileSync(join(temporary, String(i)), "");
+  const removal = runner.connect();
+  removal.send(frame(TYPE.remove, [["id", id], ["temporary", temporary]])); // prettier-ignore
+  await eventually(() => readdirSync(temporary).length < 20_000, "the removal to have come to the second folder");
+  const run = runner.start({ id, argv: ["/bin/cat"], numbers: { stdin: 1 } });
+  const shim = Number((await run.frame(TYPE.started))["shim_pid"]);
+  /* Before it has put anything into its folder. */
+  process.kill(shim, "SIGSTOP");
+  assert.ok(existsSync(temporary), "REMOVE is still under way");
+  await removal.frame(TYPE.empty);
+  assert.ok(existsSync(join(runner.state, id)), "the folder of a run that lives");
+  process.kill(shim, "SIGCONT");
+  run.send(frame(TYPE.stop, [["grace_ms", 0]]));
+  await run.frame(TYPE.empty);
+  run.send(frame(TYPE.release));
+  await run.untilClosed();
 });
