@@ -170,7 +170,7 @@ export class Commands {
     const command = new Command({ id, runId: plan.request.id, paramsHash, command: name, args, startedMs });
     this.#live.add(command);
     const { runId } = command;
-    const recorded = records.begin({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
+    const recorded = this.#record({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
     const begun = recorded.then(
       () => true,
       () => false,
@@ -195,6 +195,19 @@ export class Commands {
     }
     this.#options.onStart(command);
     return command;
+  }
+
+  /** A record without an end of which nothing is held has never run: it is of a start that was refused while the disk was full (S4). */
+  async #record(record: Parameters<CommandRecords["begin"]>[0]): Promise<void> {
+    const { records } = this.#options;
+    try {
+      await records.begin(record);
+    } catch (error) {
+      const left = records.find(record.commandId);
+      if (left === undefined || left.ending !== undefined) throw error;
+      await records.abandon(record.commandId);
+      await records.begin(record);
+    }
   }
 
   async #find(commandId: string): Promise<Command | undefined> {

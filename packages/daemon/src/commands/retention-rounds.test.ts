@@ -46,7 +46,7 @@ class Fixture {
       wallMs: () => 1_000,
       logger: silentLogger,
       isHeld: () => false,
-      remove: (id) => this.remove(id),
+      remove: (id, signal) => this.remove(id, signal),
     });
   }
 
@@ -66,6 +66,14 @@ test("P7: several are removed at once; an abort or a lost runner ends it, and wh
   for (const resolve of under) resolve();
   await pruned;
   assert.deepEqual([under.length, fixture.kept.length], [4, 296]);
+
+  const hanging = new AbortController();
+  fixture.remove = (_, signal) =>
+    new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+  const waiting = fixture.retention().prune(hanging.signal);
+  hanging.abort(); // A removal that waits for what cannot be killed does not keep the daemon from stopping.
+  await waiting;
+  assert.equal(fixture.kept.length, 296);
 
   fixture.remove = (id) => (id === "c0010" ? Promise.reject(new Error("no runner")) : Promise.resolve());
   await assert.rejects(fixture.retention().prune(never), /no runner/);

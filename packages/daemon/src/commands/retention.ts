@@ -16,8 +16,8 @@ export interface RetentionOptions {
   readonly logger: Logger;
   /** Something of it runs, and cancel has to reach it (P1). */
   readonly isHeld: (commandId: string) => boolean;
-  /** Removes what a run has left on disk; rejects with `StartFailed` when that one cannot be removed now. */
-  readonly remove: (runId: string) => Promise<void>;
+  /** Removes what a run has left on disk; rejects with `StartFailed` when that one cannot be removed now, and when the signal aborts. */
+  readonly remove: (runId: string, signal: AbortSignal) => Promise<void>;
 }
 
 const pageSize = 100;
@@ -83,7 +83,7 @@ export class Retention {
     const remover = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift()) {
         try {
-          if (await this.#remove(next.runId)) removed.push(next.commandId);
+          if (await this.#remove(next.runId, signal)) removed.push(next.commandId);
         } catch (error) {
           waiting.length = 0; // The others would hear the same.
           throw error;
@@ -101,13 +101,14 @@ export class Retention {
   }
 
   /** One that cannot be removed does not keep the others; it is tried again next time. */
-  async #remove(runId: string): Promise<boolean> {
+  async #remove(runId: string, signal: AbortSignal): Promise<boolean> {
     const { remove, logger } = this.#options;
     try {
-      await remove(runId);
+      await remove(runId, signal);
       this.#stuck.delete(runId);
       return true;
     } catch (error) {
+      if (signal.aborted) return false;
       if (!(error instanceof StartFailed)) throw error;
       if (!this.#stuck.has(runId))
         logger.warn(

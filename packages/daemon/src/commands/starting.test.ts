@@ -52,6 +52,22 @@ describe("commands that are just starting", () => {
     assert.equal(found.ending?.reason, "cancelled");
   });
 
+  test("C1, S4: a refused start whose record could not be taken back is in nobody's way: the same id may be asked for again", async () => {
+    await using f = await CommandsFixture.make();
+    const { commands, records } = await f.open();
+    const asked = params(join(f.root, "workspace/program"));
+    writeFileSync(asked.command, "#!/missing/interpreter\n", { mode: 0o755 });
+    const abandon = records.abandon.bind(records);
+    records.abandon = () => Promise.reject(new Error("database or disk is full"));
+    await assert.rejects(commands.execute(asked), { type: "command_not_found" });
+    records.abandon = abandon;
+    writeFileSync(asked.command, "#!/bin/sh\necho runs\n", { mode: 0o755 });
+    const [first, second] = await Promise.all([commands.execute(asked), commands.execute(asked)]);
+    assert.equal(first, second);
+    assert.equal((await first.ended).exitCode, 0);
+    assert.equal(records.find(asked.command_id)?.runId, first.runId);
+  });
+
   test("P2: cancel of one whose refusal comes late says the refusal", async () => {
     await using f = await CommandsFixture.make();
     const { commands } = await f.open();

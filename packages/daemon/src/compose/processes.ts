@@ -68,7 +68,10 @@ export function composeProcesses(ports: ProcessPorts): {
     wallMs: () => clock.wallMs(),
     logger,
     isHeld: (commandId) => commands.isHeld(commandId),
-    remove: (runId) => runner.remove(runId),
+    remove: async (runId, signal) => {
+      await runner.remove(runId, signal);
+      planner.cleanUp(runId); // Gone already, unless a daemon crashed behind the end of it.
+    },
   });
   const pruner = new Pruner({
     retention,

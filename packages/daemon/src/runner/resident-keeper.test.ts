@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { mkdirSync, realpathSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "@hl/core/clock.ts";
@@ -70,4 +71,13 @@ test("a start that finds no resident in its time is refused with the reason, and
   await runner.remove("nothing of it is there");
   mkdirSync(join(folder.path, "x"));
   await assert.rejects(runner.remove("x"), /ENOENT/);
+
+  await using silent = createServer().listen(socketPath); // It takes the question and gives no answer.
+  const stopping = new AbortController();
+  silent.once("connection", (socket) => {
+    socket.resume();
+    stopping.abort();
+  });
+  await within("the end of the question", assert.rejects(runner.remove("x", stopping.signal), /detached/));
+  await within("a question after the stop", assert.rejects(runner.remove("x", stopping.signal), /detached/));
 });

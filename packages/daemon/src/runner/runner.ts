@@ -102,14 +102,18 @@ export class Runner implements RunKeeper, AsyncDisposable {
   /**
    * Ends what a run may have left and removes its folders; only the runner may, where it is another user's. Rejects with `StartFailed`
    * when its shim lives (`alive`) or a folder cannot be removed (`log`). A run without a folder has left nothing: its shim takes the
-   * folder along only when its tree is empty.
+   * folder along only when its tree is empty. What cannot be killed is waited for, until the signal aborts.
    */
-  async remove(id: string, temporary?: string): Promise<void> {
-    if (temporary === undefined && (await isMissing(join(this.stateDirectory, id)))) return;
+  async remove(id: string, signal?: AbortSignal): Promise<void> {
+    if (await isMissing(join(this.stateDirectory, id))) return;
     const shim = await this.#reach();
+    const giveUp = (): void => shim.detach();
+    signal?.addEventListener("abort", giveUp, { once: true });
+    if (signal?.aborted === true) giveUp();
     try {
-      await shim.clear({ id, folders: { temporary } });
+      await shim.clear({ id, folders: {} });
     } finally {
+      signal?.removeEventListener("abort", giveUp);
       shim.detach();
     }
   }
