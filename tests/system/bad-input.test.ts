@@ -153,7 +153,9 @@ describe("bad input to command/*", () => {
     const runs = (): string[] => readdirSync(join(daemon.home, "data/runner")).filter((file) => !file.startsWith("."));
     assert.deepEqual(runs(), []);
     const temporary = join(daemon.home, "data/cache/tmp");
-    await until("no folder to be left", () => readdirSync(temporary).every((file) => file === "home"));
+    await until("no folder to be left", () =>
+      readdirSync(temporary).every((file) => file === "home" || file.startsWith(".")),
+    );
     await until("nothing but shims", () => descendantsOf(daemon.pid).every(({ name }) => name.startsWith("hl-runner")));
     for (const index of table.keys()) assert.equal((await execute(`bad-${index}`)).status, "completed");
     await until("their events", () => started.length === table.length);

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Message, MessageClient } from "@hl/testkit/message-client.ts";
 import { descendantsOf, descriptorCount, rssBytes, threadCount } from "@hl/testkit/processes.ts";
@@ -92,7 +92,8 @@ describe("many commands", () => {
       },
       180_000,
     );
-    assert.deepEqual(readdirSync(join(daemon.home, "data/cache/tmp")), ["home"]);
+    const privateFolders = readdirSync(join(daemon.home, "data/cache/tmp")).filter((name) => !name.startsWith("."));
+    assert.deepEqual(privateFolders, ["home"]);
     return until("a steady number of processes and files", () => {
       const shims = descendantsOf(daemon.pid).filter(({ pid }) => pid !== resident());
       if (shims.length !== 2 || shims.some(({ zombie }) => zombie)) return undefined; // The two that wait for work.
@@ -100,7 +101,8 @@ describe("many commands", () => {
         descriptors: descriptorCount(daemon.pid),
         threads: threadCount(daemon.pid),
         residentDescriptors: descriptorCount(resident()),
-        files: readdirSync(join(daemon.home, "data"), { recursive: true }).length,
+        files: readdirSync(join(daemon.home, "data"), { recursive: true }).filter((file) => !isSpare(String(file)))
+          .length,
         daemonRssMb: rssBytes(daemon.pid) / megabyte,
         residentRssMb: rssBytes(resident()) / megabyte,
         databaseMb: databaseBytes(daemon.home) / megabyte,
@@ -177,4 +179,9 @@ function databaseBytes(home: string): number {
     .map((name) => statSync(join(state, name)))
     .filter((file) => file.isFile())
     .reduce((sum, { size }) => sum + size, 0);
+}
+
+/** An empty folder that the next command gets; there are never more than sixteen. */
+function isSpare(path: string): boolean {
+  return basename(path).startsWith(".spare-");
 }

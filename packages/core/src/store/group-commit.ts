@@ -50,7 +50,9 @@ export class GroupCommit {
       reject(new Error("the database is closed"));
       return promise;
     }
-    this.#queue.push({ run: write, urgency, resolve: resolve as (value: unknown) => void, reject });
+    // Behind everybody who waits: what follows from a write that nobody waits for is not to come before what follows from theirs.
+    const settle = urgency === "soon" ? (value: T): void => void setImmediate(resolve, value) : resolve;
+    this.#queue.push({ run: write, urgency, resolve: settle as (value: unknown) => void, reject });
     if (urgency !== "soon") this.#urge();
     else this.#cancelSoon ??= this.#clock.after(soonMs, () => this.#urge());
     return promise;

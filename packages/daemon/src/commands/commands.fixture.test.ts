@@ -81,13 +81,15 @@ export class CommandsFixture implements AsyncDisposable {
     const runner = stack.use(
       new Runner({ socketPath: join(this.root, "r.sock"), stateDirectory: this.stateDirectory, warmShims: 1 }),
     );
+    const planner = new Planner(planSettings(this.root, plan));
+    runner.prepareWith(() => planner.preparation());
     await runner.open();
     const started: Command[] = [];
     const ended: { id: string; ending: Ending }[] = [];
     const commands = new Commands({
       runner,
       records,
-      planner: new Planner(planSettings(this.root, plan)),
+      planner,
       clock: systemClock,
       logger: silentLogger,
       bootId: "boot",

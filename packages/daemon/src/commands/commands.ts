@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
@@ -99,7 +98,7 @@ export class Commands {
         max_processes: processesMax,
       });
     }
-    const plan = this.#options.planner.plan(params, randomUUID());
+    const plan = this.#options.planner.plan(params);
     const launching = this.#launch(params, paramsHash, plan);
     this.#launching.set(params.command_id, launching);
     return launching.finally(() => this.#launching.delete(params.command_id));
@@ -164,26 +163,27 @@ export class Commands {
   }
 
   async #launch(params: ExecuteParams, paramsHash: string, plan: LaunchPlan): Promise<Command> {
-    const { records, runner, planner, clock, logger, bootId } = this.#options;
+    const { records, runner, clock, logger, bootId } = this.#options;
     const { command_id: id, command: name, args } = params;
     const startedMs = clock.wallMs();
-    const command = new Command({ id, runId: plan.request.id, paramsHash, command: name, args, startedMs });
+    const warm = runner.reserve();
+    const { runId } = warm;
+    const command = new Command({ id, runId, paramsHash, command: name, args, startedMs });
     this.#live.add(command);
-    const { runId } = command;
     const recorded = this.#record({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
     const begun = recorded.then(
       () => true,
       () => false,
     );
+    await setImmediate(); // The record is on its way to the disk; what takes as long is done meanwhile.
+    const held = runner.hold(warm, ({ preparation }) => plan.request(runId, preparation));
     try {
-      await setImmediate(); // The record is on its way to the disk, which takes longer than making folders.
-      plan.prepare();
       await recorded;
-      this.#live.follow(command, await runner.start(plan.request));
+      this.#live.follow(command, await runner.go(held, () => plan.request(runId)));
     } catch (error) {
+      held.giveUp();
       const hasRecord = await begun;
       this.#live.drop(command);
-      planner.cleanUp(runId);
       const refusal = hasRecord ? startError(error, params.command) : error;
       command.refuse(refusal);
       // The caller gets the first cause; a record that stays is reported as interrupted after a restart.

@@ -10,7 +10,7 @@ import type { EndStore } from "./end-store.ts";
 import { endingOf, interruptedEnding, type Ending } from "./ending.ts";
 
 export interface LiveCommandsOptions {
-  readonly runner: Pick<Runner, "outputOf">;
+  readonly runner: Pick<Runner, "outputOf" | "fill">;
   readonly records: Pick<CommandRecords, "grow">;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -65,10 +65,14 @@ export class LiveCommands {
   }
 
   follow(command: Command, run: Run): void {
-    const { cleanUp, clock } = this.#options;
+    const { cleanUp, clock, runner } = this.#options;
     command.launch(run);
     void run.ended.then((end) => this.#ended(command, endingOf(end, command.startedMs, clock.wallMs()), run));
-    void run.empty.then(() => setImmediate()).then(() => cleanUp(command.runId)); // The reply goes first.
+    void run.ended.then(() => setImmediate()).then(() => runner.fill()); // The reply goes first.
+    // Its shim removes its folder; where that was killed nobody else has.
+    void Promise.all([run.ended, run.empty]).then(([{ reason }]) => {
+      if (reason === "unknown") cleanUp(command.runId);
+    });
   }
 
   /** What became of a command of before; without a run it has never come to start anything. */

@@ -1,17 +1,19 @@
 /** Goal: what a shim is asked for is what the configuration and the caller say and nothing of the daemon's own; X2: never quietly less. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { params, planSettings } from "./commands.fixture.test.ts";
-import { Planner, type ExecuteParams, type LaunchPlan, type PlanSettings } from "./plan.ts";
+import type { StartRequest } from "../runner/records.ts";
+import { Planner, type ExecuteParams, type PlanSettings } from "./plan.ts";
 
 interface World extends Disposable {
   readonly root: string;
   readonly planner: Planner;
-  plan(more?: Partial<ExecuteParams>): LaunchPlan;
+  /** As it would be asked for in a run named `run`. */
+  plan(more?: Partial<ExecuteParams>): { readonly request: StartRequest };
 }
 
 function world(changes: Partial<PlanSettings> = {}): World {
@@ -19,7 +21,9 @@ function world(changes: Partial<PlanSettings> = {}): World {
   const root = realpathSync(folder.path);
   mkdirSync(join(root, "workspace"));
   const planner = new Planner(planSettings(root, changes));
-  const plan: World["plan"] = (more = {}) => planner.plan(params("true", ["a b", ""], more), "run");
+  const plan: World["plan"] = (more = {}) => ({
+    request: planner.plan(params("true", ["a b", ""], more)).request("run"),
+  });
   return { root, planner, plan, [Symbol.dispose]: () => folder[Symbol.dispose]() };
 }
 
@@ -48,18 +52,15 @@ describe("plan: environment", () => {
     delete process.env["HL_ENROLLMENT_TOKEN"];
   });
 
-  test("its folders are made when it starts, private, and TMPDIR goes with it; the home stays, a caller's is its own", () => {
+  test("its folders are asked for, outer ones first; a home that the caller names is its own to make", () => {
     using w = world();
-    const plan = w.plan();
+    const { request } = w.plan();
     assert.equal(existsSync(join(w.root, "temporary")), false, "a plan touches nothing");
-    plan.prepare();
-    for (const name of ["run", "home"]) assert.equal(statSync(join(w.root, "temporary", name)).mode & 0o777, 0o700);
-    w.planner.cleanUp("run");
-    assert.equal(existsSync(join(w.root, "temporary/run")), false);
-    assert.equal(existsSync(join(w.root, "temporary/home")), true);
-    w.planner.cleanUp("run"); // Nothing to do is nothing wrong.
-    w.plan({ env: { HOME: join(w.root, "own") } }).prepare();
-    assert.equal(existsSync(join(w.root, "own")), false);
+    assert.equal(request.temporary, join(w.root, "temporary/run"));
+    const folders = [w.root, join(w.root, "temporary"), join(w.root, "temporary/home")];
+    assert.deepEqual(request.directories?.slice(-3), folders);
+    const own = w.plan({ env: { HOME: join(w.root, "own") } }).request;
+    assert.deepEqual(own.directories?.slice(-2), folders.slice(0, 2));
   });
 
   test("a caller's PATH finds the program, and the program is called as it was asked for", () => {
@@ -99,9 +100,9 @@ describe("plan: limits and refusals", () => {
   test("the first refusal is told: user, directory, command, timeout, sandbox", () => {
     using w = world({ sandboxed: true, sandboxProblem: "no Landlock" });
     const bad = { user: "root", cwd: "/", timeout: 1e6 };
-    refused(() => w.planner.plan(params("sudo", [], bad), "r"), "user_not_permitted");
-    refused(() => w.planner.plan(params("sudo", [], { cwd: "/", timeout: 1e6 }), "r"), "path_denied");
-    refused(() => w.planner.plan(params("sudo", [], { timeout: 1e6 }), "r"), "command_blocked");
+    refused(() => w.planner.plan(params("sudo", [], bad)), "user_not_permitted");
+    refused(() => w.planner.plan(params("sudo", [], { cwd: "/", timeout: 1e6 })), "path_denied");
+    refused(() => w.planner.plan(params("sudo", [], { timeout: 1e6 })), "command_blocked");
     refused(() => w.plan({ timeout: 1e6 }), "invalid_params");
     refused(() => w.plan(), "sandbox_unavailable", "no Landlock");
   });
@@ -119,5 +120,20 @@ describe("plan: limits and refusals", () => {
     // A home that the caller names is not opened by naming it.
     const named = on.plan({ env: { HOME: "/", TMPDIR: "/" } }).request.sandbox!;
     assert.ok(![...named.read, ...named.write].includes("/"));
+  });
+
+  test("X1: rules that a shim has already are asked for once, and not used any more when what they came from has changed", () => {
+    using w = world({ sandboxed: true });
+    const plan = w.planner.plan(params("true"));
+    const whole = plan.request("run").sandbox!;
+    const given = w.planner.preparation();
+    const rest = plan.request("run", given)!.sandbox!;
+    const sorted = (...lists: (readonly string[])[]): string[] => lists.flat().sort();
+    assert.deepEqual(sorted(given.sandbox!.read, rest.read), sorted(whole.read));
+    assert.deepEqual(sorted(given.sandbox!.write, rest.write), sorted(whole.write));
+    // The workspace becomes a link to somewhere else: what was prepared may be too much for it.
+    renameSync(join(w.root, "workspace"), join(w.root, "elsewhere"));
+    symlinkSync("elsewhere", join(w.root, "workspace"));
+    assert.equal(plan.request("run", given), undefined);
   });
 });

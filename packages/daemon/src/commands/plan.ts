@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
-import type { SandboxRules, StartRequest } from "../runner/records.ts";
-import { sandboxRules, type SandboxPolicy } from "../sandbox/rules.ts";
+import type { Preparation, SandboxRules, StartRequest } from "../runner/records.ts";
+import { sandboxRules, systemRules, type SandboxPolicy, type SystemRules } from "../sandbox/rules.ts";
+import { foldersAbove } from "../sandbox/places.ts";
 import { judgeCommand, type CommandPolicy } from "./policy.ts";
 import { judgeDirectory } from "./workspace.ts";
 
@@ -41,10 +42,11 @@ export interface PlanSettings {
   readonly processesMax: number;
 }
 
+/** A judged request: what is asked for is allowed, and only its run's name is missing. */
 export interface LaunchPlan {
-  readonly request: StartRequest;
-  /** Makes what the command needs on disk: private folders, which mean nothing until it starts. */
-  prepare(): void;
+  /** @param given what its shim has been prepared with; undefined is answered when that is no longer right. */
+  request(runId: string, given: Preparation | undefined): StartRequest | undefined;
+  request(runId: string): StartRequest;
 }
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -57,18 +59,22 @@ export class Planner {
     this.#settings = settings;
   }
 
-  plan(params: ExecuteParams, runId: string): LaunchPlan {
+  plan(params: ExecuteParams): LaunchPlan {
     const settings = this.#settings;
     this.#checkUser(params.user);
     const cwd = this.directory(params.cwd);
-    const temporary = join(settings.temporaryRoot, runId);
-    const env = this.environment(temporary, params.env, params.pty !== undefined);
-    const searchPath = env["PATH"] ?? defaultPath;
+    const searchPath = params.env?.["PATH"] ?? settings.environment["PATH"] ?? defaultPath;
     const executable = judgeCommand(settings.policy, { command: params.command, args: params.args, cwd, searchPath });
     const timeoutMs = this.#timeoutMs(params.timeout);
     const idleTimeoutMs = params.idle_timeout === undefined ? settings.idleTimeoutMs : wholeMs(params.idle_timeout);
-    return {
-      request: {
+    this.#checkSandbox();
+    const request = (runId: string, given?: Preparation): StartRequest | undefined => {
+      const temporary = this.#temporaryOf(runId);
+      const env = this.environment(temporary, params.env, params.pty !== undefined);
+      const home = env["HOME"];
+      const sandbox = this.#rules(temporary, home, [], given?.sandbox);
+      if (given !== undefined && settings.sandboxed && sandbox === undefined) return undefined;
+      return {
         id: runId,
         argv: [executable, ...params.args],
         argv0: params.command,
@@ -83,10 +89,19 @@ export class Planner {
         memoryBytesMax: settings.memoryBytesMax,
         cpuPercentMax: settings.cpuPercentMax,
         processesMax: settings.processesMax,
-        sandbox: this.sandbox(temporary, env["HOME"]),
-      },
-      prepare: () => this.makeFolders(temporary, env["HOME"]),
+        directories: this.#directories(home),
+        temporary,
+        sandbox,
+      };
     };
+    return { request: request as LaunchPlan["request"] };
+  }
+
+  /** What a shim may make and open before it is known which command it gets. */
+  preparation(): Preparation {
+    const { sandboxed, sandboxProblem, paths } = this.#settings;
+    const sandbox = sandboxed && sandboxProblem === undefined ? systemRules(paths) : undefined;
+    return { directories: this.#directories(this.#ownHome), sandbox };
   }
 
   makeFolders(temporary: string, home: string | undefined): void {
@@ -106,7 +121,7 @@ export class Planner {
 
   /** After the tree of a run has gone, whichever daemon started it. */
   cleanUp(runId: string): void {
-    this.removeFolder(join(this.#settings.temporaryRoot, runId));
+    this.removeFolder(this.#temporaryOf(runId));
   }
 
   /** Where a process of ours may work: inside the allowed paths, relative to the workspace. */
@@ -145,16 +160,41 @@ export class Planner {
 
   /** Undefined where sandbox_mode is off; throws where it is on and cannot be enforced (X2). */
   sandbox(temporary: string, home: string | undefined, extraRead: readonly string[] = []): SandboxRules | undefined {
-    const { sandboxed, sandboxProblem, paths, readOnlyPaths } = this.#settings;
+    this.#checkSandbox();
+    return this.#rules(temporary, home, extraRead);
+  }
+
+  #rules(
+    temporary: string,
+    home: string | undefined,
+    extraRead: readonly string[],
+    given?: SystemRules,
+  ): SandboxRules | undefined {
+    const { sandboxed, paths, readOnlyPaths } = this.#settings;
     if (!sandboxed) return undefined;
-    if (sandboxProblem !== undefined) {
-      throw new HlError("sandbox_unavailable", `sandbox_mode is on and cannot be enforced: ${sandboxProblem}`, {
-        reason: sandboxProblem,
-      });
-    }
     // A home that the caller names is no reason to open it; the one we made is.
     const homes = home === this.#ownHome ? [home] : [];
-    return sandboxRules(paths, { read: [...readOnlyPaths, ...extraRead], write: [temporary, ...homes] });
+    const extras = { read: [...readOnlyPaths, ...extraRead], write: [temporary, ...homes] };
+    return given === undefined ? sandboxRules(paths, extras) : sandboxRules(paths, extras, given);
+  }
+
+  #checkSandbox(): void {
+    const { sandboxed, sandboxProblem } = this.#settings;
+    if (!sandboxed || sandboxProblem === undefined) return;
+    throw new HlError("sandbox_unavailable", `sandbox_mode is on and cannot be enforced: ${sandboxProblem}`, {
+      reason: sandboxProblem,
+    });
+  }
+
+  #temporaryOf(runId: string): string {
+    return join(this.#settings.temporaryRoot, runId);
+  }
+
+  /** Only the home that we chose; one that the caller names is the caller's to make. */
+  #directories(home: string | undefined): string[] {
+    const { temporaryRoot } = this.#settings;
+    const folders = [...foldersAbove(temporaryRoot).reverse(), temporaryRoot];
+    return home === this.#ownHome ? [...folders, home] : folders;
   }
 
   #timeoutMs(seconds: number | undefined): number {

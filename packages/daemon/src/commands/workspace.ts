@@ -1,6 +1,7 @@
-import { realpathSync, statSync } from "node:fs";
+import { statSync, type Stats } from "node:fs";
 import { resolve } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
+import { isWithin, Places } from "../sandbox/places.ts";
 
 export interface FileAccess {
   readonly allowedPaths: readonly string[];
@@ -13,19 +14,13 @@ export interface FileAccess {
  */
 export function judgeDirectory(access: FileAccess, workspace: string, wanted: string | undefined): string {
   const path = resolve(workspace, wanted ?? ".");
-  let real: string;
-  try {
-    real = realpathSync.native(path);
-    if (!statSync(real).isDirectory())
-      throw new HlError("cwd_invalid", `${JSON.stringify(path)} is not a directory`, { path });
-  } catch (error) {
-    if (error instanceof HlError) throw error;
+  const places = new Places();
+  const real = places.real(path);
+  const found = statOf(real);
+  if (found === undefined)
     throw new HlError("cwd_invalid", `${JSON.stringify(path)} does not exist or cannot be entered`, { path });
-  }
-  const within = (folder: string): boolean => {
-    const base = realOrSelf(folder);
-    return real === base || real.startsWith(base.endsWith("/") ? base : `${base}/`);
-  };
+  if (!found.isDirectory()) throw new HlError("cwd_invalid", `${JSON.stringify(path)} is not a directory`, { path });
+  const within = (folder: string): boolean => isWithin(real, places.real(folder));
   if (access.blockedPaths.some(within)) {
     throw new HlError("path_denied", `${JSON.stringify(path)} is inside a blocked path`, { path });
   }
@@ -36,10 +31,10 @@ export function judgeDirectory(access: FileAccess, workspace: string, wanted: st
   return real;
 }
 
-function realOrSelf(path: string): string {
+function statOf(path: string): Stats | undefined {
   try {
-    return realpathSync.native(path);
+    return statSync(path, { throwIfNoEntry: false });
   } catch {
-    return path;
+    return undefined; // In a folder that we may not look into, for example.
   }
 }

@@ -44,6 +44,7 @@ export function composeProcesses(ports: ProcessPorts): {
   const { process_management: processes, claude_integration: claude } = config.daemon;
   const report = processEventReporter(events);
   const planner = new Planner(planSettings(config, host, sandboxProblem));
+  runner.prepareWith(() => planner.preparation());
   const commands = new Commands({
     runner,
     records,

@@ -28,7 +28,7 @@ export async function composeRunner(ports: RunnerPorts): Promise<ComposedRunner>
   await using building = new AsyncDisposableStack();
   const ownsResident = config.daemon.process_management.runner_directory === undefined;
   const { socketPath, stateDirectory } = runnerPathsOf(config, user);
-  const runner = new Runner({ socketPath, stateDirectory, warmShims: 2, clock, random });
+  const runner = new Runner({ socketPath, stateDirectory, warmShims: 2, warmShimsMax: 32, clock, random });
   if (ownsResident) {
     mkdirSync(stateDirectory, { recursive: true, mode: 0o750 });
     const onBack = (pid: number): void => {

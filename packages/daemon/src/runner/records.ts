@@ -20,6 +20,10 @@ export interface StartRequest {
   /** 100 is one processor. */
   readonly cpuPercentMax?: number | undefined;
   readonly processesMax?: number | undefined;
+  /** Folders made for it where they are missing, outer ones first. */
+  readonly directories?: readonly string[] | undefined;
+  /** Its private folder: made for it, and removed with all it holds when nothing of it runs any more. */
+  readonly temporary?: string | undefined;
   /** Undefined: no sandbox was asked for. */
   readonly sandbox?: SandboxRules | undefined;
 }
@@ -28,6 +32,18 @@ export interface StartRequest {
 export interface TerminalSize {
   readonly rows: number;
   readonly columns: number;
+}
+
+/** What a shim can do before it is known what it will start. */
+export interface Preparation {
+  readonly directories: readonly string[];
+  /** Rules for all that it may start; undefined where there is no sandbox, or where they cannot be known ahead. */
+  readonly sandbox: PreparedRules | undefined;
+}
+
+export interface PreparedRules extends SandboxRules {
+  /** What they were computed from: they are right as long as it is the same. */
+  readonly basis: string;
 }
 
 /** Absolute paths; a path that does not exist is skipped by the shim. */

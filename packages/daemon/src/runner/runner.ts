@@ -5,19 +5,23 @@ import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { findFate, outputBehind, type Fate } from "./fate.ts";
+import { HeldStart, type RequestFor } from "./held-start.ts";
 import { finishedOutput, type OutputSource } from "./output-source.ts";
 import { failedProbe, type RunnerProbe } from "./probe.ts";
-import { StartFailed, type OutputMark, type StartRequest } from "./records.ts";
+import { StartFailed, type OutputMark, type Preparation, type StartedRecord, type StartRequest } from "./records.ts";
 import { Run, type RunKeeper } from "./run.ts";
 import { Shim } from "./shim.ts";
+import { WarmShims, type WarmShim } from "./warm-shims.ts";
 
 export interface RunnerOptions {
   /** Where `hl-runner serve` listens. */
   readonly socketPath: string;
   /** Its state folder; we read the logs and end records in it. */
   readonly stateDirectory: string;
-  /** Shims forked ahead of time, so that a start pays no fork of its own. */
+  /** Shims forked ahead of time while nothing happens. */
   readonly warmShims: number;
+  /** The same after a burst; default as many as without one. */
+  readonly warmShimsMax?: number | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   /** How long a start waits for a resident that cannot be reached: it may be just starting again. */
@@ -34,13 +38,20 @@ export class Runner implements RunKeeper, AsyncDisposable {
   readonly #options: RunnerOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #warm = new Set<Promise<Shim>>();
+  readonly #warm: WarmShims;
   readonly #stopped = new AbortController();
 
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+    const { socketPath, warmShims: least, warmShimsMax: most = least } = options;
+    this.#warm = new WarmShims({ socketPath, least, most, clock: this.#clock });
+  }
+
+  /** What shims prepare from now on, before it is known which command they get. */
+  prepareWith(prepare: () => Preparation): void {
+    this.#warm.prepareWith(prepare);
   }
 
   get stateDirectory(): string {
@@ -49,10 +60,26 @@ export class Runner implements RunKeeper, AsyncDisposable {
 
   /** Fills the pool; rejects when the runner cannot be reached. */
   async open(): Promise<void> {
-    const first = this.#reach();
-    this.#keepWarm(first);
-    await first;
+    (await this.#reach()).detach();
     this.fill();
+  }
+
+  /** The shim of the next run, which has its name already. Whoever reserves it holds it. */
+  reserve(): WarmShim {
+    return this.#warm.take();
+  }
+
+  /** Lets the shim prepare the start, see HeldStart; nothing starts before `go`. */
+  hold(warm: WarmShim, requestFor: RequestFor): HeldStart {
+    return new HeldStart(warm, requestFor);
+  }
+
+  /** Starts what was held; `request` is for another shim, where that one could not prepare it. Rejects like `start`. */
+  async go(held: HeldStart, request: () => StartRequest): Promise<Run> {
+    const shim = await held.prepared();
+    if (shim === undefined) return this.start(request());
+    const run = new Run(held.runId, join(this.stateDirectory, held.runId), this);
+    return (await this.#attempt(run, shim, () => shim.go())) === undefined ? run : this.start(request());
   }
 
   /**
@@ -63,18 +90,28 @@ export class Runner implements RunKeeper, AsyncDisposable {
     const run = new Run(request.id, join(this.stateDirectory, request.id), this);
     const deadline = this.#reachDeadline();
     for (;;) {
-      const shim = await this.#take();
-      try {
-        const started = await shim.start(request);
-        run.follow(shim, started.pid);
-        return run;
-      } catch (error) {
-        shim.detach(); // Also one that was asked for nothing, because the request is larger than a frame.
-        if (error instanceof StartFailed) throw error;
-        if (await this.#mayHaveStarted(run)) return run;
-        // The resident went before it had taken the connection: the next one may be asked.
-        if (this.#clock.now() >= deadline) throw error;
-      }
+      const shim = await this.#reach();
+      const failed = await this.#attempt(run, shim, () => shim.start(request));
+      if (failed === undefined) return run;
+      // The resident went before it had taken the connection: the next one may be asked.
+      if (this.#clock.now() >= deadline) throw failed.reason;
+    }
+  }
+
+  /** Answers why nothing has started where another shim may be asked, and undefined for a run that has, or may have. */
+  async #attempt(
+    run: Run,
+    shim: Shim,
+    start: () => Promise<StartedRecord>,
+  ): Promise<{ readonly reason: unknown } | undefined> {
+    try {
+      const started = await start();
+      run.follow(shim, started.pid);
+      return undefined;
+    } catch (reason) {
+      shim.detach(); // Also one that was asked for nothing, because the request is larger than a frame.
+      if (reason instanceof StartFailed) throw reason;
+      return (await this.#mayHaveStarted(run)) ? undefined : { reason };
     }
   }
 
@@ -138,18 +175,14 @@ export class Runner implements RunKeeper, AsyncDisposable {
     return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")).map((entry) => entry.name);
   }
 
-  /** Fills the pool of warm shims up; also after the resident has come back. */
+  /** Forks the warm shims that are missing: behind the answer of a run, and when the resident has come back. */
   fill(): void {
-    while (!this.#stopped.signal.aborted && this.#warm.size < this.#options.warmShims) {
-      this.#keepWarm(Shim.connect(this.#options.socketPath));
-    }
+    this.#warm.fill();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped.abort(new Error("the runner is closed"));
-    const warm = [...this.#warm];
-    this.#warm.clear();
-    for (const shim of warm) (await shim.catch(() => undefined))?.detach();
+    this.#warm[Symbol.dispose]();
   }
 
   /** Whether the connection broke behind the start; where that cannot be told in time it is told as started, and found out later. */
@@ -162,16 +195,6 @@ export class Runner implements RunKeeper, AsyncDisposable {
     }
     fate.then((found) => run.meet(found)).catch(() => {});
     return true;
-  }
-
-  async #take(): Promise<Shim> {
-    const [first] = this.#warm;
-    if (first !== undefined) this.#warm.delete(first);
-    const warm = await first?.catch(() => undefined);
-    // The pool is refilled after this turn of the loop, so that the start itself goes first.
-    setImmediate(() => this.fill());
-    if (warm !== undefined && !warm.isClosed) return warm;
-    return this.#reach();
   }
 
   async #reach(): Promise<Shim> {
@@ -189,11 +212,6 @@ export class Runner implements RunKeeper, AsyncDisposable {
 
   #reachDeadline(): number {
     return this.#clock.now() + (this.#options.reachMsMax ?? reachMsMaxDefault);
-  }
-
-  #keepWarm(shim: Promise<Shim>): void {
-    this.#warm.add(shim);
-    shim.catch(() => this.#warm.delete(shim)); // Whoever takes it sees the failure and connects anew.
   }
 }
 

@@ -10,12 +10,14 @@ import {
   type EndReason,
   type EndRecord,
   type OutputMark,
+  type Preparation,
   type StartedRecord,
   type StartRequest,
   type StdinKind,
   type TerminalSize,
 } from "./records.ts";
 import { ShimInput, type InputTaken } from "./shim-input.ts";
+import { prepareFrame, startFrame } from "./start-frame.ts";
 
 /**
  * One connection to one shim. States: fresh (a shim is forked and waits) → started | failed → ended → empty → closed.
@@ -101,31 +103,35 @@ export class Shim {
     return this.#socket.destroyed ? undefined : this.#input.offset;
   }
 
+  /** What can be done before the request is known; what fails is told at the start. */
+  prepare(preparation: Preparation): void {
+    if (!this.#socket.destroyed) this.#socket.write(prepareFrame(preparation));
+  }
+
   start(request: StartRequest): Promise<StartedRecord> {
+    this.#start(request, false);
+    return this.started;
+  }
+
+  /** Everything but the execution, which waits for `go`; nothing has started when the connection ends before that (C1). */
+  hold(request: StartRequest): void {
+    this.#start(request, true);
+  }
+
+  go(): Promise<StartedRecord> {
+    this.#send(frameType.go, []);
+    return this.started;
+  }
+
+  #start(request: StartRequest, hold: boolean): void {
     this.#input.know();
-    const fields: Field[] = [[tag.id, request.id]];
-    for (const argument of request.argv) fields.push([tag.argv, argument]);
-    if (request.argv0 !== undefined) fields.push([tag.argv0, request.argv0]);
-    for (const [name, value] of Object.entries(request.env)) fields.push([tag.env, `${name}=${value}`]);
-    fields.push([tag.cwd, request.cwd], ...stdinFields(request.stdin), [tag.graceMs, request.graceMs]);
-    if (request.timeoutMs !== undefined) fields.push([tag.timeoutMs, request.timeoutMs]);
-    if (request.idleTimeoutMs !== undefined) fields.push([tag.idleTimeoutMs, request.idleTimeoutMs]);
-    fields.push([tag.openFilesMax, request.openFilesMax], [tag.logBytesMax, request.logBytesMax]);
-    if (request.memoryBytesMax !== undefined) fields.push([tag.memoryBytesMax, request.memoryBytesMax]);
-    if (request.cpuPercentMax !== undefined) fields.push([tag.cpuPercentMax, request.cpuPercentMax]);
-    if (request.processesMax !== undefined) fields.push([tag.processesMax, request.processesMax]);
-    if (request.sandbox !== undefined) {
-      fields.push([tag.sandbox, 1]);
-      for (const path of request.sandbox.read) fields.push([tag.allowRead, path]);
-      for (const path of request.sandbox.write) fields.push([tag.allowWrite, path]);
-    }
     try {
-      this.#socket.write(encodeFrame(frameType.start, fields));
+      this.#socket.write(startFrame(request, hold));
     } catch (error) {
       // Larger than a frame: to the caller the same as larger than the kernel takes.
-      return Promise.reject(new StartFailed("exec", constants.errno.E2BIG, errorText(error)));
+      this.#started.reject(new StartFailed("exec", constants.errno.E2BIG, errorText(error)));
+      this.detach();
     }
-    return this.started;
   }
 
   /**
@@ -257,15 +263,6 @@ export class Shim {
     this.#input.lose();
     this.#closed.resolve(reason);
   }
-}
-
-function stdinFields(stdin: StartRequest["stdin"]): Field[] {
-  if (typeof stdin === "string") return [[tag.stdin, stdin === "pipe" ? 1 : 0]];
-  return [
-    [tag.stdin, 2],
-    [tag.rows, stdin.rows],
-    [tag.columns, stdin.columns],
-  ];
 }
 
 /** A shim of an older hl-runner does not say; then input is tried. */

@@ -9,7 +9,8 @@ import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import fc from "fast-check";
-import { isWithin, sandboxRules, type ComputedRules } from "./rules.ts";
+import { isWithin } from "./places.ts";
+import { sandboxRules, systemRules, type ComputedRules } from "./rules.ts";
 
 function tree(...files: string[]): { readonly root: string } & Disposable {
   const folder = temporaryFolder("hl-rules");
@@ -174,5 +175,20 @@ describe("sandbox rules", () => {
     assert.ok(opens(rules, "/usr/bin/env"));
     assert.ok(!rules.write.includes("/dev/tty"));
     assert.ok(rules.write.includes("/dev/null"));
+  });
+
+  test("X1: the system's rules hold only for the policy and the places that they were computed from", () => {
+    using files = tree("work/a", "other/b");
+    const at = (path: string): string => join(files.root, path);
+    const policy = { allowedPaths: [at("work")], blockedPaths: [at("link")] };
+    const given = systemRules(policy)!;
+    assert.deepEqual(sandboxRules(policy, {}, given), { read: [], write: [at("work")] });
+    assert.equal(sandboxRules({ ...policy, allowedPaths: ["/usr"] }, {}, given), undefined);
+    assert.equal(sandboxRules({ ...policy, blockedPaths: ["/usr"] }, {}, given), undefined);
+    symlinkSync("/usr", at("link")); // What is blocked leads into the system's now.
+    assert.equal(sandboxRules(policy, {}, given), undefined);
+    assert.ok(!systemRules(policy)!.read.includes("/usr"));
+    // What lies beside a blocked path is looked up each time.
+    assert.equal(systemRules({ ...policy, blockedPaths: ["/usr/share/secret"] }), undefined);
   });
 });

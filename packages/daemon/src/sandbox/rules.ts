@@ -1,5 +1,7 @@
-import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { isWithin, Places } from "./places.ts";
+import { systemPlaces, systemRead, systemWrite } from "./system-paths.ts";
 
 /**
  * Computes what a process may touch (X1). Landlock only knows "allowed beneath", so a blocked path inside an allowed one
@@ -27,75 +29,57 @@ export interface ComputedRules {
   readonly write: readonly string[];
 }
 
-/** What ordinary programs need to start: code, libraries, name resolution, time, certificates; no secrets, no homes. */
-const systemRead = [
-  "/usr",
-  "/bin",
-  "/sbin",
-  "/lib",
-  "/lib32",
-  "/lib64",
-  "/libx32",
-  "/proc",
-  "/sys/devices/system/cpu",
-  "/sys/fs/cgroup",
-  "/etc/alternatives",
-  "/etc/bash.bashrc",
-  "/etc/ca-certificates",
-  "/etc/debian_version",
-  "/etc/environment",
-  "/etc/gai.conf",
-  "/etc/gitconfig",
-  "/etc/group",
-  "/etc/host.conf",
-  "/etc/hostname",
-  "/etc/hosts",
-  "/etc/inputrc",
-  "/etc/ld.so.cache",
-  "/etc/ld.so.conf",
-  "/etc/ld.so.conf.d",
-  "/etc/ld.so.preload",
-  "/etc/locale.alias",
-  "/etc/locale.conf",
-  "/etc/localtime",
-  "/etc/lsb-release",
-  "/etc/machine-id",
-  "/etc/magic",
-  "/etc/mime.types",
-  "/etc/nsswitch.conf",
-  "/etc/os-release",
-  "/etc/passwd",
-  "/etc/pip.conf",
-  "/etc/profile",
-  "/etc/profile.d",
-  "/etc/protocols",
-  "/etc/python3",
-  "/etc/resolv.conf",
-  "/etc/services",
-  "/etc/shells",
-  "/etc/ssl",
-  "/etc/terminfo",
-  "/etc/timezone",
-  "/etc/vim",
-  "/run/systemd/resolve",
-] as const;
+/** The part of the rules that is the same for every process, as long as its basis is. */
+export interface SystemRules extends ComputedRules {
+  /** All that these rules were computed from: the places of the lists and of what is allowed and blocked. */
+  readonly basis: string;
+}
 
-/**
- * Devices without a memory of their own, and the process's own terminal. Not /dev/pts, where everybody's terminals are: the shim
- * opens the one that is the process's own (X1). Who runs tmux or script inside the sandbox adds /dev/pts to allowed_paths.
- */
-const systemWrite = [
-  "/dev/null",
-  "/dev/zero",
-  "/dev/full",
-  "/dev/random",
-  "/dev/urandom",
-  "/dev/tty",
-  "/dev/ptmx",
-] as const;
+/** @param given rules that the process has already; undefined is answered when they are no longer right. */
+export function sandboxRules(
+  policy: SandboxPolicy,
+  extras: SandboxExtras,
+  given: SystemRules,
+): ComputedRules | undefined;
+export function sandboxRules(policy: SandboxPolicy, extras?: SandboxExtras): ComputedRules;
+export function sandboxRules(policy: SandboxPolicy, extras: SandboxExtras = {}, given?: SystemRules): unknown {
+  const ground = groundOf(policy);
+  if (given !== undefined && given.basis !== basisOf(ground)) return undefined;
+  const { places, write, around } = ground;
+  const read = new Rules(places);
+  if (given === undefined) for (const path of systemWrite) for (const rule of around(path)) write.add(rule);
+  for (const path of extras.write ?? []) if (!write.covers(path)) write.add(places.real(path));
+  for (const path of [...(given === undefined ? systemRead : []), ...(extras.read ?? [])]) {
+    if (!write.covers(path)) for (const rule of around(path)) read.add(rule);
+  }
+  return { read: read.paths, write: write.paths };
+}
 
-export function sandboxRules(policy: SandboxPolicy, extras: SandboxExtras = {}): ComputedRules {
-  const places = new Places(systemPlaces());
+/** What may be told to a process before it is known what it will be; undefined where that depends on what lies in folders. */
+export function systemRules(policy: SandboxPolicy): SystemRules | undefined {
+  const ground = groundOf(policy);
+  const { places, write, around } = ground;
+  const basis = basisOf(ground);
+  if (basis === undefined) return undefined;
+  const own = new Set(write.paths);
+  for (const path of systemWrite) for (const rule of around(path)) write.add(rule);
+  const read = new Rules(places);
+  for (const path of systemRead) if (!write.covers(path)) for (const rule of around(path)) read.add(rule);
+  return { basis, read: read.paths, write: write.paths.filter((path) => !own.has(path)) };
+}
+
+interface Ground {
+  readonly state: string;
+  readonly places: Places;
+  readonly blocked: readonly string[];
+  /** Of the allowed paths; more are added to it. */
+  readonly write: Rules;
+  readonly around: (path: string) => string[];
+}
+
+function groundOf(policy: SandboxPolicy): Ground {
+  const { state, places: system } = systemPlaces();
+  const places = new Places(system);
   const blocked = [...new Set(policy.blockedPaths.flatMap((path) => [path, places.real(path)]))];
   const around = (path: string): string[] => withoutBlocked(places.real(path), blocked);
   const write = new Rules(places);
@@ -103,48 +87,20 @@ export function sandboxRules(policy: SandboxPolicy, extras: SandboxExtras = {}):
   for (const path of [...policy.allowedPaths].sort((a, b) => a.length - b.length)) {
     if (!write.covers(dirname(path))) for (const rule of around(path)) write.add(rule);
   }
-  for (const path of systemWrite) for (const rule of around(path)) write.add(rule);
-  for (const path of extras.write ?? []) if (!write.covers(path)) write.add(places.real(path));
-  const read = new Rules(places);
-  for (const path of [...systemRead, ...(extras.read ?? [])]) {
-    if (!write.covers(path)) for (const rule of around(path)) read.add(rule);
+  return { state, places, blocked, write, around };
+}
+
+let judged: Readonly<{ basis: string; isNoted: boolean }> | undefined;
+
+/** Undefined where a blocked path lies in one of the system's: then what else lies there decides, and that is nowhere noted. */
+function basisOf({ state, places, blocked, write }: Ground): string | undefined {
+  const basis = [state, ...blocked, "", ...write.paths].join("\n");
+  if (judged?.basis !== basis) {
+    const folders = [...systemRead, ...systemWrite].map((path) => places.real(path));
+    const isInside = (path: string): boolean => folders.some((folder) => path !== folder && isWithin(path, folder));
+    judged = { basis, isNoted: !blocked.some(isInside) };
   }
-  return { read: read.paths, write: write.paths };
-}
-
-/** The folders that the system's lists lie in, and those above. */
-const systemFolders = [...new Set([...systemRead, ...systemWrite].flatMap(foldersAbove))];
-let lookedUp: Readonly<{ state: string; places: ReadonlyMap<string, string> }> | undefined;
-
-/**
- * Where the system's lists lead. A link or a folder can only come, go or change in the folder that holds it, and that shows there,
- * so all is looked up again as soon as one of the few folders has changed. Nothing of what callers or policies name is kept: a
- * process may have put something else in its place since.
- */
-function systemPlaces(): ReadonlyMap<string, string> {
-  const state = systemFolders.map(stateOf).join(); // Before the look-ups, so that a change between the two shows.
-  if (lookedUp?.state !== state) {
-    const places = new Places();
-    for (const path of [...systemRead, ...systemWrite]) places.real(path);
-    for (const path of systemFolders) places.real(path);
-    lookedUp = { state, places: places.known };
-  }
-  return lookedUp.places;
-}
-
-function stateOf(folder: string): string {
-  const found = statSync(folder, { bigint: true, throwIfNoEntry: false });
-  return found === undefined ? "" : `${found.dev} ${found.ino} ${found.ctimeNs}`;
-}
-
-function foldersAbove(path: string): string[] {
-  const parent = dirname(path);
-  return parent === path ? [] : [parent, ...foldersAbove(parent)];
-}
-
-export function isWithin(path: string, folder: string): boolean {
-  if (!path.startsWith(folder)) return false;
-  return path.length === folder.length || folder.endsWith("/") || path[folder.length] === "/";
+  return judged.isNoted ? basis : undefined;
 }
 
 /** Rules of one kind, none of them inside another. */
@@ -174,37 +130,6 @@ class Rules {
     if (this.#paths.has(path)) return true;
     const parent = dirname(path);
     return parent !== path && this.#holds(parent);
-  }
-}
-
-/** Where paths really lie, each looked up once; for what does not exist (yet) its nearest parent that does decides. */
-class Places {
-  readonly #known: Map<string, string>;
-
-  /** @param known places that need not be looked up. */
-  constructor(known: ReadonlyMap<string, string> = new Map()) {
-    this.#known = new Map(known);
-  }
-
-  get known(): ReadonlyMap<string, string> {
-    return this.#known;
-  }
-
-  real(path: string): string {
-    const known = this.#known.get(path);
-    if (known !== undefined) return known;
-    const real = this.#lookUp(path) ?? join(this.real(dirname(path)), basename(path));
-    this.#known.set(path, real);
-    return real;
-  }
-
-  #lookUp(path: string): string | undefined {
-    try {
-      // Asked first because an exception costs more than all else here, and much of the system's list is missing anywhere.
-      return lstatSync(path, { throwIfNoEntry: false }) === undefined ? undefined : realpathSync.native(path);
-    } catch {
-      return undefined;
-    }
   }
 }
 
