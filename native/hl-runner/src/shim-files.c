@@ -90,5 +90,5 @@ void files_remove(struct shim *shim) {
   files_withdraw(shim);
   if (shim->published) unlinkat(shim->directory, "identity", 0);
   if (shim->recorded) unlinkat(shim->directory, "end", 0);
-  unlinkat(shim->state_directory, shim->directory_name, AT_REMOVEDIR);
+  start_remove_directory(shim);
 }

@@ -10,6 +10,9 @@
 #include "remove.h"
 #include "sandbox.h"
 #include "shim.h"
+#include "spare.h"
+
+#define PRIVATE_MODE 0700
 
 static void fail(struct shim *shim, const char *stage, const char *what, int error) {
   struct prepare_failure *failure = &shim->prepare_failure;
@@ -20,7 +23,7 @@ static void fail(struct shim *shim, const char *stage, const char *what, int err
 }
 
 static void make_directory(struct shim *shim, const char *path) {
-  if (mkdir(path, 0700) != 0 && errno != EEXIST) fail(shim, "log", path, errno);
+  if (mkdir(path, PRIVATE_MODE) != 0 && errno != EEXIST) fail(shim, "log", path, errno);
 }
 
 static void make_temporary(struct shim *shim, const char *path) {
@@ -30,7 +33,7 @@ static void make_temporary(struct shim *shim, const char *path) {
     return;
   }
   /* A folder that is there is somebody else's, and ours is removed with all it holds. */
-  if (mkdir(path, 0700) != 0) fail(shim, "log", path, errno);
+  if (!spare_make_path(path, PRIVATE_MODE)) fail(shim, "log", path, errno);
   else if ((shim->temporary = strdup(path)) == NULL) fail(shim, "log", path, ENOMEM);
 }
 
@@ -61,7 +64,10 @@ void prepare_ahead(struct shim *shim, struct frame *frame) {
 void prepare_remove_temporary(struct shim *shim) {
   if (shim->temporary == NULL) return;
   /* Empty nearly always. What cannot be removed is garbage, and the next sweep of this run meets it. */
-  if (rmdir(shim->temporary) != 0 && errno != ENOENT) (void)remove_folder(shim->temporary);
+  if (!spare_remove_path(shim->temporary, PRIVATE_MODE) && errno != ENOENT) {
+    /* What a program without a sandbox has put in its place goes too: by its name, never where it leads. */
+    if (remove_folder(shim->temporary) == ENOTDIR) unlink(shim->temporary);
+  }
   free(shim->temporary);
   shim->temporary = NULL;
 }

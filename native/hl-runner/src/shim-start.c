@@ -10,9 +10,11 @@
 
 #include "sandbox.h"
 #include "shim.h"
+#include "spare.h"
 #include "spawn.h"
 #include "util.h"
 
+#define STATE_MODE 0750
 /* A command that ends sooner leaves no identity and no socket to make and to remove. */
 #define PUBLISH_DELAY_US 25000
 
@@ -25,7 +27,8 @@ __attribute__((noreturn)) static void fail(struct shim *shim, const char *stage,
 /* Who has the lock of a folder has its run: it is taken before the folder has the run's name and held until this process is gone. */
 static int open_locked(int state_directory, const char *name) {
   const int fd = openat(state_directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  /* Waiting is right only for a spare folder, whose last user is on its way out; nobody else has the lock of one that has just been made. */
+  if (fd < 0 || flock(fd, LOCK_EX) == 0) return fd;
   const int error = errno;
   close(fd);
   errno = error;
@@ -35,13 +38,13 @@ static int open_locked(int state_directory, const char *name) {
 void start_make_directory(struct shim *shim) {
   snprintf(shim->directory_name, sizeof shim->directory_name, ".waiting-%d", (int)shim->shim_pid);
   /* One that is there already was left by a shim that was killed and had our number; it is as good as new, since it is empty. */
-  if (mkdirat(shim->state_directory, shim->directory_name, 0750) != 0 && errno != EEXIST) return;
+  if (!spare_make(shim->state_directory, shim->directory_name, STATE_MODE) && errno != EEXIST) return;
   shim->directory = open_locked(shim->state_directory, shim->directory_name);
 }
 
 void start_remove_directory(struct shim *shim) {
   if (!shim->started) prepare_remove_temporary(shim);
-  if (!shim->started && shim->directory >= 0) unlinkat(shim->state_directory, shim->directory_name, AT_REMOVEDIR);
+  if (shim->directory >= 0) spare_remove(shim->state_directory, shim->directory_name, STATE_MODE);
 }
 
 /* The id becomes the folder's name exclusively: the same id is never started twice (C1), whoever asks. */
@@ -52,7 +55,7 @@ bool start_name_directory(struct shim *shim, const char *id) {
     start_remove_directory(shim);
     if (shim->directory >= 0) close(shim->directory);
     shim->directory = -1;
-    if (mkdirat(shim->state_directory, id, 0750) != 0) return false;
+    if (mkdirat(shim->state_directory, id, STATE_MODE) != 0) return false;
     shim->directory = open_locked(shim->state_directory, id);
     named = shim->directory >= 0;
   }

@@ -16,7 +16,7 @@
 
 #define EVENTS_MAX 8
 /* How long a daemon has to say RELEASE before the shim pays for the fsync of an end record that the daemon then does not need. */
-#define RECORD_DELAY_US 50000
+#define RECORD_DELAY_US 250000
 
 /* One per process; untouched pages of it cost nothing. */
 static struct shim the_shim;

@@ -3,7 +3,16 @@
  * be prepared is told at START (X2), and a private folder goes with its run. Method: real programs that leave a file behind when they run.
  */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
@@ -207,4 +216,44 @@ test("START may not name another private folder than PREPARE did", async () => {
   assert.equal((await connection.frame(TYPE.failed))["stage"], "protocol");
   await connection.untilClosed();
   assert.deepEqual([existsSync(ran("one")), existsSync(ran("two"))], [false, false]);
+});
+
+test("X1: a private folder is handed on empty and as new: one whose user has changed it is not", async () => {
+  await using own = await Runner.start();
+  const spares = (folder: string): string[] => readdirSync(folder).filter((name) => name.startsWith(".spare-"));
+  const after = async (script: string): Promise<{ readonly inode: number; readonly spares: number }> => {
+    const root = mkdtempSync(join(own.folder, "root-"));
+    const temporary = join(root, "temporary");
+    const connection = own.connect();
+    const argv = fields("argv", ["/bin/sh", "-c", script, temporary]);
+    connection.send(frame(TYPE.start, [["id", newId()], ...argv, ["cwd", "/"], ["temporary", temporary]])); // prettier-ignore
+    assert.equal((await connection.frame(TYPE.end))["exit_code"], 0);
+    await toEnd(connection);
+    assert.equal(existsSync(temporary), false);
+    const [spare] = spares(root);
+    return { inode: spare === undefined ? 0 : statSync(join(root, spare)).ino, spares: spares(root).length };
+  };
+  for (const script of ["true", "touch $0/f; rm $0/f", "chmod 500 $0; chmod 700 $0"])
+    assert.equal((await after(script)).spares, 1, script);
+  const many = "cd $0; i=0; while [ $i -lt 300 ]; do : > a-name-that-is-long-enough-to-need-room-$i; i=$((i+1)); done";
+  for (const script of ["chmod 755 $0", "chmod 1700 $0", "rmdir $0", "rmdir $0; ln -s / $0", `${many}; rm a-name-*`])
+    assert.equal((await after(script)).spares, 0, script);
+  // What is in it is removed, and then it is as any other that was used: removed.
+  assert.equal((await after("mkdir -p $0/a/b; touch $0/a/f")).spares, 0);
+});
+
+test("a spare folder becomes the next private folder", async () => {
+  const root = mkdtempSync(join(runner.folder, "root-"));
+  const inodes = new Set<string>();
+  for (const name of ["one", "two", "three"]) {
+    const id = newId();
+    const connection = runner.connect();
+    const temporary = join(root, name);
+    const argv = fields("argv", ["/bin/stat", "-c", "%i %a", temporary]);
+    connection.send(frame(TYPE.start, [["id", id], ...argv, ["cwd", "/"], ["temporary", temporary]])); // prettier-ignore
+    await connection.frame(TYPE.end);
+    await toEnd(connection);
+    inodes.add(readLog(join(runner.state, id)).bytes(1).toString());
+  }
+  assert.equal(inodes.size, 1, [...inodes].join());
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -189,5 +189,5 @@ test("PROBE: the runner that serves answers for itself, also what limits it enfo
   const alone = JSON.parse(execFileSync(binary, ["probe"], { encoding: "utf8" })) as Record<string, unknown>;
   assert.deepEqual(said, { ...alone, limits: { memory: "watch", cpu: "none", processes: "none" } });
   assert.equal(probed["cgroup"], undefined);
-  assert.deepEqual(readdirSync(runner.state), []);
+  assert.deepEqual(runner.runs(), []);
 });

@@ -161,6 +161,11 @@ export class Runner {
     return pid;
   }
 
+  /** The folders of runs. A name with a dot is none: it waits for one. */
+  runs(): string[] {
+    return readdirSync(this.state).filter((name) => !name.startsWith("."));
+  }
+
   connect(): Connection {
     const connection = new Connection(this.socket);
     this.#connections.push(connection);

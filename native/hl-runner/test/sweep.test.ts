@@ -111,7 +111,7 @@ test("P3: SWEEP and REMOVE of a run that lives are refused, whatever its state, 
   connection.send(frame(TYPE.release));
   await connection.untilClosed();
   assert.equal(await ask(runner, TYPE.remove, id), "empty");
-  assert.deepEqual(readdirSync(runner.state), []);
+  assert.deepEqual(runner.runs(), []);
 });
 
 test("SWEEP leaves another run alone whose id begins alike", async () => {
@@ -130,7 +130,7 @@ test("SWEEP and REMOVE of an unknown id: nothing is there, and nothing is left t
   await using runner = await Runner.start();
   assert.equal(await ask(runner, TYPE.sweep, newId()), "empty");
   assert.equal(await ask(runner, TYPE.remove, newId(), "/no/such/folder"), "empty");
-  assert.deepEqual(readdirSync(runner.state), []);
+  assert.deepEqual(runner.runs(), []);
 });
 
 test("SWEEP and REMOVE that make no sense are refused", async () => {
@@ -140,7 +140,7 @@ test("SWEEP and REMOVE that make no sense are refused", async () => {
   for (const temporary of ["relative", "", "/with\0nul"])
     assert.equal(((await ask(runner, TYPE.remove, newId(), temporary)) as Fields)["stage"], "protocol");
   assert.equal(((await ask(runner, TYPE.remove, newId(), "/tmp/..")) as Fields)["stage"], "log");
-  assert.deepEqual(readdirSync(runner.state), []);
+  assert.deepEqual(runner.runs(), []);
 });
 
 test("every program is told the id of its run, once, and not by its caller", async () => {
@@ -152,9 +152,9 @@ test("every program is told the id of its run, once, and not by its caller", asy
 test("P7: a released command without output leaves nothing on the disk, however long it ran", async () => {
   await using runner = await Runner.start();
   for (const script of ["exit 0", "sleep 0.2"]) await runner.run({ argv: sh(script) });
-  assert.deepEqual(readdirSync(runner.state), []);
+  assert.deepEqual(runner.runs(), []);
   const { id } = await runner.run({ argv: sh("echo kept") });
-  assert.deepEqual(readdirSync(runner.state), [id]);
+  assert.deepEqual(runner.runs(), [id]);
 });
 
 /** What a program can leave in its folder to harm whoever removes it; `outside` must survive. */
