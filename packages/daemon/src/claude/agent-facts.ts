@@ -66,8 +66,8 @@ export class AgentFacts {
     void this.#written(this.#records.endTurn(this.processId, { uuid, outcome, turns, sessionId, logPosition }));
   }
 
-  /** Resolves when it is on disk, or cannot be. @param cut how a turn in flight has ended with it */
-  recordEnd(endedMs: number, exitCode: number, cut: TurnOutcome): Promise<void> {
+  /** Answers whether it is on disk. @param cut how a turn in flight has ended with it */
+  recordEnd(endedMs: number, exitCode: number, cut: TurnOutcome): Promise<boolean> {
     this.state = "ended";
     this.exitCode = exitCode;
     this.#endedMs = endedMs;
@@ -94,10 +94,14 @@ export class AgentFacts {
     if (this.state !== "stopping" && this.state !== "ended") this.state = state;
   }
 
-  #written(write: Promise<void>): Promise<void> {
-    return write.catch((error: unknown) => {
+  async #written(write: Promise<void>): Promise<boolean> {
+    try {
+      await write;
+      return true;
+    } catch (error) {
       const facts = { process_id: this.processId, error: errorText(error) };
       this.#logger.error(facts, "the agent's record could not be written");
-    });
+      return false;
+    }
   }
 }

@@ -211,8 +211,9 @@ export class AgentProcess {
     const recorded = this.facts.recordEnd(endedMs, exitCodeOf(end), cut);
     onEnd(this.facts);
     if (!this.#stopAsked) run.stop("cancelled", 0); // It died by itself: its tools and servers go with it (P1).
-    await Promise.all([run.empty, recorded]);
-    run.release(); // Only now may the shim leave: until then its end record is the only one (P3).
+    await run.empty;
+    // Only now may the shim leave: until then its end record is the only one, and where ours cannot be written the next daemon reads it (P3).
+    if (await recorded) run.release();
     this.#ended.resolve(this.#stopAsked);
   }
 

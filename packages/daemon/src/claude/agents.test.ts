@@ -60,6 +60,23 @@ describe("agents over two lives of the daemon", () => {
     assert.ok(!isRunning(third.agents.get(processId).facts.pid));
   });
 
+  test("P3, S4: an end that cannot be stored is the shim's to keep: the next daemon has it, with its exit code", async () => {
+    const first = f.life();
+    const { fake, processId } = await f.start(first);
+    const fail = "SELECT RAISE(FAIL, 'the disk is full')";
+    f.database.prepare(`CREATE TRIGGER full BEFORE UPDATE OF ended_ms ON agents BEGIN ${fail}; END`).run();
+    fake.end();
+    await until("it has ended", () => first.told.some((what) => what.startsWith("end")));
+    const [, end] = first.told;
+    await first.agents.drain(false);
+    f.database.prepare("DROP TRIGGER full").run();
+    const second = await nextLife();
+    await until("the end is told", () => second.told.length > 0);
+    assert.deepEqual(second.told, [end]);
+    assert.equal(second.agents.get(processId).facts.state, "ended");
+    assert.deepEqual((await nextLife()).told, []);
+  });
+
   test("P3: a line of which the first half came before and the second after is one line, 40 MB of it", async () => {
     const lineBytesMax = 64 * 1024 * 1024;
     const options = { lineBytesMax, logBytesMax: 2 * lineBytesMax };
