@@ -50,7 +50,7 @@ export class ShimInput {
     await this.#known.promise;
     if (this.#ports.isLost()) return { begin: offset, taken: 0 };
     const begin = offset ?? this.offset;
-    if (begin > this.offset) return { begin, taken: 0 };
+    if (begin > this.offset || data.length === 0) return { begin, taken: 0 }; // Nothing to wait for, whatever is under way.
     const fresh = data.subarray(Math.min(data.length, this.offset - begin));
     const end = begin + data.length;
     this.#handedOver = Math.max(this.offset, end);
