@@ -13,7 +13,7 @@ import { noProcessOf } from "@hl/testkit/processes.ts";
 import { startSystem, testInstanceId, type TestSystem } from "@hl/testkit/system.ts";
 
 const allowed = ["sh", "bash", "python3", "stty", "top", "vi", "vim", "less", "cat", "sleep"];
-const config = { process_management: { allowed_commands: allowed } };
+const config = { process_management: { allowed_commands: allowed, stop_grace_seconds: 1 } };
 const megabyte = 1024 * 1024;
 
 let system: TestSystem;

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { frame, TYPE } from "./frames.ts";
-import { childrenOf, eventually, newId, readLog, Runner, startFrame } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { childrenOf, eventually, newId, Runner, startFrame } from "./runner.ts";
 
 let runner: Runner;
 before(async () => {

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { frame, TYPE } from "./frames.ts";
-import { isAlive, readLog, Runner, newId } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { isAlive, Runner, newId } from "./runner.ts";
 
 let runner: Runner;
 before(async () => {

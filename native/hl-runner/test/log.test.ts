@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { readLog, Runner } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { Runner } from "./runner.ts";
 
 let runner: Runner;
 before(async () => {

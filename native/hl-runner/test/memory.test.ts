@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { frame, TYPE } from "./frames.ts";
-import { isAlive, newId, readLog, Runner } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { isAlive, newId, Runner } from "./runner.ts";
 import { join } from "node:path";
 
 let runner: Runner;
@@ -50,7 +51,7 @@ test("P1: the limit is the whole tree's: of many small ones too, and of what has
   const end = await connection.frame(TYPE.end);
   assert.equal(end["reason"], "oom");
   await connection.frame(TYPE.empty);
-  const pids = readLog(join(runner.state, id)).bytes(1).toString().split("\n").slice(0, -1).map(Number);
+  const pids = readLog(join(runner.state, id), "growing").bytes(1).toString().split("\n").slice(0, -1).map(Number);
   assert.ok(pids.length >= 2);
   assert.deepEqual(pids.filter(isAlive), []);
   connection.send(frame(TYPE.release));

@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import { TYPE, type Fields } from "./frames.ts";
-import { eventually, newId, readLog, Runner, untilDead } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { eventually, newId, Runner, untilDead } from "./runner.ts";
 
 /** A run whose resident and shim were killed with -9, in this order, so that nobody was there to clean up. Each of its processes writes its pid. */
 export async function orphans(
@@ -17,7 +18,8 @@ export async function orphans(
   const id = newId();
   const connection = dead.start({ id, argv: ["/bin/sh", "-c", script] });
   const started = await connection.frame(TYPE.started);
-  const read = (): number[] => readLog(join(dead.state, id)).bytes(1).toString().split("\n").slice(0, -1).map(Number);
+  const read = (): number[] =>
+    readLog(join(dead.state, id), "growing").bytes(1).toString().split("\n").slice(0, -1).map(Number);
   await connection.frame(TYPE.output);
   await connection.until(() => read().length >= count, `${String(count)} pids`);
   await eventually(() => existsSync(join(dead.state, id, "identity")), "the identity file");

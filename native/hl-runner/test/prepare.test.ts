@@ -17,7 +17,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { frame, TYPE, type FieldName, type FieldValue } from "./frames.ts";
-import { childrenOf, eventually, newId, readLog, Runner, startFrame, untilDead, type Connection } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { childrenOf, eventually, newId, Runner, startFrame, untilDead, type Connection } from "./runner.ts";
 
 const go = frame(TYPE.go);
 const system = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"];

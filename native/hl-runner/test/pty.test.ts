@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { frame, TYPE } from "./frames.ts";
+import { readLog } from "./read-log.ts";
 import {
   binary,
   childrenOf,
@@ -14,7 +15,6 @@ import {
   descriptorsOf,
   eventually,
   newId,
-  readLog,
   Runner,
   type StartOptions,
 } from "./runner.ts";
@@ -45,7 +45,7 @@ class Terminal {
   }
 
   get text(): string {
-    return readLog(join(runner.state, this.id)).bytes(1).toString("latin1");
+    return readLog(join(runner.state, this.id), "growing").bytes(1).toString("latin1");
   }
 
   async shows(what: string | RegExp): Promise<RegExpExecArray> {

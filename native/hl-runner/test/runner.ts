@@ -1,13 +1,14 @@
 /** Starts a resident for a test and speaks with its shims. Everything waits for a frame or an event; nothing sleeps. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { frame, parseFrames, TYPE, type FieldName, type FieldValue, type Fields, type Frame } from "./frames.ts";
+import { readLog } from "./read-log.ts";
 
 export const binary: string = process.env["HL_RUNNER_BIN"] ?? join(import.meta.dirname, "../build/hl-runner");
 const FRAME_WAIT_MS = 15_000;
@@ -209,48 +210,6 @@ export class Runner {
     if (deaths !== this.shimDeathsExpected)
       throw new Error(`${String(deaths)} shims died; the resident said:\n${this.stderr}`);
   }
-}
-
-export type LogRecord = { stream: number; offset: number; payload: Buffer };
-
-/** Reads the segments of a state folder, in order, and checks what a reader relies on. */
-export function readLog(folder: string): {
-  records: LogRecord[];
-  segments: string[];
-  fileBytes: number;
-  bytes: (stream: number) => Buffer;
-} {
-  const segments = existsSync(folder)
-    ? readdirSync(folder)
-        .filter((name) => name.startsWith("log."))
-        .sort()
-    : [];
-  const records: LogRecord[] = [];
-  let fileBytes = 0;
-  for (const name of segments) {
-    const file = readFileSync(join(folder, name));
-    fileBytes += file.length;
-    if (file.subarray(0, 8).toString("latin1") !== "HLLOG1\n\0") throw new Error(`${name} has no header`);
-    if (file.readBigUInt64LE(8) !== file.readBigUInt64LE(16) + file.readBigUInt64LE(24))
-      throw new Error(`${name}: position is not the sum of the streams`);
-    let at = 32;
-    while (at < file.length) {
-      const stream = file.readUInt8(at);
-      const length = file.readUInt32LE(at + 4);
-      const payload = file.subarray(at + 16, at + 16 + length);
-      if (payload.length !== length || (stream !== 1 && stream !== 2))
-        throw new Error(`${name}: a broken record at ${String(at)}`);
-      records.push({ stream, offset: Number(file.readBigUInt64LE(at + 8)), payload });
-      at += 16 + length;
-    }
-  }
-  return {
-    records,
-    segments,
-    fileBytes,
-    bytes: (stream) =>
-      Buffer.concat(records.filter((record) => record.stream === stream).map((record) => record.payload)),
-  };
 }
 
 export function childrenOf(parent: number): number[] {

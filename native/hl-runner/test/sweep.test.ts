@@ -20,7 +20,8 @@ import { test } from "node:test";
 
 import { frame, TYPE, type Fields } from "./frames.ts";
 import { orphans } from "./orphans.ts";
-import { eventually, isAlive, newId, readLog, Runner, stateOf, untilDead } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { eventually, isAlive, newId, Runner, stateOf, untilDead } from "./runner.ts";
 
 const sh = (script: string): string[] => ["/bin/sh", "-c", script];
 

@@ -5,17 +5,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { frame, TYPE } from "./frames.ts";
-import {
-  childrenOf,
-  eventually,
-  isAlive,
-  newId,
-  readLog,
-  Runner,
-  stateOf,
-  untilDead,
-  type Connection,
-} from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { childrenOf, eventually, isAlive, newId, Runner, stateOf, untilDead, type Connection } from "./runner.ts";
 
 let runner: Runner;
 before(async () => {
@@ -31,7 +22,8 @@ const FAMILY =
   "sh -c 'echo $$; exec sleep 1000' & setsid sh -c 'echo $$; exec sleep 1000' & (setsid sh -c '(sh -c \"echo \\$\\$; exec sleep 1000\" &) ; exit 0' &) ; ";
 
 async function pidsOf(connection: Connection, id: string, count: number): Promise<number[]> {
-  const read = (): number[] => readLog(join(runner.state, id)).bytes(1).toString().split("\n").slice(0, -1).map(Number);
+  const read = (): number[] =>
+    readLog(join(runner.state, id), "growing").bytes(1).toString().split("\n").slice(0, -1).map(Number);
   await connection.until(
     () => connection.frames.some((each) => each.type === TYPE.output) && read().length >= count,
     `${String(count)} pids`,
@@ -183,7 +175,7 @@ test("SIGNAL reaches the main process, its group, or the tree", async () => {
       `trap 'echo main' USR1; ${report("group")} & setsid ${report("tree")} & echo up; while :; do sleep 0.02; done`,
     ),
   });
-  const text = (): string => readLog(join(runner.state, id)).bytes(1).toString();
+  const text = (): string => readLog(join(runner.state, id), "growing").bytes(1).toString();
   const lines = (word: string): number =>
     text()
       .split("\n")

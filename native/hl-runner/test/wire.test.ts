@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { field, frame, parseFrames, rawFrame, TAG, TYPE } from "./frames.ts";
-import { Connection, newId, readLog, Runner, startFrame, untilDead } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { Connection, newId, Runner, startFrame, untilDead } from "./runner.ts";
 
 let runner: Runner;
 before(async () => {
