@@ -10,11 +10,13 @@ import { eventsBench } from "./rows/events.ts";
 import { execBench } from "./rows/exec.ts";
 import { healthBench } from "./rows/health.ts";
 import { idleBench } from "./rows/idle.ts";
+import { manyBench } from "./rows/many.ts";
 import { outputBench } from "./rows/output.ts";
 import { relayBench } from "./rows/relay.ts";
 
 const benchmarks: readonly Benchmark[] = [
   execBench,
+  manyBench,
   healthBench,
   eventsBench,
   apiBench,

@@ -70,9 +70,9 @@ async function run(context: BenchContext): Promise<Row[]> {
     },
     {
       what: "execute `true`, 32 in flight",
-      budget: "",
+      budget: "≥ Node's own spawn",
       measured: `${digits(rate("on"))} /s (sandbox off ${digits(rate("off"))}, posix_spawn ${digits(rate("bare"))}, Node ${digits(rate("node"))})`,
-      verdict: "info",
+      verdict: verdictOf(rate("on"), rate("node"), "least"),
       values: { on: rate("on"), off: rate("off"), bare: rate("bare"), node: rate("node") },
     },
   ];

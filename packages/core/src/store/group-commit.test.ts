@@ -110,6 +110,24 @@ test("a write that nobody waits for shares the next transaction, in the order of
   assert.equal(clock.timers, 0);
 });
 
+test("a write that goes ahead takes nothing along that is only due soon, and holds nothing of it back for longer", async (t) => {
+  const { database } = openFile(t);
+  const clock = new ManualClock();
+  const commit = new GroupCommit(database, { clock });
+  const order: string[] = [];
+  const note = (name: string) => (): void => void order.push(name);
+  const soon = commit.run(note("soon"), "soon");
+  await Promise.all([commit.run(note("ahead"), "ahead"), commit.run(note("ahead too"), "ahead")]);
+  assert.deepEqual(order, ["ahead", "ahead too"]);
+  await clock.advance(10);
+  await soon;
+  // Beside one that somebody waits for, everything keeps its place.
+  const all = [commit.run(note("1"), "soon"), commit.run(note("2"), "ahead"), commit.run(note("3"))];
+  await Promise.all(all);
+  assert.deepEqual(order.slice(2), ["soon", "1", "2", "3"]);
+  assert.equal(clock.timers, 0);
+});
+
 test("a write that nobody waits for is not held back for long when no other comes", async (t) => {
   const { database } = openFile(t);
   const clock = new ManualClock();

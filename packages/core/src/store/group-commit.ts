@@ -5,8 +5,9 @@ import type { DurableLog } from "./log-file.ts";
 /**
  * `now`: somebody waits for it. `soon`: nobody does, so it may share the transaction of the next that cannot wait. `committed`:
  * somebody waits, and only for what a crash of this program cannot undo; it resolves at the commit, without the sync behind it.
+ * `ahead`: as `now`, and it takes along nothing that is only due soon: every page more is time in which somebody waits.
  */
-export type Urgency = "now" | "soon" | "committed";
+export type Urgency = "now" | "soon" | "committed" | "ahead";
 
 export interface GroupCommitOptions {
   /** Makes commits durable beside the event loop. Without it COMMIT does, and the loop waits (`synchronous = FULL`). */
@@ -34,6 +35,7 @@ export class GroupCommit {
   #urgent = false;
   #busy = false;
   #cancelSoon: (() => void) | undefined;
+  #soonIsDue = false;
   /** A sync has failed: what is in the log may not be on the disk, and nothing may be built on it. */
   #torn = false;
 
@@ -43,7 +45,10 @@ export class GroupCommit {
     this.#clock = options.clock ?? systemClock;
   }
 
-  /** Runs `write` in the next transaction, in the order of the calls; resolves with its answer once that is durable. */
+  /**
+   * Runs `write` in the next transaction; resolves with its answer once that is durable. Writes keep the order of the calls, but
+   * those that are `ahead` may pass those that are due `soon`.
+   */
   run<T>(write: () => T, urgency: Urgency = "now"): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     if (!this.#database.isOpen) {
@@ -54,12 +59,13 @@ export class GroupCommit {
     const settle = urgency === "soon" ? (value: T): void => void setImmediate(resolve, value) : resolve;
     this.#queue.push({ run: write, urgency, resolve: settle as (value: unknown) => void, reject });
     if (urgency !== "soon") this.#urge();
-    else this.#cancelSoon ??= this.#clock.after(soonMs, () => this.#urge());
+    else this.#cancelSoon ??= this.#clock.after(soonMs, () => this.#whenSoon());
     return promise;
   }
 
   /** Makes what is queued durable now instead of at the end of the turn; also what another thread is still syncing. */
   flush(): void {
+    this.#soonIsDue = true;
     const settle = this.#commitQueue();
     let problem: unknown;
     try {
@@ -68,6 +74,11 @@ export class GroupCommit {
       problem = error;
     }
     settle(problem);
+  }
+
+  #whenSoon(): void {
+    this.#soonIsDue = true;
+    this.#urge();
   }
 
   #urge(): void {
@@ -94,11 +105,8 @@ export class GroupCommit {
 
   /** Commits what is queued. The answer settles its promises, for when it is known whether that is durable. */
   #commitQueue(): (problem: unknown) => void {
-    const group = this.#queue;
-    this.#queue = [];
+    const group = this.#takeGroup();
     this.#urgent = false;
-    this.#cancelSoon?.();
-    this.#cancelSoon = undefined;
     const outcomes: Outcome[] = [];
     try {
       if (this.#torn) this.#log?.renew();
@@ -109,6 +117,20 @@ export class GroupCommit {
       return () => group.forEach((write) => write.reject(error));
     }
     return (problem) => outcomes.forEach((outcome) => outcome(problem));
+  }
+
+  #takeGroup(): readonly Write[] {
+    const queue = this.#queue;
+    const isAhead = ({ urgency }: Write): boolean => urgency === "ahead";
+    if (!this.#soonIsDue && queue.every((write) => isAhead(write) || write.urgency === "soon")) {
+      this.#queue = queue.filter((write) => !isAhead(write));
+      return queue.filter(isAhead);
+    }
+    this.#queue = [];
+    this.#soonIsDue = false;
+    this.#cancelSoon?.();
+    this.#cancelSoon = undefined;
+    return queue;
   }
 
   /** One transaction. Answers false when a group failed and its writes are to be tried one by one. */

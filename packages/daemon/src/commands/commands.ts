@@ -170,13 +170,13 @@ export class Commands {
     const { runId } = warm;
     const command = new Command({ id, runId, paramsHash, command: name, args, startedMs });
     this.#live.add(command);
+    // The shim does its part while the disk does its own, which takes as long.
+    const held = runner.hold(warm, ({ preparation }) => plan.request(runId, preparation));
     const recorded = this.#record({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
     const begun = recorded.then(
       () => true,
       () => false,
     );
-    await setImmediate(); // The record is on its way to the disk; what takes as long is done meanwhile.
-    const held = runner.hold(warm, ({ preparation }) => plan.request(runId, preparation));
     try {
       await recorded;
       this.#live.follow(command, await runner.go(held, () => plan.request(runId)));
@@ -194,6 +194,7 @@ export class Commands {
       throw refusal;
     }
     this.#options.onStart(command);
+    void setImmediate().then(() => runner.fill());
     return command;
   }
 

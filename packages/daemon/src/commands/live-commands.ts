@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import type { Run } from "../runner/run.ts";
@@ -10,7 +9,7 @@ import type { EndStore } from "./end-store.ts";
 import { endingOf, interruptedEnding, type Ending } from "./ending.ts";
 
 export interface LiveCommandsOptions {
-  readonly runner: Pick<Runner, "outputOf" | "fill">;
+  readonly runner: Pick<Runner, "outputOf">;
   readonly records: Pick<CommandRecords, "grow">;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -65,10 +64,9 @@ export class LiveCommands {
   }
 
   follow(command: Command, run: Run): void {
-    const { cleanUp, clock, runner } = this.#options;
+    const { cleanUp, clock } = this.#options;
     command.launch(run);
     void run.ended.then((end) => this.#ended(command, endingOf(end, command.startedMs, clock.wallMs()), run));
-    void run.ended.then(() => setImmediate()).then(() => runner.fill()); // The reply goes first.
     // Its shim removes its folder; where that was killed nobody else has.
     void Promise.all([run.ended, run.empty]).then(([{ reason }]) => {
       if (reason === "unknown") cleanUp(command.runId);

@@ -7,6 +7,7 @@ import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
 import type { Preparation, SandboxRules, StartRequest } from "../runner/records.ts";
 import { sandboxRules, systemRules, type SandboxPolicy, type SystemRules } from "../sandbox/rules.ts";
 import { foldersAbove } from "../sandbox/places.ts";
+import { placesNow, type PlacesNow } from "../sandbox/system-paths.ts";
 import { judgeCommand, type CommandPolicy } from "./policy.ts";
 import { judgeDirectory } from "./workspace.ts";
 
@@ -44,7 +45,7 @@ export interface PlanSettings {
 
 /** A judged request: what is asked for is allowed, and only its run's name is missing. */
 export interface LaunchPlan {
-  /** @param given what its shim has been prepared with; undefined is answered when that is no longer right. */
+  /** @param given what its shim has been prepared with; undefined is answered when that is no longer right. Asked for right behind the plan, whose look-ups it shares. */
   request(runId: string, given: Preparation | undefined): StartRequest | undefined;
   request(runId: string): StartRequest;
 }
@@ -54,6 +55,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 /** Turns a judged request into what the shim is asked for; throws the refusal. Nothing is started here. */
 export class Planner {
   readonly #settings: PlanSettings;
+  #prepared: Preparation | undefined;
 
   constructor(settings: PlanSettings) {
     this.#settings = settings;
@@ -62,7 +64,8 @@ export class Planner {
   plan(params: ExecuteParams): LaunchPlan {
     const settings = this.#settings;
     this.#checkUser(params.user);
-    const cwd = this.directory(params.cwd);
+    const now = placesNow();
+    const cwd = judgeDirectory(settings.paths, settings.workspace, params.cwd, now.places);
     const searchPath = params.env?.["PATH"] ?? settings.environment["PATH"] ?? defaultPath;
     const executable = judgeCommand(settings.policy, { command: params.command, args: params.args, cwd, searchPath });
     const timeoutMs = this.#timeoutMs(params.timeout);
@@ -72,7 +75,7 @@ export class Planner {
       const temporary = this.#temporaryOf(runId);
       const env = this.environment(temporary, params.env, params.pty !== undefined);
       const home = env["HOME"];
-      const sandbox = this.#rules(temporary, home, [], given?.sandbox);
+      const sandbox = this.#rules(temporary, home, [], given?.sandbox, now);
       if (given !== undefined && settings.sandboxed && sandbox === undefined) return undefined;
       return {
         id: runId,
@@ -101,7 +104,9 @@ export class Planner {
   preparation(): Preparation {
     const { sandboxed, sandboxProblem, paths } = this.#settings;
     const sandbox = sandboxed && sandboxProblem === undefined ? systemRules(paths) : undefined;
-    return { directories: this.#directories(this.#ownHome), sandbox };
+    if (this.#prepared === undefined || this.#prepared.sandbox !== sandbox)
+      this.#prepared = { directories: this.#directories(this.#ownHome), sandbox };
+    return this.#prepared;
   }
 
   makeFolders(temporary: string, home: string | undefined): void {
@@ -169,13 +174,14 @@ export class Planner {
     home: string | undefined,
     extraRead: readonly string[],
     given?: SystemRules,
+    now?: PlacesNow,
   ): SandboxRules | undefined {
     const { sandboxed, paths, readOnlyPaths } = this.#settings;
     if (!sandboxed) return undefined;
     // A home that the caller names is no reason to open it; the one we made is.
     const homes = home === this.#ownHome ? [home] : [];
     const extras = { read: [...readOnlyPaths, ...extraRead], write: [temporary, ...homes] };
-    return given === undefined ? sandboxRules(paths, extras) : sandboxRules(paths, extras, given);
+    return given === undefined ? sandboxRules(paths, extras) : sandboxRules(paths, extras, given, now);
   }
 
   #checkSandbox(): void {

@@ -12,9 +12,13 @@ export interface FileAccess {
  * Resolves a working directory against the workspace and judges the place where it really is, so that neither `..` nor a
  * symbolic link leads out (DESIGN.md 6, Paths).
  */
-export function judgeDirectory(access: FileAccess, workspace: string, wanted: string | undefined): string {
+export function judgeDirectory(
+  access: FileAccess,
+  workspace: string,
+  wanted: string | undefined,
+  places = new Places(),
+): string {
   const path = resolve(workspace, wanted ?? ".");
-  const places = new Places();
   const real = places.real(path);
   const found = statOf(real);
   if (found === undefined)

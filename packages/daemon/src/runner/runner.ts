@@ -175,7 +175,7 @@ export class Runner implements RunKeeper, AsyncDisposable {
     return entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")).map((entry) => entry.name);
   }
 
-  /** Forks the warm shims that are missing: behind the answer of a run, and when the resident has come back. */
+  /** Forks the warm shims that are missing: behind a start, and when the resident has come back. */
   fill(): void {
     this.#warm.fill();
   }

@@ -10,14 +10,13 @@ import {
   type EndReason,
   type EndRecord,
   type OutputMark,
-  type Preparation,
   type StartedRecord,
   type StartRequest,
   type StdinKind,
   type TerminalSize,
 } from "./records.ts";
 import { ShimInput, type InputTaken } from "./shim-input.ts";
-import { prepareFrame, startFrame } from "./start-frame.ts";
+import { startFrame } from "./start-frame.ts";
 
 /**
  * One connection to one shim. States: fresh (a shim is forked and waits) → started | failed → ended → empty → closed.
@@ -103,9 +102,9 @@ export class Shim {
     return this.#socket.destroyed ? undefined : this.#input.offset;
   }
 
-  /** What can be done before the request is known; what fails is told at the start. */
-  prepare(preparation: Preparation): void {
-    if (!this.#socket.destroyed) this.#socket.write(prepareFrame(preparation));
+  /** What can be done before the request is known (`prepareFrame`); what fails is told at the start. */
+  prepare(frame: Buffer): void {
+    if (!this.#socket.destroyed) this.#socket.write(frame);
   }
 
   start(request: StartRequest): Promise<StartedRecord> {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Preparation } from "./records.ts";
 import { Shim } from "./shim.ts";
+import { prepareFrame } from "./start-frame.ts";
 
 /** A shim that waits, or is about to: the name of the run it will hold, and what it has been told to prepare for it. */
 export interface WarmShim {
@@ -34,6 +35,7 @@ export class WarmShims implements Disposable {
   readonly #options: WarmShimsOptions;
   readonly #waiting: WarmShim[] = [];
   #prepare: (() => Preparation) | undefined;
+  #encoded: Readonly<{ preparation: Preparation; frame: Buffer }> | undefined;
   #target: number;
   #cancelQuiet: (() => void) | undefined;
   #cancelFill: (() => void) | undefined;
@@ -50,20 +52,27 @@ export class WarmShims implements Disposable {
     this.#prepare = prepare;
   }
 
+  /** Shims that wait, or are about to. */
+  get size(): number {
+    return this.#waiting.length;
+  }
+
   /** One that waits, or else one that is being forked now. */
   take(): WarmShim {
     this.#cancelFill ??= this.#options.clock.after(fillMs, () => this.fill());
     const warm = this.#waiting.shift();
     if (warm !== undefined) return warm;
     this.#grow();
-    return this.#connect();
+    return this.#connect(this.#prepare?.());
   }
 
-  /** Forks those that are missing. Called behind a run, so that nothing is forked beside it. */
+  /** Forks those that are missing. Called when a program has just been started: the daemon waits then, and the start is over. */
   fill(): void {
     this.#cancelFill?.();
     this.#cancelFill = undefined;
-    while (!this.#stopped && this.#waiting.length < this.#target) this.#waiting.push(this.#connect());
+    if (this.#stopped || this.#waiting.length >= this.#target) return;
+    const preparation = this.#prepare?.();
+    while (this.#waiting.length < this.#target) this.#waiting.push(this.#connect(preparation));
   }
 
   [Symbol.dispose](): void {
@@ -93,12 +102,17 @@ export class WarmShims implements Disposable {
     for (const { connected } of this.#waiting.splice(kept)) void connected.then((shim) => shim?.detach());
   }
 
-  #connect(): WarmShim {
+  /** The same for nearly all of them. */
+  #frameOf(preparation: Preparation): Buffer {
+    if (this.#encoded?.preparation !== preparation) this.#encoded = { preparation, frame: prepareFrame(preparation) };
+    return this.#encoded.frame;
+  }
+
+  #connect(preparation: Preparation | undefined): WarmShim {
     const runId = randomUUID();
-    const preparation = this.#prepare?.();
     const connected = Shim.connect(this.#options.socketPath).then(
       (shim) => {
-        if (preparation !== undefined) shim.prepare(preparation);
+        if (preparation !== undefined) shim.prepare(this.#frameOf(preparation));
         return shim;
       },
       () => {

@@ -1,7 +1,8 @@
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { isWithin, Places } from "./places.ts";
-import { systemPlaces, systemRead, systemWrite } from "./system-paths.ts";
+import type { Places } from "./places.ts";
+import { isWithin } from "./places.ts";
+import { placesNow, systemRead, systemWrite, type PlacesNow } from "./system-paths.ts";
 
 /**
  * Computes what a process may touch (X1). Landlock only knows "allowed beneath", so a blocked path inside an allowed one
@@ -35,15 +36,24 @@ export interface SystemRules extends ComputedRules {
   readonly basis: string;
 }
 
-/** @param given rules that the process has already; undefined is answered when they are no longer right. */
+/**
+ * @param given rules that the process has already; undefined is answered when they are no longer right.
+ * @param now what has been looked up in this turn already.
+ */
 export function sandboxRules(
   policy: SandboxPolicy,
   extras: SandboxExtras,
   given: SystemRules,
+  now?: PlacesNow,
 ): ComputedRules | undefined;
 export function sandboxRules(policy: SandboxPolicy, extras?: SandboxExtras): ComputedRules;
-export function sandboxRules(policy: SandboxPolicy, extras: SandboxExtras = {}, given?: SystemRules): unknown {
-  const ground = groundOf(policy);
+export function sandboxRules(
+  policy: SandboxPolicy,
+  extras: SandboxExtras = {},
+  given?: SystemRules,
+  now?: PlacesNow,
+): unknown {
+  const ground = groundOf(policy, now);
   if (given !== undefined && given.basis !== basisOf(ground)) return undefined;
   const { places, write, around } = ground;
   const read = new Rules(places);
@@ -61,12 +71,16 @@ export function systemRules(policy: SandboxPolicy): SystemRules | undefined {
   const { places, write, around } = ground;
   const basis = basisOf(ground);
   if (basis === undefined) return undefined;
+  if (latest?.basis === basis) return latest;
   const own = new Set(write.paths);
   for (const path of systemWrite) for (const rule of around(path)) write.add(rule);
   const read = new Rules(places);
   for (const path of systemRead) if (!write.covers(path)) for (const rule of around(path)) read.add(rule);
-  return { basis, read: read.paths, write: write.paths.filter((path) => !own.has(path)) };
+  latest = { basis, read: read.paths, write: write.paths.filter((path) => !own.has(path)) };
+  return latest;
 }
+
+let latest: SystemRules | undefined;
 
 interface Ground {
   readonly state: string;
@@ -77,9 +91,8 @@ interface Ground {
   readonly around: (path: string) => string[];
 }
 
-function groundOf(policy: SandboxPolicy): Ground {
-  const { state, places: system } = systemPlaces();
-  const places = new Places(system);
+function groundOf(policy: SandboxPolicy, now: PlacesNow = placesNow()): Ground {
+  const { state, places } = now;
   const blocked = [...new Set(policy.blockedPaths.flatMap((path) => [path, places.real(path)]))];
   const around = (path: string): string[] => withoutBlocked(places.real(path), blocked);
   const write = new Rules(places);

@@ -71,7 +71,7 @@ export const systemWrite = [
 /** The folders that the system's lists lie in, and those above. */
 const systemFolders = [...new Set(["/", ...[...systemRead, ...systemWrite].flatMap(foldersAbove)])];
 
-export interface SystemPlaces {
+interface SystemPlaces {
   /** Changes when the places may have. */
   readonly state: string;
   readonly places: ReadonlyMap<string, string>;
@@ -84,7 +84,7 @@ let lookedUp: SystemPlaces | undefined;
  * so all is looked up again as soon as one of the few folders has changed. Nothing of what callers or policies name is kept: a
  * process may have put something else in its place since.
  */
-export function systemPlaces(): SystemPlaces {
+function systemPlaces(): SystemPlaces {
   const state = systemFolders.map(stateOf).join(); // Before the look-ups, so that a change between the two shows.
   if (lookedUp?.state !== state) {
     const places = new Places();
@@ -98,4 +98,15 @@ export function systemPlaces(): SystemPlaces {
 function stateOf(folder: string): string {
   const found = statSync(folder, { bigint: true, throwIfNoEntry: false });
   return found === undefined ? "" : `${found.dev} ${found.ino} ${found.ctimeNs}`;
+}
+
+/** Places as they are in this turn of the event loop: nobody is to keep them for longer, because a process may change what lies there. */
+export interface PlacesNow {
+  readonly state: string;
+  readonly places: Places;
+}
+
+export function placesNow(): PlacesNow {
+  const { state, places } = systemPlaces();
+  return { state, places: new Places(places) };
 }

@@ -71,7 +71,7 @@ export class CommandRecords {
 
   /** Resolves once the record is durable: only then may the command start (C1). */
   begin(record: Omit<CommandRecord, "endedMs" | "ending" | "logBytes">): Promise<void> {
-    return this.#database.write(() => {
+    const store = (): void => {
       this.#database
         .prepare(
           "INSERT INTO commands (command_id, run_id, params_hash, command, args, boot_id, started_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -85,7 +85,8 @@ export class CommandRecords {
           record.bootId,
           record.startedMs,
         );
-    });
+    };
+    return this.#database.write(store, "ahead");
   }
 
   /** A command that never came to life leaves no trace: the caller has its error and may ask again. */
