@@ -202,13 +202,19 @@ export class Runner {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const connection of this.#connections) connection.abandon();
     if (this.process.exitCode === null && this.process.signalCode === null) {
+      // Asked to end before it has reaped a dead shim it would not tell of it.
+      const signal = AbortSignal.timeout(5_000);
+      while (this.#shimDeaths < this.shimDeathsExpected) await once(this.process.stderr!, "data", { signal });
       this.process.kill("SIGTERM");
       await once(this.process, "exit");
     }
     rmSync(this.folder, { recursive: true, force: true });
-    const deaths = this.stderr.split("\n").filter((line) => line.includes("a shim died")).length;
-    if (deaths !== this.shimDeathsExpected)
-      throw new Error(`${String(deaths)} shims died; the resident said:\n${this.stderr}`);
+    if (this.#shimDeaths !== this.shimDeathsExpected)
+      throw new Error(`${String(this.#shimDeaths)} shims died; the resident said:\n${this.stderr}`);
+  }
+
+  get #shimDeaths(): number {
+    return this.stderr.split("\n").filter((line) => line.includes("a shim died")).length;
   }
 }
 
