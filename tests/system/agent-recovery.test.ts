@@ -162,11 +162,14 @@ describe("agent recovery", () => {
     await until("the turn's record", () =>
       inDatabase(w.daemon, (database) => database.prepare("SELECT 1 FROM agent_turns").get()),
     );
-    await w.client.call("system/ping");
+    // What fits into the pipe has gone there, so the shim has a part of the line; the rest cannot have left the daemon yet.
+    const shim = Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${w.pid}/status`, "utf8"))?.[1]);
+    const written = (): number => Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${shim}/io`, "utf8"))?.[1]);
+    await until("the pipe is full", () => written() >= 65_536);
     await w.daemon.kill();
     await w.comeBack();
     for (const reader of readers) process.kill(reader, "SIGCONT");
-    const again = w.relay(text, relayId); // Joins the turn; also in the one case in which not a byte of it had left the daemon.
+    const again = w.relay(text, relayId); // Joins the turn.
     await w.agent.initialized(2, { session_state: "running" });
     assert.equal((await w.agent.prompt(1)).message.content, text);
     w.agent.claude.finish("read it all");
