@@ -53,8 +53,13 @@ export class Machine implements AsyncDisposable {
     return machine;
   }
 
-  /** Runs a line of shell as root. */
+  /** Runs a line of shell as root; once more when ssh itself fails (exit 255, not a word), so it should be one that may be repeated. */
   async run(line: string, msMax = 120_000): Promise<GuestAnswer> {
+    const answer = await this.#once(line, msMax);
+    return answer.code === 255 && answer.stdout + answer.stderr === "" ? this.#once(line, msMax) : answer;
+  }
+
+  async #once(line: string, msMax: number): Promise<GuestAnswer> {
     const options = { timeout: msMax, maxBuffer: answerBytesMax };
     try {
       return { code: 0, ...(await execute("ssh", [...this.#ssh, line], options)) };
@@ -136,7 +141,7 @@ function sshArguments(image: Image, folder: string, port: number): string[] {
     ConnectTimeout: "30",
     ControlMaster: "auto",
     ControlPath: join(folder, "ssh"),
-    ControlPersist: "60",
+    ControlPersist: "600",
   };
   const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
   return ["-i", image.key, "-p", String(port), ...flags, "root@127.0.0.1"];
