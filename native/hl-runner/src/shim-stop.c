@@ -1,4 +1,4 @@
-/* Signals, STOP and the timeouts. A stop is SIGTERM to the whole tree (in a terminal SIGHUP too), then SIGKILL in rounds until nobody is left (P1); it never blocks the event loop. */
+/* Signals, STOP and the timeouts. A stop is SIGTERM to the whole tree (in a terminal SIGHUP before it), then SIGKILL in rounds until nobody is left (P1); it never blocks the event loop. */
 #include <signal.h>
 #include <sys/types.h>
 
@@ -27,9 +27,10 @@ void stop_begin(struct shim *shim, const char *reason, uint64_t grace_ms) {
   if (!shim->stopping) {
     shim->stopping = true;
     shim->kill_wait_us = KILL_WAIT_FIRST_US;
-    if (grace_ms > 0) tree_signal(SIGTERM, NULL);
-    /* Interactive shells ignore SIGTERM and take the loss of their terminal as the end: what sshd's hang-up does, and systemd for sessions. */
+    /* Interactive shells ignore SIGTERM and take the loss of their terminal as the end: what sshd's hang-up does, and systemd for sessions. It
+     * comes first: bash forgets a hang-up that it gets on its way from a job that has ended back to its prompt. */
     if (grace_ms > 0 && shim->terminal >= 0) tree_signal(SIGHUP, NULL);
+    if (grace_ms > 0) tree_signal(SIGTERM, NULL);
   }
   const int64_t deadline = monotonic_us() + (int64_t)(grace_ms < WAIT_MS_MAX ? grace_ms : WAIT_MS_MAX) * 1000;
   /* A second stop may be more urgent than the first, never less. */

@@ -254,6 +254,15 @@ export function stateOf(pid: number): string {
   }
 }
 
+/** What a process calls itself; empty when it is gone. */
+export function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${String(pid)}/comm`, "latin1").trim();
+  } catch {
+    return "";
+  }
+}
+
 /** Not running: gone, or a zombie that only waits to be reaped by somebody outside this test. */
 export function isAlive(pid: number): boolean {
   return !["Z", "X", "gone"].includes(stateOf(pid));
