@@ -148,7 +148,7 @@ async function runFile(file: string, msMax: number, folder: string): Promise<Fil
   const args = ["--test-reporter=spec", "--disable-warning=ExperimentalWarning", file];
   const child = spawn(process.execPath, args, {
     cwd: repositoryRoot,
-    env: { ...process.env, TMPDIR: folder },
+    env: { NODE_COMPILE_CACHE: join(repositoryRoot, "node_modules/.cache/compiled"), ...process.env, TMPDIR: folder },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";

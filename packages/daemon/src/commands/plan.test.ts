@@ -134,6 +134,12 @@ describe("plan: limits and refusals", () => {
     // The workspace becomes a link to somewhere else: what was prepared may be too much for it.
     renameSync(join(w.root, "workspace"), join(w.root, "elsewhere"));
     symlinkSync("elsewhere", join(w.root, "workspace"));
-    assert.equal(w.planner.plan(params("true")).request("run", given), undefined);
+    const after = w.planner.plan(params("true"));
+    assert.equal(after.request("run", given), undefined);
+    // The next shim gets what is right now.
+    const renewed = w.planner.preparation();
+    assert.ok(after.request("run", renewed) !== undefined && renewed !== given);
+    assert.equal(after.request("run", given), undefined);
+    assert.equal(w.planner.preparation(), renewed);
   });
 });

@@ -76,7 +76,10 @@ export class Planner {
       const env = this.environment(temporary, params.env, params.pty !== undefined);
       const home = env["HOME"];
       const sandbox = this.#rules(temporary, home, [], given?.sandbox, now);
-      if (given !== undefined && settings.sandboxed && sandbox === undefined) return undefined;
+      if (given !== undefined && settings.sandboxed && sandbox === undefined) {
+        if (given === this.#prepared) this.#prepared = undefined;
+        return undefined;
+      }
       return {
         id: runId,
         argv: [executable, ...params.args],
@@ -100,12 +103,13 @@ export class Planner {
     return { request: request as LaunchPlan["request"] };
   }
 
-  /** What a shim may make and open before it is known which command it gets. */
+  /** What a shim may make and open before it is known which command it gets. Looked up anew once a start has found that it is no longer right. */
   preparation(): Preparation {
     const { sandboxed, sandboxProblem, paths } = this.#settings;
-    const sandbox = sandboxed && sandboxProblem === undefined ? systemRules(paths) : undefined;
-    if (this.#prepared === undefined || this.#prepared.sandbox !== sandbox)
-      this.#prepared = { directories: this.#directories(this.#ownHome), sandbox };
+    this.#prepared ??= {
+      directories: this.#directories(this.#ownHome),
+      sandbox: sandboxed && sandboxProblem === undefined ? systemRules(paths) : undefined,
+    };
     return this.#prepared;
   }
 
