@@ -62,6 +62,13 @@ async function run(context: BenchContext): Promise<Row[]> {
       values: { ratio: ratioOff, p50: offTimes.p50, p99: offTimes.p99 },
     },
     {
+      what: "what the sandbox adds to that, p50",
+      budget: "< 1 ms",
+      measured: ms(onTimes.p50 - offTimes.p50),
+      verdict: verdictOf(onTimes.p50 - offTimes.p50, 1),
+      values: { overheadMs: onTimes.p50 - offTimes.p50 },
+    },
+    {
       what: "execute `true` beside child_process.spawn in an empty Node program",
       budget: "< 1 ×",
       measured: `${digits(nodeRatio)} × (${ms(onTimes.p50)} beside ${ms(nodeTimes.p50)}; p99 ${ms(onTimes.p99)} beside ${ms(nodeTimes.p99)})`,

@@ -17,6 +17,8 @@ export interface SpawnOptions {
   readonly cwd?: string | undefined;
   /** Written to standard input, which is closed then. */
   readonly input?: string | Uint8Array | undefined;
+  /** A program and its arguments that become this one, for what has to be arranged before. */
+  readonly through?: readonly string[] | undefined;
   /** A process group of its own, so that a Ctrl-C in the terminal does not reach it. */
   readonly detached?: boolean | undefined;
 }
@@ -29,7 +31,9 @@ function cleanEnvironment(extra: Readonly<Record<string, string>> | undefined): 
 
 export function spawnProgram(name: ProgramName, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
   // Through bin/, so that the flags of Node stand in one place; the wrapper becomes the program by exec, with the same pid.
-  const child = spawn(join(repositoryRoot, "bin", name), [...args], {
+  const own = [join(repositoryRoot, "bin", name), ...args] as const;
+  const [program, ...rest] = options.through === undefined ? own : [...options.through, ...own];
+  const child = spawn(program ?? own[0], rest, {
     cwd: options.cwd ?? repositoryRoot,
     env: cleanEnvironment(options.env),
     stdio: ["pipe", "pipe", "pipe"],

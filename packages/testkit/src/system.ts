@@ -38,6 +38,8 @@ export interface DaemonOptions {
   /** Sections of daemon.json, over the test's own. */
   readonly config?: Configuration | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** As in SpawnOptions; not for a restart. */
+  readonly through?: readonly string[] | undefined;
 }
 
 /** A daemon and its home. */
@@ -65,7 +67,8 @@ export class TestDaemon implements AsyncDisposable {
     const folder = temporaryFolder("hl");
     const home = folder.path;
     makeDaemonHome(home, { ...testConfiguration, ...options.config });
-    return new TestDaemon(home, await startDaemon(home, { env: options.env }), folder, options.env);
+    const { env, through } = options;
+    return new TestDaemon(home, await startDaemon(home, { env, through }), folder, env);
   }
 
   get program(): RunningProgram<DaemonReady> {
