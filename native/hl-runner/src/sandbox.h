@@ -12,7 +12,7 @@ int sandbox_abi(void);
 /* A ruleset descriptor that allows nothing; -1 with errno and *what set to what failed. */
 int sandbox_create(const char **what);
 
-/* Allows what is beneath a path, or the file that it is; a missing path is skipped. False with errno for anything else that fails. */
+/* Allows what is beneath a path, or the file that it is; a missing path is skipped, and one with a link in it. False with errno for anything else that fails. */
 bool sandbox_allow(int ruleset, const char *path, enum sandbox_access access);
 
 /* Adds one open device file with every right that means something there. */
