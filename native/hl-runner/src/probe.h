@@ -6,7 +6,7 @@
 
 #include "cgroup.h"
 
-#define PROBE_BYTES 1024
+#define PROBE_BYTES 2048
 
 /* One JSON object without a line end; with `cgroup` (NULL: nobody serves) also the limits that are enforced. Returns its length, 0 when it does not fit. */
 size_t probe_json(const struct cgroup_base *cgroup, char *json, size_t capacity);

@@ -52,6 +52,9 @@ enum tag {
   TAG_TEMPORARY = 23,
   TAG_MAKE_DIRECTORY = 24,
   TAG_HOLD = 25,
+  TAG_NETWORK = 26,
+  TAG_PROXY_SOCKET = 27,
+  TAG_ALLOW_NAMESPACES = 28,
   TAG_SIGNAL = 32,
   TAG_SCOPE = 33,
   TAG_REASON = 34,
@@ -86,6 +89,7 @@ enum tag {
 };
 
 enum stdin_kind { STDIN_NULL = 0, STDIN_PIPE = 1, STDIN_PTY = 2 };
+enum network_kind { NETWORK_HOST = 0, NETWORK_NONE = 1, NETWORK_PROXY = 2 };
 enum signal_scope { SCOPE_MAIN = 0, SCOPE_GROUP = 1, SCOPE_TREE = 2 };
 enum stream { STREAM_STDOUT = 1, STREAM_STDERR = 2 };
 
@@ -95,6 +99,8 @@ enum stream { STREAM_STDOUT = 1, STREAM_STDERR = 2 };
 #define FRAME_LENGTH_MAX (4u * 1024u * 1024u)
 #define FIELD_HEADER_BYTES 6
 #define ID_LENGTH_MAX 64
+/* What fits into the address of a unix socket. */
+#define SOCKET_PATH_LENGTH_MAX 107
 /* Every program has it in its environment, with the id of its run: what outlived its shim is known by it. */
 #define MARK_NAME "HL_RUN_ID="
 #define MARK_LENGTH_MAX (sizeof MARK_NAME - 1 + ID_LENGTH_MAX)

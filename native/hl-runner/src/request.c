@@ -52,6 +52,8 @@ static uint64_t *number_place(struct start_request *request, uint16_t tag, uint6
     case TAG_STDIN:
     case TAG_NO_NEW_PRIVS:
     case TAG_SANDBOX:
+    case TAG_NETWORK:
+    case TAG_ALLOW_NAMESPACES:
     case TAG_HOLD: *max = UINT32_MAX; return flag;
     default: return NULL;
   }
@@ -75,6 +77,14 @@ static const char *read_number(struct start_request *request, const struct field
     case TAG_SANDBOX:
       if (number > 1) return "START: sandbox is not 0 or 1";
       request->sandbox = number == 1;
+      break;
+    case TAG_NETWORK:
+      if (number > NETWORK_PROXY) return "START: network is not 0, 1 or 2";
+      request->network = number;
+      break;
+    case TAG_ALLOW_NAMESPACES:
+      if (number > 1) return "START: allow_namespaces is not 0 or 1";
+      request->allow_namespaces = number == 1;
       break;
     case TAG_HOLD:
       if (number > 1) return "START: hold is not 0 or 1";
@@ -109,6 +119,10 @@ static const char *check_field(struct start_request *request, const struct field
     case TAG_CWD:
       if (has_nul(field)) return "START: a NUL in cwd";
       if (!is_absolute(field)) return "START: cwd is not an absolute path";
+      break;
+    case TAG_PROXY_SOCKET:
+      if (has_nul(field)) return "START: a NUL in proxy_socket";
+      if (!is_absolute(field) || field->length > SOCKET_PATH_LENGTH_MAX) return "START: proxy_socket is not an absolute path of at most 107 bytes";
       break;
     case TAG_ALLOW_READ:
     case TAG_ALLOW_WRITE:
@@ -193,6 +207,7 @@ static void take_texts(struct frame *frame, struct start_request *request) {
       case TAG_ALLOW_WRITE: *allow_write++ = string_in_place(&field); break;
       case TAG_MAKE_DIRECTORY: *make_directory++ = string_in_place(&field); break;
       case TAG_TEMPORARY: preparation->temporary = string_in_place(&field); break;
+      case TAG_PROXY_SOCKET: request->proxy_socket = string_in_place(&field); break;
       default: break;
     }
   }
@@ -219,6 +234,9 @@ const char *start_request_decode(struct frame *frame, struct start_request *requ
     if (!(seen & (1ull << TAG_ID))) return "START: id is missing";
     if (!(seen & (1ull << TAG_CWD))) return "START: cwd is missing";
     if (counts.argv == 0) return "START: argv is missing";
+    /* Without the rest of the sandbox a program could be told by others of its user, or as root go back by itself: a wall that does not hold (X2). */
+    if (request->network != NETWORK_HOST && !request->sandbox) return "START: a network of its own needs sandbox";
+    if (request->network == NETWORK_PROXY && !(seen & (1ull << TAG_PROXY_SOCKET))) return "START: proxy_socket is missing";
   }
   why = make_lists(request, &counts);
   if (why == NULL) take_texts(frame, request);

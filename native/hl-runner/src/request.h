@@ -39,6 +39,9 @@ struct start_request {
   bool no_new_privs;
   bool sandbox;
   bool hold;
+  bool allow_namespaces;
+  uint64_t network;         /* enum network_kind */
+  const char *proxy_socket; /* NULL: none */
   char mark[MARK_LENGTH_MAX + 1]; /* the first entry of env */
   void *arena;
 };

@@ -42,12 +42,13 @@ static void add_rules(struct shim *shim, char *const *paths, enum sandbox_access
     if (!sandbox_allow(shim->ruleset, *paths, access)) fail(shim, "sandbox", *paths, errno);
 }
 
-void prepare(struct shim *shim, const struct preparation *preparation, bool sandbox) {
+void prepare(struct shim *shim, const struct preparation *preparation, bool sandbox, bool allow_namespaces) {
   for (char **path = preparation->make_directory; *path != NULL; path++) make_directory(shim, *path);
   if (preparation->temporary != NULL) make_temporary(shim, preparation->temporary);
   if (!sandbox) return;
   const char *what;
   if (shim->ruleset < 0 && (shim->ruleset = sandbox_create(&what)) < 0) fail(shim, "sandbox", what, errno);
+  seccomp_make(&shim->filter, allow_namespaces);
   add_rules(shim, preparation->allow_read, SANDBOX_READ);
   add_rules(shim, preparation->allow_write, SANDBOX_WRITE);
 }
@@ -57,7 +58,7 @@ void prepare_ahead(struct shim *shim, struct frame *frame) {
   const char *why = start_request_decode(frame, &request);
   if (why != NULL) wire_fail_and_leave(shim, "protocol", EINVAL, why);
   const struct preparation *wanted = &request.preparation;
-  prepare(shim, wanted, *wanted->allow_read != NULL || *wanted->allow_write != NULL);
+  prepare(shim, wanted, *wanted->allow_read != NULL || *wanted->allow_write != NULL, false);
   start_request_free(&request);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,19 +95,42 @@ static void make_stdin(struct shim *shim) {
 
 static void prepare_all(struct shim *shim) {
   const struct prepare_failure *failure = &shim->prepare_failure;
-  prepare(shim, &shim->request.preparation, shim->request.sandbox);
+  prepare(shim, &shim->request.preparation, shim->request.sandbox, shim->request.allow_namespaces);
   if (failure->stage != NULL) fail(shim, failure->stage, failure->error, failure->what);
   /* Its own terminal by its own descriptor, so that the folder of everybody's terminals can stay closed (X1). */
   if (shim->request.sandbox && shim->terminal >= 0 && !sandbox_allow_device(shim->ruleset, shim->program_stdio[0])) fail(shim, "sandbox", errno, "the terminal");
 }
 
+/* The child makes the proxy's listener, in its own network, and hands it over through this. */
+static void make_listener_sockets(struct shim *shim, int ends[2]) {
+  ends[0] = ends[1] = -1;
+  if (shim->request.network != NETWORK_PROXY) return;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) fail(shim, "limits", errno, "the sockets for the proxy's listener cannot be made");
+}
+
+static void begin_relay(struct shim *shim, const int ends[2]) {
+  if (ends[0] < 0) return;
+  close(ends[1]);
+  /* Without a descriptor for it the listener goes with the sockets: whoever connects to it is refused. */
+  const int listener = network_take_listener(ends[0]);
+  close(ends[0]);
+  if (listener >= 0) relay_begin(shim, listener, shim->request.proxy_socket);
+}
+
 static const char *what_failed(const struct shim *shim, const char *stage) {
   if (strcmp(stage, "exec") == 0) return shim->request.file;
   if (strcmp(stage, "cwd") == 0) return shim->request.cwd;
-  if (strcmp(stage, "sandbox") == 0) return "the sandbox cannot be entered";
   if (strcmp(stage, "limits") == 0) return "open_files_max or the control group cannot be set";
   if (strcmp(stage, "protocol") == 0) return "a START that is held waits for GO";
   return "the program's process cannot be made";
+}
+
+__attribute__((noreturn)) static void fail_to_spawn(struct shim *shim, const struct spawn_failure *failure) {
+  char message[512];
+  if (failure->stage == NULL) wire_drop(shim);
+  const char *what = failure->what != NULL ? failure->what : what_failed(shim, failure->stage);
+  snprintf(message, sizeof message, "%.300s: %s%s%s", what, strerror(failure->error), failure->hint == NULL ? "" : "; ", failure->hint == NULL ? "" : failure->hint);
+  wire_fail_and_leave(shim, failure->stage, failure->error, message);
 }
 
 static void keep_what_outlives_the_frame(struct shim *shim) {
@@ -131,10 +155,17 @@ void shim_start(struct shim *shim, struct frame *frame) {
   prepare_all(shim);
   const char *unlimited = group_limit(shim);
   if (unlimited != NULL) fail(shim, "limits", errno, unlimited);
+  struct network_maps maps;
+  network_make_maps(&maps);
+  int listener_sockets[2];
+  make_listener_sockets(shim, listener_sockets);
   struct spawn_plan plan = {
       .request = &shim->request,
       .stdio = {shim->program_stdio[0], shim->program_stdio[1], shim->program_stdio[2]},
       .ruleset = shim->request.sandbox ? shim->ruleset : -1,
+      .filter = &shim->filter,
+      .maps = &maps,
+      .listener_socket = listener_sockets[1],
       .shim_pid = shim->shim_pid,
       .go_connection = -1,
       .terminal = shim->terminal >= 0,
@@ -145,13 +176,13 @@ void shim_start(struct shim *shim, struct frame *frame) {
   struct spawn_failure failure;
   struct spawn_result result;
   shim->pid = spawn_program(&plan, &result, &failure);
-  if (shim->pid < 0 && failure.stage == NULL) wire_drop(shim);
-  if (shim->pid < 0) fail(shim, failure.stage, failure.error, what_failed(shim, failure.stage));
+  if (shim->pid < 0) fail_to_spawn(shim, &failure);
 
   /* Ours must go, or the pipes would never come to their end. */
   for (int fd = 0; fd < 3; fd++) close(shim->program_stdio[fd]);
   if (shim->ruleset >= 0) close(shim->ruleset);
   shim->ruleset = -1;
+  begin_relay(shim, listener_sockets);
   shim->started_ms = result.wall_ms;
   shim->started_us = result.monotonic_us;
   shim->group.entered = result.in_group;

@@ -158,6 +158,7 @@ static void settle(struct shim *shim) {
     /* A pipe can outlive the tree in the hands of a stranger; what is in it now still belongs to the log. */
     output_pump(shim, STREAM_STDOUT, true);
     output_pump(shim, STREAM_STDERR, true);
+    relay_finish(shim);
     shim->empty_announced = true;
     shim->empty_due = true;
   }
@@ -178,6 +179,7 @@ static void run_deadlines(struct shim *shim) {
   stop_check_timeouts(shim, now);
   if (now >= shim->deadlines[DEADLINE_GRACE] || now >= shim->deadlines[DEADLINE_KILL]) stop_kill_round(shim);
   if (now >= shim->deadlines[DEADLINE_OUTPUT]) shim->deadlines[DEADLINE_OUTPUT] = NEVER;
+  if (now >= shim->deadlines[DEADLINE_RELAY]) relay_accept(shim);
   if (now >= shim->deadlines[DEADLINE_MEMORY]) memory_look(shim);
   if (now >= shim->deadlines[DEADLINE_PUBLISH]) files_publish(shim);
   if (now >= shim->deadlines[DEADLINE_PRIORITY]) priority_lower(shim);
@@ -210,7 +212,8 @@ static void dispatch(struct shim *shim, const struct epoll_event *event) {
       break;
     case SOURCE_GROUP: shim_reap(shim); break;
     case SOURCE_LISTENER: files_accept(shim); break;
-    default: break;
+    case SOURCE_RELAY_LISTENER: relay_accept(shim); break;
+    default: relay_ready(shim, event->data.u32 - SOURCE_RELAY); break;
   }
 }
 

@@ -31,6 +31,7 @@ enum deadline {
   DEADLINE_PUBLISH, /* identity and attach.sock are made: a command that is over by then never pays for them */
   DEADLINE_RECORD,  /* the end record is made durable if no RELEASE came before */
   DEADLINE_PRIORITY, /* the next try to yield to the daemon */
+  DEADLINE_RELAY,   /* a proxy that had no room is tried again */
   DEADLINE_MEMORY,  /* the next look at the tree's memory */
   DEADLINE_COUNT,
 };
@@ -103,6 +104,7 @@ struct shim {
   int terminal; /* the master, which is then output[STREAM_STDOUT] and stdin_pipe too; -1: pipes */
   bool terminal_hung;
   int ruleset; /* -1: none yet */
+  struct seccomp_filter filter;
   char *temporary; /* the program's private folder; ours to remove */
   struct prepare_failure prepare_failure;
   char directory_name[ID_LENGTH_MAX + 1]; /* the id, once START has brought it */
@@ -138,7 +140,7 @@ __attribute__((noreturn)) void shim_run(int connection, int state_directory, pid
 /* shim.c */
 void shim_reap(struct shim *shim);
 void shim_watch(struct shim *shim, int operation, int fd, uint32_t events, uint32_t source);
-enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, SOURCE_STDIN, SOURCE_TERMINAL, SOURCE_LISTENER, SOURCE_GROUP };
+enum source { SOURCE_CONNECTION, SOURCE_SIGNALS, SOURCE_STDOUT, SOURCE_STDERR, SOURCE_STDIN, SOURCE_TERMINAL, SOURCE_LISTENER, SOURCE_GROUP, SOURCE_RELAY_LISTENER, SOURCE_RELAY /* and what relay_ready is given */ };
 
 /* shim-start.c: START. The folder is made before its name is known, because on a real disk making it takes longer than starting a program. */
 void start_make_directory(struct shim *shim);
@@ -148,7 +150,7 @@ bool start_name_directory(struct shim *shim, const char *id);
 void shim_start(struct shim *shim, struct frame *frame);
 
 /* shim-prepare.c: folders and the sandbox's rules. What fails is told at START. */
-void prepare(struct shim *shim, const struct preparation *preparation, bool sandbox);
+void prepare(struct shim *shim, const struct preparation *preparation, bool sandbox, bool allow_namespaces);
 void prepare_ahead(struct shim *shim, struct frame *frame);
 void prepare_remove_temporary(struct shim *shim);
 
@@ -213,6 +215,13 @@ void terminal_watch(struct shim *shim);
 void terminal_set_hung(struct shim *shim, bool hung);
 void terminal_resize(struct shim *shim, uint64_t rows, uint64_t columns);
 bool terminal_type_eof(struct shim *shim); /* false: no room yet */
+
+/* shim-relay.c: the way from a network namespace to the daemon's proxy. */
+void relay_begin(struct shim *shim, int listener, const char *proxy_socket);
+void relay_accept(struct shim *shim);
+void relay_ready(struct shim *shim, uint32_t place);
+/* The tree is empty: what it has sent and what can go at once goes, and nothing is waited for. */
+void relay_finish(struct shim *shim);
 
 /* shim-stop.c: signals, STOP, timeouts. */
 void stop_begin(struct shim *shim, const char *reason, uint64_t grace_ms);

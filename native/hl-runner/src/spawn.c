@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "capabilities.h"
 #include "frames.h"
 #include "protocol.h"
 #include "sandbox.h"
@@ -48,6 +49,12 @@ __attribute__((noreturn)) static void give_up(struct child_job *job, const char 
   _exit(127);
 }
 
+/* What of the sandbox could not be entered. */
+__attribute__((noreturn)) static void give_up_outside(struct child_job *job, const char *what) {
+  job->failure.what = what;
+  give_up(job, "sandbox");
+}
+
 static bool limit_open_files(uint64_t open_files_max) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
@@ -60,6 +67,24 @@ static bool limit_open_files(uint64_t open_files_max) {
 static bool enter_group(int group) {
   const int processes = openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
   return processes >= 0 && write(processes, "0", 1) == 1;
+}
+
+/* In this order: a namespace takes capabilities to make and gives some, what Landlock and the filter refuse nobody here needs any more. */
+__attribute__((no_sanitize("address"))) static void enter_sandbox(struct child_job *job) {
+  const struct spawn_plan *plan = job->plan;
+  if (plan->request->network != NETWORK_HOST) {
+    const char *what = network_enter(plan->maps);
+    if (what == NULL && plan->listener_socket >= 0) what = network_hand_over_listener(plan->listener_socket);
+    if (what != NULL) {
+      job->failure.hint = network_hint(errno);
+      give_up_outside(job, what);
+    }
+  }
+  if (plan->request->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up_outside(job, "no_new_privs");
+  if (plan->ruleset < 0) return;
+  if (!capabilities_drop()) give_up_outside(job, "the capabilities cannot be dropped");
+  if (!sandbox_enter(plan->ruleset)) give_up_outside(job, "Landlock");
+  if (!seccomp_enter(plan->filter)) give_up_outside(job, "the filter of system calls");
 }
 
 /* The child itself waits for GO, so that nobody has to be woken to wake it; its shim is suspended meanwhile, as it is until every exec. */
@@ -103,8 +128,7 @@ __attribute__((no_sanitize("address"))) static int child_main(void *argument) {
   umask(022);
   if (request->open_files_max != 0 && !limit_open_files(request->open_files_max)) give_up(job, "limits");
   if (chdir(request->cwd) != 0) give_up(job, "cwd");
-  if (request->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(job, "sandbox");
-  if (plan->ruleset >= 0 && !sandbox_enter(plan->ruleset)) give_up(job, "sandbox");
+  enter_sandbox(job);
 
   if (plan->go_connection >= 0) wait_for_go(job);
   job->result.wall_ms = wall_ms();
@@ -164,7 +188,7 @@ pid_t spawn_program(const struct spawn_plan *plan, struct spawn_result *result, 
 #endif
   job->plan = plan;
   job->result.wall_ms = 0;
-  job->failure.stage = NULL;
+  job->failure.stage = job->failure.what = job->failure.hint = NULL;
   job->unwanted = false;
   job->enter_group = false;
   const pid_t pid = clone_child(job);
@@ -176,7 +200,7 @@ pid_t spawn_program(const struct spawn_plan *plan, struct spawn_result *result, 
   /* Somebody may have killed it on its way (while it waited for GO there was time enough): then it came to no exec either. */
   const bool killed = job->failure.stage == NULL && !job->unwanted && result->wall_ms == 0;
   if (job->failure.stage == NULL && !job->unwanted && !killed) return pid;
-  *failure = killed ? (struct spawn_failure){.stage = "fork", .error = ECHILD} : (struct spawn_failure){.stage = job->failure.stage, .error = job->failure.error};
+  *failure = killed ? (struct spawn_failure){.stage = "fork", .error = ECHILD} : (struct spawn_failure){.stage = job->failure.stage, .error = job->failure.error, .what = job->failure.what, .hint = job->failure.hint};
   waitpid(pid, NULL, 0);
   return -1;
 }

@@ -7,12 +7,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "network.h"
 #include "request.h"
+#include "seccomp.h"
 
 struct spawn_plan {
   const struct start_request *request;
   int stdio[3];
-  int ruleset;   /* -1: no sandbox */
+  int ruleset; /* -1: no sandbox */
+  const struct seccomp_filter *filter;
+  const struct network_maps *maps;
+  int listener_socket; /* where the listener at the proxy's port goes; -1: none is wanted */
   bool terminal; /* stdio[0] becomes the controlling terminal */
   pid_t shim_pid;
   int group; /* folder of the control group to start in; -1: none */
@@ -31,6 +36,7 @@ struct spawn_result {
 struct spawn_failure {
   const char *stage; /* as FAILED names it; NULL when the connection ended before GO */
   int error;
+  const char *what, *hint; /* more closely; NULL: there is nothing to add */
 };
 
 /* The program's pid once it has been executed; -1 with the failure filled in when nothing runs. */

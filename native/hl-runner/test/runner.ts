@@ -19,6 +19,7 @@ export type StartOptions = {
   env?: readonly string[];
   cwd?: string;
   numbers?: Partial<Record<FieldName, number>>;
+  proxySocket?: string;
   allowRead?: readonly string[];
   allowWrite?: readonly string[];
 };
@@ -34,6 +35,7 @@ export function startFrame(options: StartOptions): Buffer {
   for (const entry of options.env ?? ["PATH=/usr/bin:/bin"]) fields.push(["env", entry]);
   fields.push(["cwd", options.cwd ?? "/"]);
   for (const [name, value] of Object.entries(options.numbers ?? {})) fields.push([name as FieldName, value]);
+  if (options.proxySocket !== undefined) fields.push(["proxy_socket", options.proxySocket]);
   for (const path of options.allowRead ?? []) fields.push(["allow_read", path]);
   for (const path of options.allowWrite ?? []) fields.push(["allow_write", path]);
   return frame(TYPE.start, fields);
@@ -140,11 +142,13 @@ export class Runner {
   static async start(
     more: readonly string[] = [],
     folder: string = mkdtempSync(join(tmpdir(), "hl-runner-")),
+    launcher: readonly string[] = [],
   ): Promise<Runner> {
     chmodSync(folder, 0o755);
+    const [file = binary, ...words] = [...launcher, binary];
     const child = spawn(
-      binary,
-      ["serve", "--socket", join(folder, "runner.sock"), "--state", join(folder, "state"), ...more],
+      file,
+      [...words, "serve", "--socket", join(folder, "runner.sock"), "--state", join(folder, "state"), ...more],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
     const lines = createInterface({ input: child.stdout });

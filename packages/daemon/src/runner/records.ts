@@ -26,7 +26,16 @@ export interface StartRequest {
   readonly temporary?: string | undefined;
   /** Undefined: no sandbox was asked for. */
   readonly sandbox?: SandboxRules | undefined;
+  /** Absent: `host`. Any other needs `sandbox`. */
+  readonly network?: NetworkKind | undefined;
+  /** Where the daemon's proxy listens: an absolute path of at most 107 bytes. For `proxy` only. */
+  readonly proxySocket?: string | undefined;
+  /** Whether a sandboxed program may make namespaces of its own. Absent: no. */
+  readonly allowNamespaces?: boolean | undefined;
 }
+
+/** `host`: the machine's network; `none`: nothing but a loopback of its own; `proxy`: the same, and on it the port of the daemon's proxy. */
+export type NetworkKind = "host" | "none" | "proxy";
 
 /** Asks for a terminal (PTY) as standard input, output and error. */
 export interface TerminalSize {

@@ -1,5 +1,5 @@
 import { encodeFrame, frameType, tag, type Field } from "./frames.ts";
-import type { Preparation, SandboxRules, StartRequest } from "./records.ts";
+import type { NetworkKind, Preparation, SandboxRules, StartRequest } from "./records.ts";
 
 /** @param hold everything is prepared, and the program is executed at GO. Throws where the request is larger than a frame. */
 export function startFrame(request: StartRequest, hold: boolean): Buffer {
@@ -18,6 +18,8 @@ export function startFrame(request: StartRequest, hold: boolean): Buffer {
   for (const path of request.directories ?? []) fields.push([tag.makeDirectory, path]);
   if (request.temporary !== undefined) fields.push([tag.temporary, request.temporary]);
   if (request.sandbox !== undefined) fields.push([tag.sandbox, 1], ...rules(request.sandbox));
+  fields.push(...networkFields(request));
+  if (request.allowNamespaces === true) fields.push([tag.allowNamespaces, 1]);
   return encodeFrame(frameType.start, fields);
 }
 
@@ -29,6 +31,15 @@ export function prepareFrame({ directories, sandbox }: Preparation): Buffer {
 
 function rules({ read, write }: SandboxRules): Field[] {
   return [...read.map((path): Field => [tag.allowRead, path]), ...write.map((path): Field => [tag.allowWrite, path])];
+}
+
+const networkNumbers: Readonly<Record<NetworkKind, number>> = { host: 0, none: 1, proxy: 2 };
+
+function networkFields({ network = "host", proxySocket }: StartRequest): Field[] {
+  if (network === "host") return [];
+  const fields: Field[] = [[tag.network, networkNumbers[network]]];
+  if (proxySocket !== undefined) fields.push([tag.proxySocket, proxySocket]);
+  return fields;
 }
 
 function stdinFields(stdin: StartRequest["stdin"]): Field[] {

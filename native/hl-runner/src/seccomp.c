@@ -1,0 +1,219 @@
+/* See seccomp.h. The filter is a binary search over the numbers of the refused calls: the kernel walks it once for each system call it knows when a filter
+ * is entered (what is allowed by its number alone then costs nothing), so the depth is what a start pays for.
+ *
+ * What sets a set-user-id bit (chmod, open and their kin) is not refused: no_new_privs makes such a bit powerless for whoever is in here. */
+#include "seccomp.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifdef __x86_64__
+#define NATIVE_ARCHITECTURE AUDIT_ARCH_X86_64
+/* The numbers of x32 are those of x86_64 and this bit. */
+#define FOREIGN_CALLS_FROM 0x40000000u
+#elif defined(__aarch64__)
+#define NATIVE_ARCHITECTURE AUDIT_ARCH_AARCH64
+#endif
+
+/* Newer than the headers of a supported distribution may be; from 424 on the numbers are the same on every processor. */
+#define CALL_IO_URING_SETUP 425
+#define CALL_IO_URING_ENTER 426
+#define CALL_IO_URING_REGISTER 427
+#define CALL_OPEN_TREE 428
+#define CALL_MOVE_MOUNT 429
+#define CALL_FSOPEN 430
+#define CALL_FSCONFIG 431
+#define CALL_FSMOUNT 432
+#define CALL_FSPICK 433
+#define CALL_CLONE3 435
+#define CALL_PIDFD_GETFD 438
+#define CALL_MOUNT_SETATTR 442
+#define CALL_QUOTACTL_FD 443
+#define CALL_OPEN_TREE_ATTR 467
+
+#define NAMESPACE_FLAGS (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+enum verdict {
+  REFUSED,
+  NAMESPACE,        /* refused where namespaces are */
+  NAMESPACE_CLONE,  /* the same, by its flags */
+  NAMESPACE_CLONE3, /* the same; its flags lie in memory, which a filter cannot read, so there is no such call and C libraries take clone */
+  OF_TERMINALS,
+  OF_SOCKETS,
+  OF_PERSONALITIES,
+};
+
+struct rule {
+  uint32_t call;
+  enum verdict verdict;
+};
+
+#ifdef NATIVE_ARCHITECTURE
+/* adjtimex and clock_adjtime are not here: they also read, and what sets needs a capability that nobody in here has. */
+static const struct rule rules[] = {
+    /* Other processes. */
+    {SYS_ptrace, REFUSED}, {SYS_process_vm_readv, REFUSED}, {SYS_process_vm_writev, REFUSED}, {SYS_kcmp, REFUSED}, {CALL_PIDFD_GETFD, REFUSED},
+    /* The file tree. */
+    {SYS_mount, REFUSED}, {SYS_umount2, REFUSED}, {SYS_pivot_root, REFUSED}, {SYS_chroot, REFUSED}, {CALL_MOVE_MOUNT, REFUSED}, {CALL_OPEN_TREE, REFUSED},
+    {CALL_OPEN_TREE_ATTR, REFUSED}, {CALL_FSOPEN, REFUSED}, {CALL_FSCONFIG, REFUSED}, {CALL_FSMOUNT, REFUSED}, {CALL_FSPICK, REFUSED},
+    {CALL_MOUNT_SETATTR, REFUSED}, {SYS_open_by_handle_at, REFUSED}, {SYS_fanotify_init, REFUSED}, {SYS_quotactl, REFUSED}, {CALL_QUOTACTL_FD, REFUSED},
+    /* The machine. */
+    {SYS_init_module, REFUSED}, {SYS_finit_module, REFUSED}, {SYS_delete_module, REFUSED}, {SYS_kexec_load, REFUSED}, {SYS_kexec_file_load, REFUSED},
+    {SYS_reboot, REFUSED}, {SYS_swapon, REFUSED}, {SYS_swapoff, REFUSED}, {SYS_acct, REFUSED}, {SYS_syslog, REFUSED}, {SYS_vhangup, REFUSED},
+    {SYS_settimeofday, REFUSED}, {SYS_clock_settime, REFUSED}, {SYS_sethostname, REFUSED}, {SYS_setdomainname, REFUSED}, {SYS_nfsservctl, REFUSED},
+    {SYS_lookup_dcookie, REFUSED},
+#ifdef __x86_64__
+    {SYS_iopl, REFUSED}, {SYS_ioperm, REFUSED},
+#endif
+    /* Large parts of the kernel that most of its holes were found in. */
+    {SYS_bpf, REFUSED}, {SYS_perf_event_open, REFUSED}, {SYS_userfaultfd, REFUSED}, {SYS_keyctl, REFUSED}, {SYS_add_key, REFUSED}, {SYS_request_key, REFUSED},
+    {CALL_IO_URING_SETUP, REFUSED}, {CALL_IO_URING_ENTER, REFUSED}, {CALL_IO_URING_REGISTER, REFUSED},
+    /* In a user namespace of its own a program has every capability again. */
+    {SYS_unshare, NAMESPACE}, {SYS_setns, NAMESPACE}, {SYS_clone, NAMESPACE_CLONE}, {CALL_CLONE3, NAMESPACE_CLONE3},
+    /* By what they are asked for. */
+    {SYS_ioctl, OF_TERMINALS}, {SYS_socket, OF_SOCKETS}, {SYS_socketpair, OF_SOCKETS}, {SYS_personality, OF_PERSONALITIES},
+};
+
+#define COUNT_OF(values) (sizeof(values) / sizeof(values)[0])
+#define RULE_COUNT COUNT_OF(rules)
+/* Of one rule: a step of the search, a comparison, two returns. What looks at arguments takes a few more, all rules together these. */
+#define RULE_INSTRUCTIONS 4
+#define ARGUMENT_INSTRUCTIONS 48
+_Static_assert(RULE_COUNT * RULE_INSTRUCTIONS + ARGUMENT_INSTRUCTIONS <= SECCOMP_INSTRUCTIONS_MAX, "the filter has outgrown its room");
+/* The first step jumps over one half. */
+_Static_assert((RULE_COUNT / 2) * RULE_INSTRUCTIONS + ARGUMENT_INSTRUCTIONS <= UINT8_MAX, "the filter has outgrown the reach of its jumps");
+
+#define REFUSAL(error) (SECCOMP_RET_ERRNO | (uint32_t)(error))
+/* Both processors are little-endian, and every argument that is looked at is an int to the kernel: the rest of its register means nothing. */
+#define ARGUMENT(number) ((uint32_t)(offsetof(struct seccomp_data, args) + (number) * sizeof(uint64_t)))
+
+static size_t emit(struct seccomp_filter *filter, uint16_t code, uint32_t operand) {
+  filter->instructions[filter->length] = (struct sock_filter){.code = code, .k = operand};
+  return filter->length++;
+}
+
+static void emit_load(struct seccomp_filter *filter, size_t offset) {
+  emit(filter, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+}
+
+static void emit_return(struct seccomp_filter *filter, uint32_t action) {
+  emit(filter, BPF_RET | BPF_K, action);
+}
+
+static uint8_t distance_to_here(const struct seccomp_filter *filter, size_t jump) {
+  return (uint8_t)(filter->length - jump - 1);
+}
+
+/* Returns `action` where the test holds; else goes on behind it. */
+static void emit_return_if(struct seccomp_filter *filter, uint16_t test, uint32_t operand, uint32_t action) {
+  const size_t jump = emit(filter, BPF_JMP | test | BPF_K, operand);
+  filter->instructions[jump].jf = 1;
+  emit_return(filter, action);
+}
+
+static void emit_by_value(struct seccomp_filter *filter, size_t argument, const uint32_t *values, size_t count, uint32_t among, uint32_t otherwise) {
+  emit_load(filter, ARGUMENT(argument));
+  for (size_t i = 0; i < count; i++) emit_return_if(filter, BPF_JEQ, values[i], among);
+  emit_return(filter, otherwise);
+}
+
+/* Every way through it ends with a return. */
+static void emit_verdict(struct seccomp_filter *filter, enum verdict verdict) {
+  /* Both put words into the mouth of whoever sits at the terminal. */
+  static const uint32_t of_terminals[] = {TIOCSTI, TIOCLINUX};
+  /* Others reach what no namespace holds (AF_VSOCK), or little-used code of the kernel (AF_ALG and many more). */
+  static const uint32_t of_sockets[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+  static const uint32_t of_personalities[] = {PER_LINUX, PER_LINUX32, ADDR_NO_RANDOMIZE, UINT32_MAX /* only asks */};
+  switch (verdict) {
+    case REFUSED:
+    case NAMESPACE: emit_return(filter, REFUSAL(EPERM)); break;
+    case NAMESPACE_CLONE:
+      emit_load(filter, ARGUMENT(0));
+      emit_return_if(filter, BPF_JSET, NAMESPACE_FLAGS, REFUSAL(EPERM));
+      emit_return(filter, SECCOMP_RET_ALLOW);
+      break;
+    case NAMESPACE_CLONE3: emit_return(filter, REFUSAL(ENOSYS)); break;
+    case OF_TERMINALS: emit_by_value(filter, 1, of_terminals, COUNT_OF(of_terminals), REFUSAL(EPERM), SECCOMP_RET_ALLOW); break;
+    case OF_SOCKETS: emit_by_value(filter, 0, of_sockets, COUNT_OF(of_sockets), SECCOMP_RET_ALLOW, REFUSAL(EAFNOSUPPORT)); break;
+    case OF_PERSONALITIES: emit_by_value(filter, 0, of_personalities, COUNT_OF(of_personalities), SECCOMP_RET_ALLOW, REFUSAL(EPERM)); break;
+  }
+}
+
+static void emit_search(struct seccomp_filter *filter, const struct rule *sorted, size_t count) {
+  if (count == 1) {
+    const size_t jump = emit(filter, BPF_JMP | BPF_JEQ | BPF_K, sorted->call);
+    emit_verdict(filter, sorted->verdict);
+    filter->instructions[jump].jf = distance_to_here(filter, jump);
+    emit_return(filter, SECCOMP_RET_ALLOW);
+    return;
+  }
+  const size_t middle = count / 2;
+  const size_t jump = emit(filter, BPF_JMP | BPF_JGE | BPF_K, sorted[middle].call);
+  emit_search(filter, sorted, middle);
+  filter->instructions[jump].jt = distance_to_here(filter, jump);
+  emit_search(filter, sorted + middle, count - middle);
+}
+
+static bool applies(enum verdict verdict, bool allow_namespaces) {
+  return !allow_namespaces || (verdict != NAMESPACE && verdict != NAMESPACE_CLONE && verdict != NAMESPACE_CLONE3);
+}
+
+/* Their order is another one on every processor. */
+static size_t sort(struct rule *sorted, bool allow_namespaces) {
+  size_t count = 0;
+  for (size_t i = 0; i < RULE_COUNT; i++) {
+    if (!applies(rules[i].verdict, allow_namespaces)) continue;
+    size_t place = count++;
+    for (; place > 0 && sorted[place - 1].call > rules[i].call; place--) sorted[place] = sorted[place - 1];
+    sorted[place] = rules[i];
+  }
+  return count;
+}
+
+static void make(struct seccomp_filter *filter) {
+  struct rule sorted[RULE_COUNT];
+  emit_load(filter, offsetof(struct seccomp_data, arch));
+  /* Another processor's numbers mean other calls. */
+  const size_t native = emit(filter, BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCHITECTURE);
+  filter->instructions[native].jt = 1;
+  emit_return(filter, REFUSAL(EPERM));
+  emit_load(filter, offsetof(struct seccomp_data, nr));
+#ifdef FOREIGN_CALLS_FROM
+  emit_return_if(filter, BPF_JGE, FOREIGN_CALLS_FROM, REFUSAL(EPERM));
+#endif
+  emit_search(filter, sorted, sort(sorted, filter->allows_namespaces));
+}
+#endif
+
+bool seccomp_is_offered(void) {
+#ifdef NATIVE_ARCHITECTURE
+  const uint32_t action = SECCOMP_RET_ERRNO;
+  return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+#else
+  return false;
+#endif
+}
+
+void seccomp_make(struct seccomp_filter *filter, bool allow_namespaces) {
+  if (filter->length > 0 && filter->allows_namespaces == allow_namespaces) return;
+  filter->length = 0;
+  filter->allows_namespaces = allow_namespaces;
+#ifdef NATIVE_ARCHITECTURE
+  make(filter);
+#endif
+}
+
+bool seccomp_enter(const struct seccomp_filter *filter) {
+  const struct sock_fprog program = {.len = (unsigned short)filter->length, .filter = (struct sock_filter *)filter->instructions};
+  if (filter->length > 0) return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+  errno = ENOSYS;
+  return false;
+}
