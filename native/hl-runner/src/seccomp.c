@@ -1,5 +1,5 @@
-/* See seccomp.h. The filter is a binary search over the numbers of the refused calls: the kernel walks it once for each system call it knows when a filter
- * is entered (what is allowed by its number alone then costs nothing), so the depth is what a start pays for.
+/* See seccomp.h. The filter is a binary search over the numbers of the refused calls. A start pays for its length (the kernel compiles it), and for its depth
+ * (the kernel walks it once for each call that it knows, so that what is allowed by its number alone costs nothing afterwards).
  *
  * What sets a set-user-id bit (chmod, open and their kin) is not refused: no_new_privs makes such a bit powerless for whoever is in here. */
 #include "seccomp.h"
@@ -42,6 +42,7 @@
 #define NAMESPACE_FLAGS (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 enum verdict {
+  ALLOWED, /* what no rule names */
   REFUSED,
   NAMESPACE,        /* refused where namespaces are */
   NAMESPACE_CLONE,  /* the same, by its flags */
@@ -49,6 +50,7 @@ enum verdict {
   OF_TERMINALS,
   OF_SOCKETS,
   OF_PERSONALITIES,
+  VERDICT_COUNT,
 };
 
 struct rule {
@@ -84,82 +86,76 @@ static const struct rule rules[] = {
 
 #define COUNT_OF(values) (sizeof(values) / sizeof(values)[0])
 #define RULE_COUNT COUNT_OF(rules)
-/* Of one rule: a step of the search, a comparison, two returns. What looks at arguments takes a few more, all rules together these. */
-#define RULE_INSTRUCTIONS 4
-#define ARGUMENT_INSTRUCTIONS 48
-_Static_assert(RULE_COUNT * RULE_INSTRUCTIONS + ARGUMENT_INSTRUCTIONS <= SECCOMP_INSTRUCTIONS_MAX, "the filter has outgrown its room");
-/* The first step jumps over one half. */
-_Static_assert((RULE_COUNT / 2) * RULE_INSTRUCTIONS + ARGUMENT_INSTRUCTIONS <= UINT8_MAX, "the filter has outgrown the reach of its jumps");
+/* Rules that are compared one by one at the end of a search. */
+#define LEAF_RULES_MAX 6
+/* Returns, what looks at arguments, and the beginning. */
+#define OTHER_INSTRUCTIONS_MAX 48
+/* A comparison for each rule, and less than a third as many steps of the search. Also: every jump reaches its target. */
+_Static_assert(RULE_COUNT + RULE_COUNT / 3 + OTHER_INSTRUCTIONS_MAX <= SECCOMP_INSTRUCTIONS_MAX, "the filter has outgrown its room");
 
 #define REFUSAL(error) (SECCOMP_RET_ERRNO | (uint32_t)(error))
 /* Both processors are little-endian, and every argument that is looked at is an int to the kernel: the rest of its register means nothing. */
-#define ARGUMENT(number) ((uint32_t)(offsetof(struct seccomp_data, args) + (number) * sizeof(uint64_t)))
+#define ARGUMENT(number) (offsetof(struct seccomp_data, args) + (number) * sizeof(uint64_t))
 
-static size_t emit(struct seccomp_filter *filter, uint16_t code, uint32_t operand) {
-  filter->instructions[filter->length] = (struct sock_filter){.code = code, .k = operand};
-  return filter->length++;
+/* Where what is decided in one way goes on, by verdict. */
+typedef size_t target_table[VERDICT_COUNT];
+
+/* The program is written from its end to its beginning: jumps lead forward only, so every target is there before the jump. */
+static size_t put(struct seccomp_filter *filter, uint16_t code, size_t operand) {
+  const size_t place = SECCOMP_INSTRUCTIONS_MAX - ++filter->length;
+  filter->instructions[place] = (struct sock_filter){.code = code, .k = (uint32_t)operand};
+  return place;
 }
 
-static void emit_load(struct seccomp_filter *filter, size_t offset) {
-  emit(filter, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+static size_t put_return(struct seccomp_filter *filter, uint32_t action) {
+  return put(filter, BPF_RET | BPF_K, action);
 }
 
-static void emit_return(struct seccomp_filter *filter, uint32_t action) {
-  emit(filter, BPF_RET | BPF_K, action);
+static size_t put_load(struct seccomp_filter *filter, size_t offset) {
+  return put(filter, BPF_LD | BPF_W | BPF_ABS, offset);
 }
 
-static uint8_t distance_to_here(const struct seccomp_filter *filter, size_t jump) {
-  return (uint8_t)(filter->length - jump - 1);
+static size_t put_test(struct seccomp_filter *filter, uint16_t test, uint32_t operand, size_t if_true, size_t if_false) {
+  const size_t place = put(filter, BPF_JMP | test | BPF_K, operand);
+  filter->instructions[place].jt = (uint8_t)(if_true - place - 1);
+  filter->instructions[place].jf = (uint8_t)(if_false - place - 1);
+  return place;
 }
 
-/* Returns `action` where the test holds; else goes on behind it. */
-static void emit_return_if(struct seccomp_filter *filter, uint16_t test, uint32_t operand, uint32_t action) {
-  const size_t jump = emit(filter, BPF_JMP | test | BPF_K, operand);
-  filter->instructions[jump].jf = 1;
-  emit_return(filter, action);
+static size_t put_by_value(struct seccomp_filter *filter, size_t argument, const uint32_t *values, size_t count, size_t among, size_t otherwise) {
+  size_t next = otherwise;
+  for (size_t i = count; i > 0; i--) next = put_test(filter, BPF_JEQ, values[i - 1], among, next);
+  return put_load(filter, ARGUMENT(argument));
 }
 
-static void emit_by_value(struct seccomp_filter *filter, size_t argument, const uint32_t *values, size_t count, uint32_t among, uint32_t otherwise) {
-  emit_load(filter, ARGUMENT(argument));
-  for (size_t i = 0; i < count; i++) emit_return_if(filter, BPF_JEQ, values[i], among);
-  emit_return(filter, otherwise);
-}
-
-/* Every way through it ends with a return. */
-static void emit_verdict(struct seccomp_filter *filter, enum verdict verdict) {
+static void put_verdicts(struct seccomp_filter *filter, target_table targets) {
   /* Both put words into the mouth of whoever sits at the terminal. */
   static const uint32_t of_terminals[] = {TIOCSTI, TIOCLINUX};
   /* Others reach what no namespace holds (AF_VSOCK), or little-used code of the kernel (AF_ALG and many more). */
   static const uint32_t of_sockets[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
   static const uint32_t of_personalities[] = {PER_LINUX, PER_LINUX32, ADDR_NO_RANDOMIZE, UINT32_MAX /* only asks */};
-  switch (verdict) {
-    case REFUSED:
-    case NAMESPACE: emit_return(filter, REFUSAL(EPERM)); break;
-    case NAMESPACE_CLONE:
-      emit_load(filter, ARGUMENT(0));
-      emit_return_if(filter, BPF_JSET, NAMESPACE_FLAGS, REFUSAL(EPERM));
-      emit_return(filter, SECCOMP_RET_ALLOW);
-      break;
-    case NAMESPACE_CLONE3: emit_return(filter, REFUSAL(ENOSYS)); break;
-    case OF_TERMINALS: emit_by_value(filter, 1, of_terminals, COUNT_OF(of_terminals), REFUSAL(EPERM), SECCOMP_RET_ALLOW); break;
-    case OF_SOCKETS: emit_by_value(filter, 0, of_sockets, COUNT_OF(of_sockets), SECCOMP_RET_ALLOW, REFUSAL(EAFNOSUPPORT)); break;
-    case OF_PERSONALITIES: emit_by_value(filter, 0, of_personalities, COUNT_OF(of_personalities), SECCOMP_RET_ALLOW, REFUSAL(EPERM)); break;
-  }
+  const size_t allowed = put_return(filter, SECCOMP_RET_ALLOW), refused = put_return(filter, REFUSAL(EPERM));
+  const size_t unsupported = put_return(filter, REFUSAL(EAFNOSUPPORT));
+  targets[ALLOWED] = allowed;
+  targets[REFUSED] = targets[NAMESPACE] = refused;
+  targets[NAMESPACE_CLONE3] = put_return(filter, REFUSAL(ENOSYS));
+  put_test(filter, BPF_JSET, NAMESPACE_FLAGS, refused, allowed);
+  targets[NAMESPACE_CLONE] = put_load(filter, ARGUMENT(0));
+  targets[OF_TERMINALS] = put_by_value(filter, 1, of_terminals, COUNT_OF(of_terminals), refused, allowed);
+  targets[OF_SOCKETS] = put_by_value(filter, 0, of_sockets, COUNT_OF(of_sockets), allowed, unsupported);
+  targets[OF_PERSONALITIES] = put_by_value(filter, 0, of_personalities, COUNT_OF(of_personalities), allowed, refused);
 }
 
-static void emit_search(struct seccomp_filter *filter, const struct rule *sorted, size_t count) {
-  if (count == 1) {
-    const size_t jump = emit(filter, BPF_JMP | BPF_JEQ | BPF_K, sorted->call);
-    emit_verdict(filter, sorted->verdict);
-    filter->instructions[jump].jf = distance_to_here(filter, jump);
-    emit_return(filter, SECCOMP_RET_ALLOW);
-    return;
+static size_t put_search(struct seccomp_filter *filter, const struct rule *sorted, size_t count, const target_table targets) {
+  if (count > LEAF_RULES_MAX) {
+    const size_t middle = count / 2;
+    const size_t upper = put_search(filter, sorted + middle, count - middle, targets);
+    const size_t lower = put_search(filter, sorted, middle, targets);
+    return put_test(filter, BPF_JGE, sorted[middle].call, upper, lower);
   }
-  const size_t middle = count / 2;
-  const size_t jump = emit(filter, BPF_JMP | BPF_JGE | BPF_K, sorted[middle].call);
-  emit_search(filter, sorted, middle);
-  filter->instructions[jump].jt = distance_to_here(filter, jump);
-  emit_search(filter, sorted + middle, count - middle);
+  size_t next = targets[ALLOWED];
+  for (size_t i = count; i > 0; i--) next = put_test(filter, BPF_JEQ, sorted[i - 1].call, targets[sorted[i - 1].verdict], next);
+  return next;
 }
 
 static bool applies(enum verdict verdict, bool allow_namespaces) {
@@ -180,16 +176,16 @@ static size_t sort(struct rule *sorted, bool allow_namespaces) {
 
 static void make(struct seccomp_filter *filter) {
   struct rule sorted[RULE_COUNT];
-  emit_load(filter, offsetof(struct seccomp_data, arch));
-  /* Another processor's numbers mean other calls. */
-  const size_t native = emit(filter, BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCHITECTURE);
-  filter->instructions[native].jt = 1;
-  emit_return(filter, REFUSAL(EPERM));
-  emit_load(filter, offsetof(struct seccomp_data, nr));
+  target_table targets;
+  put_verdicts(filter, targets);
+  size_t next = put_search(filter, sorted, sort(sorted, filter->allows_namespaces), targets);
 #ifdef FOREIGN_CALLS_FROM
-  emit_return_if(filter, BPF_JGE, FOREIGN_CALLS_FROM, REFUSAL(EPERM));
+  next = put_test(filter, BPF_JGE, FOREIGN_CALLS_FROM, targets[REFUSED], next);
 #endif
-  emit_search(filter, sorted, sort(sorted, filter->allows_namespaces));
+  next = put_load(filter, offsetof(struct seccomp_data, nr));
+  /* Another processor's numbers mean other calls. */
+  put_test(filter, BPF_JEQ, NATIVE_ARCHITECTURE, next, targets[REFUSED]);
+  put_load(filter, offsetof(struct seccomp_data, arch));
 }
 #endif
 
@@ -212,7 +208,7 @@ void seccomp_make(struct seccomp_filter *filter, bool allow_namespaces) {
 }
 
 bool seccomp_enter(const struct seccomp_filter *filter) {
-  const struct sock_fprog program = {.len = (unsigned short)filter->length, .filter = (struct sock_filter *)filter->instructions};
+  const struct sock_fprog program = {.len = (unsigned short)filter->length, .filter = (struct sock_filter *)filter->instructions + SECCOMP_INSTRUCTIONS_MAX - filter->length};
   if (filter->length > 0) return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
   errno = ENOSYS;
   return false;

@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The table needs about half of it. */
-#define SECCOMP_INSTRUCTIONS_MAX 512
+/* As far as a jump of the filter's language reaches. The table needs half of it. */
+#define SECCOMP_INSTRUCTIONS_MAX 255
 
 struct seccomp_filter {
-  struct sock_filter instructions[SECCOMP_INSTRUCTIONS_MAX];
+  struct sock_filter instructions[SECCOMP_INSTRUCTIONS_MAX]; /* at their end */
   size_t length; /* 0: not made yet, or not known for this processor */
   bool allows_namespaces;
 };
