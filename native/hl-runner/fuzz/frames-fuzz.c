@@ -35,7 +35,10 @@ static void decode_start(struct frame *frame) {
     touch(request.preparation.allow_write);
     touch(request.preparation.make_directory);
     if (request.preparation.temporary != NULL) touched += strlen(request.preparation.temporary);
+    if (request.proxy_socket != NULL && (request.proxy_socket[0] != '/' || strlen(request.proxy_socket) > SOCKET_PATH_LENGTH_MAX)) abort();
     if (frame->type != FRAME_PREPARE) {
+      if (request.network != NETWORK_HOST && !request.sandbox) abort();
+      if (request.network == NETWORK_PROXY && request.proxy_socket == NULL) abort();
       touched += strlen(request.id) + strlen(request.cwd) + strlen(request.file);
       if (strncmp(request.env[0], MARK_NAME, sizeof MARK_NAME - 1) != 0 || strcmp(request.env[0] + sizeof MARK_NAME - 1, request.id) != 0) abort();
       if (strlen(request.id) > ID_LENGTH_MAX || request.file[0] != '/' || request.cwd[0] != '/') abort();
@@ -95,6 +98,10 @@ static size_t corpus(unsigned char *bytes, size_t capacity) {
   frame_put_number(&writer, TAG_PROCESSES_MAX, 64);
   frame_put_text(&writer, TAG_ALLOW_READ, "/usr");
   frame_put_text(&writer, TAG_ALLOW_WRITE, "/tmp");
+  frame_put_number(&writer, TAG_SANDBOX, 1);
+  frame_put_number(&writer, TAG_NETWORK, NETWORK_PROXY);
+  frame_put_text(&writer, TAG_PROXY_SOCKET, "/run/proxy.sock");
+  frame_put_number(&writer, TAG_ALLOW_NAMESPACES, 1);
   frame_end(&writer);
   frame_begin(&writer, FRAME_STOP);
   frame_put_text(&writer, TAG_REASON, "cancelled");
