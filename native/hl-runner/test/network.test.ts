@@ -10,9 +10,10 @@ import { createServer, type AddressInfo, type Server } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { TYPE } from "./frames.ts";
+import { frame, TYPE } from "./frames.ts";
 import { errno, Helpers } from "./helpers.ts";
-import { binary, Runner, untilDead, type StartOptions } from "./runner.ts";
+import { orphans } from "./orphans.ts";
+import { binary, isAlive, Runner, untilDead, type StartOptions } from "./runner.ts";
 
 const probe = JSON.parse(execFileSync(binary, ["probe"], { encoding: "utf8" })) as Record<string, unknown>;
 const needsLandlock = probe["landlock_abi"] === 0 ? "this kernel has no Landlock" : false;
@@ -103,14 +104,35 @@ describe("a network namespace", { skip }, () => {
   });
 });
 
+test(
+  "P1: SWEEP finds what is left in a namespace by its mark, also below another user namespace",
+  { skip },
+  async () => {
+    const script = "setsid sh -c 'echo $$; exec sleep 1000' & wait";
+    const start = { numbers: NONE, allowRead: ["/"], allowWrite: ["/dev/null"] };
+    const { runner: next, id, pids } = await orphans(script, 1, ["--cgroup", "off"], undefined, start);
+    await using _ = next;
+    assert.deepEqual(pids.map(isAlive), [true]);
+    const connection = next.connect();
+    connection.send(frame(TYPE.sweep, [["id", id]]));
+    await connection.frame(TYPE.empty);
+    await connection.untilClosed();
+    assert.deepEqual(pids.map(isAlive), [false]);
+  },
+);
+
 describe("a network that cannot be had", { skip: needsLandlock }, () => {
   for (const [error, name] of [
-    [errno.EPERM, "Operation not permitted; user namespaces are disabled \\(user.max_user_namespaces or the kernel's or an LSM's policy\\)"],
+    [
+      errno.EPERM,
+      "Operation not permitted; user namespaces are disabled \\(user.max_user_namespaces or the kernel's or an LSM's policy\\)",
+    ],
     [errno.ENOSPC, "No space left on device; there may be no more of them"],
   ] as const) {
     test(`X2: nothing starts without a namespace (errno ${String(error)}), and the reason is told`, async () => {
-      const launcher = [helpers.path("withhold"), "unshare", String(error)];
-      await using own = await Runner.start([], undefined, launcher);
+      const withhold = helpers.path("withhold");
+      const lacking = ["unshare", String(error)];
+      await using own = await Runner.start([], undefined, [withhold, ...lacking]);
       const started = join(own.folder, "started");
       for (const network of [1, 2]) {
         const failed = await own.failed({ argv: ["/bin/touch", started], numbers: { sandbox: 1, network }, proxySocket: "/no", allowRead: ["/"], allowWrite: ["/"] }); // prettier-ignore
@@ -119,8 +141,10 @@ describe("a network that cannot be had", { skip: needsLandlock }, () => {
         assert.match(String(failed["message"]), new RegExp(`^a network namespace: ${name}`));
       }
       assert.equal(existsSync(started), false);
-      const [file = "", ...words] = [...launcher, binary, "probe"];
-      const said = JSON.parse(execFileSync(file, words, { encoding: "utf8" })) as Record<string, unknown>;
+      const said = JSON.parse(execFileSync(withhold, [...lacking, binary, "probe"], { encoding: "utf8" })) as Record<
+        string,
+        unknown
+      >;
       assert.equal(said["network_namespaces"], false);
       assert.match(String(said["network_problem"]), new RegExp(`^a network namespace: ${name}`));
     });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { TYPE, type Fields } from "./frames.ts";
 import { readLog } from "./read-log.ts";
-import { eventually, newId, Runner, untilDead } from "./runner.ts";
+import { eventually, newId, Runner, untilDead, type StartOptions } from "./runner.ts";
 
 /** A run whose resident and shim were killed with -9, in this order, so that nobody was there to clean up. Each of its processes writes its pid. */
 export async function orphans(
@@ -13,10 +13,11 @@ export async function orphans(
   count: number,
   more: readonly string[] = [],
   next: readonly string[] = more,
+  options: Partial<StartOptions> = {},
 ): Promise<{ runner: Runner; id: string; pids: number[]; started: Fields }> {
   const dead = await Runner.start(more);
   const id = newId();
-  const connection = dead.start({ id, argv: ["/bin/sh", "-c", script] });
+  const connection = dead.start({ ...options, id, argv: ["/bin/sh", "-c", script] });
   const started = await connection.frame(TYPE.started);
   const read = (): number[] =>
     readLog(join(dead.state, id), "growing").bytes(1).toString().split("\n").slice(0, -1).map(Number);

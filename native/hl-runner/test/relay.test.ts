@@ -14,7 +14,16 @@ import { after, before, describe, test } from "node:test";
 
 import { frame, TYPE } from "./frames.ts";
 import { readLog } from "./read-log.ts";
-import { binary, descriptorsOf, newId, Runner, type Connection, type StartOptions } from "./runner.ts";
+import {
+  binary,
+  childrenOf,
+  descriptorsOf,
+  eventually,
+  newId,
+  Runner,
+  type Connection,
+  type StartOptions,
+} from "./runner.ts";
 
 const probe = JSON.parse(execFileSync(binary, ["probe"], { encoding: "utf8" })) as Record<string, unknown>;
 const skip = probe["landlock_abi"] === 0 ? "this kernel has no Landlock" : probe["network_namespaces"] === true ? false : String(probe["network_problem"]); // prettier-ignore
@@ -105,6 +114,19 @@ describe("the way to the proxy", { skip }, () => {
     assert.equal(await run(last, ending.path), "sent");
     const socket = await ending.connection();
     if (!socket.readableEnded) await once(socket, "end");
+  });
+
+  test("C1: a start that is held has its way when GO has come, and nothing has gone there before", async () => {
+    await using proxy = await Proxy.start((socket) => socket.end("served"));
+    const id = newId();
+    const start = options(`reach().on("data", (d) => { console.log(String(d)); process.exit(); })`, proxy.path);
+    const connection = runner.start({ ...start, id, numbers: { ...start.numbers, hold: 1 } });
+    await eventually(() => childrenOf(runner.pid).flatMap(childrenOf).length === 1, "the process that waits for GO");
+    assert.equal(proxy.sockets.length, 0);
+    connection.send(frame(TYPE.go));
+    await connection.frame(TYPE.empty);
+    assert.equal(readLog(join(runner.state, id)).bytes(1).toString(), "served\n");
+    await release(connection);
   });
 
   test("X1: nothing else is there: not the machine, not the metadata address", async () => {

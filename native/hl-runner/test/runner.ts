@@ -145,12 +145,9 @@ export class Runner {
     launcher: readonly string[] = [],
   ): Promise<Runner> {
     chmodSync(folder, 0o755);
-    const [file = binary, ...words] = [...launcher, binary];
-    const child = spawn(
-      file,
-      [...words, "serve", "--socket", join(folder, "runner.sock"), "--state", join(folder, "state"), ...more],
-      { stdio: ["ignore", "pipe", "pipe"] },
-    );
+    const place = ["--socket", join(folder, "runner.sock"), "--state", join(folder, "state")];
+    const [file, ...words] = [...launcher, binary, "serve", ...place, ...more] as [string, ...string[]];
+    const child = spawn(file, words, { stdio: ["ignore", "pipe", "pipe"] });
     const lines = createInterface({ input: child.stdout });
     const failed = once(child, "exit").then(([code]) => {
       throw new Error(`the resident ended with ${String(code)} before it was ready`);

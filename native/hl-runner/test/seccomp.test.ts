@@ -9,8 +9,10 @@ import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { frame, TYPE } from "./frames.ts";
 import { errno, Helpers } from "./helpers.ts";
-import { binary, Runner, type StartOptions } from "./runner.ts";
+import { readLog } from "./read-log.ts";
+import { binary, newId, Runner, startFrame, type StartOptions } from "./runner.ts";
 
 const probe = JSON.parse(execFileSync(binary, ["probe"], { encoding: "utf8" })) as Record<string, unknown>;
 const skip = probe["landlock_abi"] === 0 || probe["seccomp"] !== true ? "this kernel has no sandbox" : false;
@@ -88,28 +90,45 @@ describe("the filter of system calls", { skip }, () => {
     assertRefused(others);
   });
 
+  test("X1: what START allows holds, whatever PREPARE had to assume", async () => {
+    for (const allow_namespaces of [0, 1]) {
+      const id = newId();
+      const connection = runner.connect();
+      connection.send(frame(TYPE.prepare, [["allow_read", "/"]]));
+      connection.send(startFrame({ id, argv: [helpers.path("attempts")], numbers: { sandbox: 1, allow_namespaces } }));
+      await connection.frame(TYPE.empty);
+      const made = outcomes(readLog(join(runner.state, id)).bytes(1).toString());
+      assert.equal(made["setns"], allow_namespaces === 1 ? "EBADF" : "EPERM");
+      connection.send(frame(TYPE.release));
+      await connection.untilClosed();
+    }
+  });
+
   test("X2: a kernel that takes no filter, or keeps our capabilities, runs nothing and says so", async () => {
     for (const [call, what] of [
       ["seccomp", "the filter of system calls"],
       ["capset", "the capabilities"],
       ["landlock_create_ruleset", "Landlock"],
     ] as const) {
-      const launcher = [helpers.path("withhold"), call, String(errno.ENOSYS)];
-      await using own = await Runner.start([], undefined, launcher);
+      const withhold = helpers.path("withhold");
+      const lacking = [call, String(errno.ENOSYS)];
+      await using own = await Runner.start([], undefined, [withhold, ...lacking]);
       const started = join(own.folder, "started");
       const numbers = { sandbox: 1 };
       const failed = await own.failed({ argv: ["/bin/touch", started], numbers, allowRead: ["/"], allowWrite: ["/"] });
       assert.equal(failed["stage"], "sandbox");
       assert.match(String(failed["message"]), new RegExp(what));
       assert.equal(existsSync(started), false);
-      const [file = "", ...words] = [...launcher, binary, "probe"];
-      const said = JSON.parse(execFileSync(file, words, { encoding: "utf8" })) as Record<string, unknown>;
+      const said = JSON.parse(execFileSync(withhold, [...lacking, binary, "probe"], { encoding: "utf8" })) as Record<
+        string,
+        unknown
+      >;
       assert.equal(said["seccomp"], call !== "seccomp");
     }
   });
 
   const tools: Readonly<Record<string, string>> = {
-    sh: "echo a | cat | grep -q a && (sleep 0 & wait) && x=$(date) && test -n \"$x\"",
+    sh: 'echo a | cat | grep -q a && (sleep 0 & wait) && x=$(date) && test -n "$x"',
     bash: "exec {fd}<<<text; read -u $fd line; cat <(echo sub) >/dev/null; ulimit -n >/dev/null; [[ $line == text ]]",
     python3: `python3 -c '
 import threading, subprocess, socket, tempfile, multiprocessing.dummy
