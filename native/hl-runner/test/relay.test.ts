@@ -4,7 +4,7 @@
  * server of this test that does what each test needs.
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, rmSync } from "node:fs";
@@ -230,6 +230,29 @@ describe("the way to the proxy", { skip }, () => {
     assert.equal((await connection.frame(TYPE.end))["exit_code"], 0);
     await connection.frame(TYPE.empty);
     await release(connection);
+  });
+
+  test("P5: a proxy that has no room for more connections is asked again, and everything else goes on", async () => {
+    const path = join(runner.folder, newId());
+    const script = `use Socket; $| = 1; socket(my $l, AF_UNIX, SOCK_STREAM, 0) or die; bind($l, pack_sockaddr_un($ARGV[0])) or die; listen($l, 1) or die;
+      print "listening\\n"; <STDIN>; for (1 .. 20) { accept(my $c, $l) or die; syswrite($c, "served"); close $c } print "done\\n"`;
+    const full = spawn("/usr/bin/perl", ["-e", script, path], { stdio: ["pipe", "pipe", "inherit"] });
+    try {
+      await once(full.stdout, "data");
+      const id = newId();
+      const many = `let served = 0; for (let i = 0; i < 20; i++) { const s = reach(); s.on("data", () => { if (++served === 20) { console.log("all"); process.exit(); } }); }
+        process.stdin.on("data", () => console.log("heard"))`;
+      const connection = runner.start({ ...options(many, path), id, numbers: { sandbox: 1, network: 2, stdin: 1 } });
+      await connection.frame(TYPE.started);
+      connection.send(frame(TYPE.input, [["data", "x"]]));
+      await connection.frame(TYPE.output);
+      full.stdin.end("go\n");
+      await connection.frame(TYPE.empty);
+      assert.equal(readLog(join(runner.state, id)).bytes(1).toString(), "heard\nall\n");
+      await release(connection);
+    } finally {
+      full.kill();
+    }
   });
 
   test("the way stays open for a child in the background, until the tree is empty", async () => {
