@@ -139,8 +139,11 @@ describe("the way to the proxy", { skip }, () => {
 
   test("X1: a program has no descriptor but its three", async () => {
     await using proxy = await Proxy.start((socket) => socket.end());
-    const connection = runner.start({ ...options("", proxy.path), argv: ["/bin/sleep", "100"] });
+    const numbers = { sandbox: 1, network: 2, stdin: 1 };
+    const argv = ["/bin/sh", "-c", "echo ready; read line"];
+    const connection = runner.start({ ...options("", proxy.path), argv, numbers });
     const { pid } = await connection.frame(TYPE.started);
+    await connection.frame(TYPE.output);
     assert.equal(descriptorsOf(Number(pid)).length, 3);
     connection.send(frame(TYPE.stop, [["grace_ms", 0]]));
     await connection.frame(TYPE.empty);
