@@ -50,6 +50,7 @@ enum verdict {
   OF_TERMINALS,
   OF_SOCKETS,
   OF_PERSONALITIES,
+  OF_LIMITS,
   VERDICT_COUNT,
 };
 
@@ -82,6 +83,7 @@ static const struct rule rules[] = {
     {SYS_unshare, NAMESPACE}, {SYS_setns, NAMESPACE}, {SYS_clone, NAMESPACE_CLONE}, {CALL_CLONE3, NAMESPACE_CLONE3},
     /* By what they are asked for. */
     {SYS_ioctl, OF_TERMINALS}, {SYS_socket, OF_SOCKETS}, {SYS_socketpair, OF_SOCKETS}, {SYS_personality, OF_PERSONALITIES},
+    {SYS_prlimit64, OF_LIMITS},
 };
 
 #define COUNT_OF(values) (sizeof(values) / sizeof(values)[0])
@@ -94,7 +96,7 @@ static const struct rule rules[] = {
 _Static_assert(RULE_COUNT + RULE_COUNT / 3 + OTHER_INSTRUCTIONS_MAX <= SECCOMP_INSTRUCTIONS_MAX, "the filter has outgrown its room");
 
 #define REFUSAL(error) (SECCOMP_RET_ERRNO | (uint32_t)(error))
-/* Both processors are little-endian, and every argument that is looked at is an int to the kernel: the rest of its register means nothing. */
+/* Both processors are little-endian, and every argument that is looked at is an int to the kernel (but for one pointer): the rest of its register means nothing. */
 #define ARGUMENT(number) (offsetof(struct seccomp_data, args) + (number) * sizeof(uint64_t))
 
 /* Where what is decided in one way goes on, by verdict. */
@@ -128,6 +130,17 @@ static size_t put_by_value(struct seccomp_filter *filter, size_t argument, const
   return put_load(filter, ARGUMENT(argument));
 }
 
+/* Limits of another process may be read only: whoever sets those of a shim, or of the daemon, has them fail or ended, which no right to send signals is needed for. */
+static size_t put_limits(struct seccomp_filter *filter, size_t allowed, size_t refused) {
+  enum { PROCESS = 0, NEW_LIMIT = 2 };
+  put_test(filter, BPF_JEQ, 0, allowed, refused);
+  const size_t upper_half = put_load(filter, ARGUMENT(NEW_LIMIT) + sizeof(uint32_t));
+  put_test(filter, BPF_JEQ, 0, upper_half, refused);
+  const size_t of_another = put_load(filter, ARGUMENT(NEW_LIMIT));
+  put_test(filter, BPF_JEQ, 0, allowed, of_another);
+  return put_load(filter, ARGUMENT(PROCESS));
+}
+
 static void put_verdicts(struct seccomp_filter *filter, target_table targets) {
   /* Both put words into the mouth of whoever sits at the terminal. */
   static const uint32_t of_terminals[] = {TIOCSTI, TIOCLINUX};
@@ -144,6 +157,7 @@ static void put_verdicts(struct seccomp_filter *filter, target_table targets) {
   targets[OF_TERMINALS] = put_by_value(filter, 1, of_terminals, COUNT_OF(of_terminals), refused, allowed);
   targets[OF_SOCKETS] = put_by_value(filter, 0, of_sockets, COUNT_OF(of_sockets), allowed, unsupported);
   targets[OF_PERSONALITIES] = put_by_value(filter, 0, of_personalities, COUNT_OF(of_personalities), allowed, refused);
+  targets[OF_LIMITS] = put_limits(filter, allowed, refused);
 }
 
 static size_t put_search(struct seccomp_filter *filter, const struct rule *sorted, size_t count, const target_table targets) {

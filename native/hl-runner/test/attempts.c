@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
@@ -95,10 +96,12 @@ static const struct attempt attempts[] = {
     {"socket_alg", SYS_socket, {AF_ALG, -1, 0}},
     {"socket_packet", SYS_socket, {AF_PACKET, -1, 0}},
     {"socketpair_tipc", SYS_socketpair, {AF_TIPC, SOCK_STREAM, 0, 0}},
+    {"prlimit_of_another", SYS_prlimit64, {0x3fffffff, RLIMIT_NOFILE, PLACE, 0}},
     {"personality", SYS_personality, {READ_IMPLIES_EXEC}},
     /* What must go on working. */
     {"may_personality_ask", SYS_personality, {0xffffffff}},
     {"may_personality_same_addresses", SYS_personality, {ADDR_NO_RANDOMIZE}},
+    {"may_prlimit_read", SYS_prlimit64, {0, RLIMIT_NOFILE, 0, PLACE}},
     {"may_socket_unix", SYS_socket, {AF_UNIX, SOCK_STREAM, 0}},
     {"may_socket_inet", SYS_socket, {AF_INET, SOCK_STREAM, 0}},
     {"may_socket_inet6", SYS_socket, {AF_INET6, SOCK_DGRAM, 0}},

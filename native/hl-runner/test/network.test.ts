@@ -121,6 +121,16 @@ test(
   },
 );
 
+test("a shim says the same of its kernel as the command line does", async () => {
+  const connection = runner.connect();
+  connection.send(frame(TYPE.probe));
+  const said = JSON.parse(String((await connection.frame(TYPE.probed))["message"])) as Record<string, unknown>;
+  await connection.untilClosed();
+  for (const name of ["landlock_abi", "seccomp", "capabilities_dropped", "network_namespaces", "network_problem"])
+    assert.equal(said[name], probe[name], name);
+  assert.equal(said["network_namespaces"], said["network_problem"] === "");
+});
+
 describe("a network that cannot be had", { skip: needsLandlock }, () => {
   for (const [error, name] of [
     [

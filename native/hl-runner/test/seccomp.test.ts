@@ -45,7 +45,7 @@ const attempt = async (numbers: StartOptions["numbers"]): Promise<Outcomes> => {
 };
 
 /** What no kernel refuses to an ordinary user, nor answers by chance as the filter does. */
-const ofEverybody = ["ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "clone", "clone_newnet", "clone3", "personality", "ioctl_tiocsti", "ioctl_tiocsti_high_bits", "ioctl_tioclinux"]; // prettier-ignore
+const ofEverybody = ["ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "clone", "clone_newnet", "clone3", "personality", "ioctl_tiocsti", "ioctl_tiocsti_high_bits", "ioctl_tioclinux", "prlimit_of_another"]; // prettier-ignore
 /** What root is not refused. */
 const ofRoot = ["mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsmount", "fspick", "mount_setattr", "fanotify_init", "swapon", "swapoff", "acct", "syslog", "sethostname", "setdomainname", "bpf", "adjtimex_set"]; // prettier-ignore
 const otherwise: Outcomes = {
@@ -81,6 +81,26 @@ describe("the filter of system calls", { skip }, () => {
   test("X1: in the sandbox each is refused, and what tools need is not", async () => {
     assertRefused(await attempt({ sandbox: 1 }));
   });
+
+  const noPrlimit = existsSync("/usr/bin/prlimit") ? false : "prlimit (util-linux) is not installed";
+  test(
+    "X1: a program cannot take its shim's limits away, and sets and reads its own",
+    { skip: noPrlimit },
+    async () => {
+      const limits = async (sandbox: number): Promise<string> => {
+        const look = "prlimit --pid $PPID --nofile -o SOFT --noheadings";
+        const script = `ulimit -n 99; ulimit -n; prlimit --pid $PPID --nofile=77:77; ${look}`;
+        const { stdout } = await runner.run({
+          argv: ["/bin/sh", "-c", script],
+          numbers: { sandbox },
+          allowRead: ["/"],
+        });
+        return stdout.toString().replaceAll(" ", "");
+      };
+      assert.equal(await limits(0), "99\n77\n", "the attack is real");
+      assert.match(await limits(1), /^99\n(?!77\n)\d+\n$/);
+    },
+  );
 
   test("X1: namespaces are let through where the request allows them, and nothing else is", async () => {
     const made = await attempt({ sandbox: 1, allow_namespaces: 1 });
