@@ -1,0 +1,110 @@
+import { isIP } from "node:net";
+import { networkEntryMatches, parseNetworkEntry, type NetworkEntry } from "@hl/config/networks.ts";
+import { facesOf, specialRangeOf, type SpecialRange } from "./addresses.ts";
+import { destinationText, type Destination } from "./destination.ts";
+
+export interface EgressLists {
+  /** `security.sandbox.proxy_allowed_hosts`. */
+  readonly allowed: readonly string[];
+  /** `security.blocked_networks`: wins, whatever is allowed. */
+  readonly blocked: readonly string[];
+}
+
+/** `rule` is the entry that decided, where one did; `reason` says what to do about a refusal. */
+export type Verdict =
+  | { readonly allowed: true; readonly rule: string }
+  | { readonly allowed: false; readonly rule: string | undefined; readonly reason: string };
+
+interface Entry {
+  readonly text: string;
+  readonly entry: NetworkEntry;
+}
+
+const allowKey = "security.sandbox.proxy_allowed_hosts";
+const blockKey = "security.blocked_networks";
+
+/**
+ * Who may be reached, in two steps. First what was asked for, before anything is looked up: a name that is on no list is not even
+ * resolved, since a look-up can carry data out as well as a connection. Then every address that the name has led to: a name is no
+ * reason to reach this machine, its neighbours or its cloud's metadata.
+ */
+export class EgressPolicy {
+  readonly #allowed: readonly Entry[];
+  readonly #blocked: readonly Entry[];
+
+  constructor(lists: EgressLists) {
+    this.#allowed = entriesOf(lists.allowed);
+    this.#blocked = entriesOf(lists.blocked);
+  }
+
+  judgeHost(destination: Destination): Verdict {
+    const blocker = this.#matching(this.#blocked, destination);
+    if (blocker !== undefined) return blockedBy(blocker, destinationText(destination));
+    const opener = this.#matching(this.#allowed, destination);
+    if (opener !== undefined) return { allowed: true, rule: opener.text };
+    const text = destinationText(destination);
+    return refuse(`${text} is not on the list of hosts: add ${quoted(destination)} to ${allowKey} in daemon.json`);
+  }
+
+  /** @param address what `destination` was resolved to, or its own address */
+  judgeAddress(destination: Destination, address: string): Verdict {
+    const { port } = destination;
+    const what =
+      destination.host === address ? destinationText(destination) : `${destinationText(destination)} (${address})`;
+    const faces = facesOf(address);
+    if (faces === undefined) return refuse(`${what} is not an address that can be judged`);
+    const blocker = [address, ...faces]
+      .map((face) => this.#matching(this.#blocked, { host: face, port }))
+      .find((entry) => entry !== undefined);
+    if (blocker !== undefined) return blockedBy(blocker, what);
+    let rule = "";
+    for (const face of faces) {
+      const range = specialRangeOf(face);
+      if (range === undefined) continue;
+      const { kind } = range;
+      if (kind === "forbidden")
+        return refuse(`${what} is link-local, unspecified, multicast or reserved: no key allows it`);
+      const opener = this.#allowed.find(({ entry }) => isWithin(entry, range) && matches(entry, { host: face, port }));
+      if (opener === undefined) {
+        const wanted = quoted({ host: face, port });
+        return refuse(
+          `${what} is a ${kind} address, which no name allows: add ${wanted} itself to ${allowKey} in daemon.json`,
+        );
+      }
+      rule = opener.text;
+    }
+    return { allowed: true, rule };
+  }
+
+  #matching(entries: readonly Entry[], destination: Destination): Entry | undefined {
+    const faces = facesOf(destination.host) ?? [destination.host];
+    const hosts = [destination.host, ...faces];
+    return entries.find(({ entry }) => hosts.some((host) => matches(entry, { host, port: destination.port })));
+  }
+}
+
+const matches = (entry: NetworkEntry, { host, port }: Destination): boolean => networkEntryMatches(entry, host, port);
+
+/** A wide range such as 0.0.0.0/0 means the internet: only an entry that lies in the special range itself means that range. */
+function isWithin({ host, prefix }: NetworkEntry, range: SpecialRange): boolean {
+  const isNamed = isIP(host) !== 0 && specialRangeOf(host) === range;
+  return isNamed && (prefix === undefined || prefix >= range.prefix);
+}
+
+const refuse = (reason: string): Verdict => ({ allowed: false, rule: undefined, reason });
+
+const blockedBy = ({ text }: Entry, what: string): Verdict => ({
+  allowed: false,
+  rule: text,
+  reason: `${what} is blocked by ${JSON.stringify(text)} in ${blockKey}, which wins over ${allowKey}`,
+});
+
+const quoted = (destination: Destination): string => JSON.stringify(destinationText(destination));
+
+/** The configuration has checked their form. */
+function entriesOf(texts: readonly string[]): Entry[] {
+  return texts.flatMap((text) => {
+    const entry = parseNetworkEntry(text);
+    return entry === undefined ? [] : [{ text, entry }];
+  });
+}
