@@ -184,3 +184,25 @@ describe("roles and paths", () => {
     one(refused({ "daemon.json": { security: { file_access: { allowed_paths: [] } } } }), /at least one path/);
   });
 });
+
+describe("network of commands and agents", () => {
+  const sandbox = (keys: object, security: object = {}): Record<string, unknown> => ({
+    "daemon.json": { security: { ...security, sandbox: keys } },
+  });
+  it("the entries of the proxy's list have the five forms, and nothing is allowed by default", () => {
+    const hosts = ["registry.npmjs.org", "*.example:443", "10.0.0.0/8", "127.0.0.1:8080", "::1"];
+    const { daemon } = accepted(sandbox({ network: "proxy", agent_network: "proxy", proxy_allowed_hosts: hosts }));
+    assert.deepEqual(daemon.security.sandbox.proxy_allowed_hosts, hosts);
+    assert.deepEqual(accepted({}).daemon.security.sandbox.proxy_allowed_hosts, []);
+    one(refused(sandbox({ proxy_allowed_hosts: ["https://a.example/"] })), /proxy_allowed_hosts\/0: must be a host/);
+    one(refused(sandbox({ agent_network: "none" })), /agent_network: must be "host" or "proxy"/);
+  });
+  it("what is weaker or emptier than it looks is warned about", () => {
+    const hosts = { proxy_allowed_hosts: ["a.example"] };
+    assert.deepEqual(warningsOf(sandbox({ network: "proxy", agent_network: "proxy", ...hosts })), []);
+    one(accepted(sandbox({ network: "proxy", ...hosts })).warnings, /agent_network: leaves agents/);
+    one(accepted(sandbox({ network: "proxy", agent_network: "proxy" })).warnings, /nothing can be reached/);
+    const off = warningsOf(sandbox({ network: "none", agent_network: "proxy", ...hosts }, { sandbox_mode: false }));
+    assert.ok(off.some((text) => text.includes("has no effect while sandbox_mode is false")));
+  });
+});

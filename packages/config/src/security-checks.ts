@@ -5,6 +5,7 @@ export function* securityChecks(trees: Trees): Generator<Finding> {
   yield* tokenChecks(trees);
   yield* roleChecks(trees);
   yield* pathChecks(trees);
+  yield* egressChecks(trees);
 }
 
 function* tokenChecks({ security }: Trees): Generator<Finding> {
@@ -73,6 +74,34 @@ function* pathChecks({ daemon }: Trees): Generator<Finding> {
         message: `lies inside the blocked path ${blocker}, so nothing in it can be used`,
       };
   }
+}
+
+function* egressChecks({ daemon }: Trees): Generator<Finding> {
+  const { sandbox_mode: sandboxed, sandbox } = daemon.security;
+  const { network, agent_network: agentNetwork, proxy_allowed_hosts: hosts } = sandbox;
+  const keys = ["/security/sandbox/network"];
+  if (network !== "host" && !sandboxed)
+    yield {
+      severity: "warning",
+      keys: [...keys, "/security/sandbox_mode"],
+      value: network,
+      message: "has no effect while sandbox_mode is false: commands have the machine's network",
+    };
+  if (network !== "host" && agentNetwork === "host" && daemon.claude_integration.enabled)
+    yield {
+      severity: "warning",
+      keys: ["/security/sandbox/agent_network", ...keys],
+      value: agentNetwork,
+      message: "leaves agents, and every tool that they start, the machine's network",
+      suggestion: 'set it to "proxy" with the hosts of the model\'s API in proxy_allowed_hosts',
+    };
+  if ((network === "proxy" || agentNetwork === "proxy") && hosts.length === 0)
+    yield {
+      severity: "warning",
+      keys: ["/security/sandbox/proxy_allowed_hosts"],
+      value: [],
+      message: "is empty, so nothing can be reached through the proxy",
+    };
 }
 
 const isInside = (path: string, folder: string): boolean => {

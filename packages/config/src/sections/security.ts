@@ -65,6 +65,17 @@ export const securitySection = section({
           reload: "restart",
           summary: "Network of commands: the machine's, none, or only through the daemon's allow-list proxy.",
         }),
+        agent_network: choice({
+          values: ["host", "proxy"],
+          default: "host",
+          reload: "restart",
+          summary:
+            "Network of agents and of the tools they start. With `proxy` the hosts of the model's API must be in `proxy_allowed_hosts`.",
+        }),
+        proxy_allowed_hosts: networks(
+          [],
+          `Where the allow-list proxy lets processes connect; \`blocked_networks\` wins. ${FORMS} A name never leads to a loopback or private address: such an address needs an entry of its own. Link-local ones are never reached.`,
+        ),
         read_only_paths: paths({
           default: [],
           reload: "restart",
