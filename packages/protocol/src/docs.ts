@@ -1,4 +1,5 @@
 /** Renders docs/protocol.md and docs/errors.md from the tables, so that they cannot say anything else than the program does. */
+import { z } from "zod";
 import { memberTable, table, typeOf } from "./docs-schema.ts";
 import { cloudIntroduction, daemonIntroduction, errorIntroduction, protocolIntroduction } from "./docs-text.ts";
 import { errorTable, type ErrorType } from "./errors.ts";
@@ -74,13 +75,7 @@ function method(definition: MethodDefinition, shown: Map<unknown, string>): stri
     `${summary}\n`,
     `Permission \`${permission}\` · ${idempotent ? "idempotent" : "not idempotent"} · time limit: ${limit}\n`,
     ...(parameters.length === 0 ? ["No parameters.\n"] : parameters),
-    ...once(
-      name,
-      result,
-      shown,
-      (link) => `Result: the same object as that of ${link}.\n`,
-      () => ["Result:\n", ...resultTable(jsonSchemaOf(result, "output"))],
-    ),
+    ...results(name, result, shown),
     ...once(
       name,
       notifications,
@@ -100,6 +95,21 @@ function method(definition: MethodDefinition, shown: Map<unknown, string>): stri
     ),
     ...errorList(errors, definition.invalidParams),
   ];
+}
+
+/** Of a result that is one of several shapes, each by itself. */
+function results(name: string, result: z.ZodType, shown: Map<unknown, string>): string[] {
+  const shapes = result instanceof z.ZodUnion ? (result.options as readonly z.ZodType[]) : [result];
+  return shapes.flatMap((shape, index) => {
+    const title = index === 0 ? "Result" : `Or, ${shape.description ?? ""}`;
+    return once(
+      name,
+      shape,
+      shown,
+      (link) => `${title}: the same object as that of ${link}.\n`,
+      () => [`${title}:\n`, ...resultTable(jsonSchemaOf(shape, "output"))],
+    );
+  });
 }
 
 /** A shape that several methods share is described where it comes first. */

@@ -1,4 +1,4 @@
-import type { InputOf } from "@hl/protocol/method.ts";
+import type { InputOf, ResultOf } from "@hl/protocol/method.ts";
 import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
 import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
 import { InvalidArgumentError, type Command } from "commander";
@@ -17,6 +17,7 @@ import { jsonView, terminalView } from "../render/output-view.ts";
 import type { Keyboard } from "../ports.ts";
 import type { Session } from "../session.ts";
 import { Failed } from "../failed.ts";
+import { dryRun } from "./exec-dry-run.ts";
 
 const execOptions = z.object({
   cwd: z.string().optional(),
@@ -24,6 +25,7 @@ const execOptions = z.object({
   timeout: z.number().optional(),
   idleTimeout: z.number().optional(),
   detach: z.boolean().default(false),
+  dryRun: z.boolean().default(false),
   pty: z.boolean().default(false),
   stdin: z.boolean().default(false),
   id: z.string().optional(),
@@ -44,6 +46,7 @@ export function addExec(parent: Command, cli: Cli): void {
     .option("--timeout <seconds>", "stop it after this time; the exit code is then 124", parsers.seconds)
     .option("--idle-timeout <seconds>", "stop it when it writes nothing for so long", parsers.seconds)
     .option("--detach", "print the command id and leave it running")
+    .option("--dry-run", "only say whether it would be allowed, and how it would be run; exits 0 or 126")
     .option("--stdin", "give it our standard input, which is not read otherwise")
     .option(
       "--pty",
@@ -56,6 +59,8 @@ export function addExec(parent: Command, cli: Cli): void {
 }
 
 async function exec(session: Session, command: string, args: string[], options: ExecOptions): Promise<number> {
+  if (options.dryRun && options.detach)
+    throw new ClientFailure("usage", "--dry-run and --detach exclude each other: nothing is started");
   for (const other of ["stdin", "pty"] as const) {
     if (options.detach && options[other])
       throw new ClientFailure("usage", `--detach and --${other} exclude each other: nobody would be there to type`);
@@ -76,6 +81,7 @@ async function exec(session: Session, command: string, args: string[], options: 
     output_encoding: "base64",
   };
   try {
+    if (options.dryRun) return await dryRun(session, request);
     return options.detach ? await startDetached(session, request) : await follow(session, request);
   } catch (error) {
     throw new Failed(error, execFailureCode(error));
@@ -85,10 +91,16 @@ async function exec(session: Session, command: string, args: string[], options: 
 /** The answer `started` comes at once; the command goes on when we leave. */
 async function startDetached(session: Session, request: Request): Promise<number> {
   using connection = await session.connect();
-  const result = await connection.call("command/execute", request);
+  const result = stateIn(await connection.call("command/execute", request));
   if (session.json) session.printJson(result);
   else session.out.line(result.command_id);
   return exitCode.ok;
+}
+
+/** A dry run was not asked for, so the answer is the command's state. */
+function stateIn(answer: ResultOf<typeof commandExecute>): CommandResult {
+  if (answer.status !== "dry_run") return answer;
+  throw new ClientFailure("protocol", "the daemon judged the command instead of running it");
 }
 
 async function follow(session: Session, request: Request): Promise<number> {
@@ -96,7 +108,8 @@ async function follow(session: Session, request: Request): Promise<number> {
     ...session.persistence,
     commandId: request.command_id,
     view: session.json ? jsonView(session) : terminalView(session),
-    execute: (connection, onNotification) => connection.call("command/execute", request, { onNotification }),
+    execute: async (connection, onNotification) =>
+      stateIn(await connection.call("command/execute", request, { onNotification })),
   });
   let inputFailure: unknown;
   const ended = follower.run();

@@ -75,5 +75,7 @@ function spoolCell({ spool }: Health): Cell {
 function sandboxCell(sandbox: Info["sandbox"]): Cell {
   if (sandbox.reason !== undefined) return { text: `commands are refused: ${sandbox.reason}`, tone: "bad" };
   if (!sandbox.mode) return { text: "off", tone: "warning" };
-  return sandbox.enforced.length === 0 ? "on" : `on: ${sandbox.enforced.join(", ")}`;
+  const { network = "host", agent_network: agents = "host" } = sandbox;
+  const networks = network === "host" && agents === "host" ? "" : `; network ${network}, of agents ${agents}`;
+  return sandbox.enforced.length === 0 ? `on${networks}` : `on: ${sandbox.enforced.join(", ")}${networks}`;
 }

@@ -66,7 +66,7 @@ export async function setUpAgents(): Promise<Fixture> {
         temporaryRoot: join(root, "temporary"),
         directory: (wanted) => wanted,
         environment: (_temporary, own) => ({ PATH: "/usr/bin:/bin", ...own }),
-        sandbox: () => undefined,
+        confinement: () => ({}),
         makeFolders: (temporary) => mkdirSync(temporary, { recursive: true }),
         removeFolder: () => {},
       },

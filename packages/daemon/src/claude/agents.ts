@@ -6,7 +6,7 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
 import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
-import type { SandboxRules } from "../runner/records.ts";
+import type { StartRequest } from "../runner/records.ts";
 import type { Run } from "../runner/run.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
@@ -24,7 +24,12 @@ export interface AgentHost {
   readonly temporaryRoot: string;
   directory(wanted: string): string;
   environment(temporary: string, own: Readonly<Record<string, string>>): Record<string, string>;
-  sandbox(temporary: string, home: string | undefined, extraRead: readonly string[]): SandboxRules | undefined;
+  /** What holds it in; throws where that cannot be enforced (X2). */
+  confinement(
+    temporary: string,
+    home: string | undefined,
+    extraRead: readonly string[],
+  ): Pick<StartRequest, "sandbox" | "network" | "proxySocket" | "allowNamespaces">;
   makeFolders(temporary: string, home: string | undefined): void;
   removeFolder(temporary: string): void;
 }
@@ -99,7 +104,7 @@ export class Agents {
     });
     const binary = findAgentBinary(this.#options.binaryPath, environment["PATH"] ?? "");
     const sessionId = params.resume ?? randomUUID();
-    const sandbox = host.sandbox(temporary, environment["HOME"], [...binary.folders, configPath]);
+    const confinement = host.confinement(temporary, environment["HOME"], [...binary.folders, configPath]);
     host.makeFolders(temporary, environment["HOME"]);
     const request = {
       id: processId,
@@ -110,7 +115,7 @@ export class Agents {
       graceMs: 5_000,
       openFilesMax: this.#options.openFilesMax,
       logBytesMax: this.#options.logBytesMax,
-      sandbox,
+      ...confinement,
     };
     const record = { processId, sessionId, workspacePath: cwd, protocol: "stream-json", startedMs: clock.wallMs() };
     await records.begin(record);

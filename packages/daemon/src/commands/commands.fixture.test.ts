@@ -23,6 +23,9 @@ export function planSettings(root: string, changes: Partial<PlanSettings> = {}):
     workspace: join(root, "workspace"),
     sandboxed: false,
     sandboxProblem: undefined,
+    network: { kind: "host" },
+    agentNetwork: { kind: "host" },
+    allowNamespaces: false,
     readOnlyPaths: [],
     temporaryRoot: join(root, "temporary"),
     user: "dev",
@@ -128,7 +131,7 @@ export function params(
   args: readonly string[] = [],
   more: Partial<ExecuteParams> = {},
 ): ExecuteParams {
-  const defaults = { stream_output: false, output_encoding: "auto" as const, stdin: false };
+  const defaults = { stream_output: false, output_encoding: "auto" as const, stdin: false, dry_run: false };
   return { command_id: randomUUID(), command, args: [...args], ...defaults, ...more };
 }
 

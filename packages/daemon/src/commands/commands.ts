@@ -3,10 +3,13 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { CommandDecisionResult } from "@hl/protocol/methods/command-decision.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { CommandRecord, CommandRecords } from "../store/command-records.ts";
 import { commandOf, paramsHashOf } from "./command-identity.ts";
 import { Command } from "./command.ts";
+import type { NoteAllowed } from "./decision.ts";
+import { allowedDecision, knownDecision } from "./dry-run.ts";
 import { EndStore } from "./end-store.ts";
 import type { Ending } from "./ending.ts";
 import { LiveCommands } from "./live-commands.ts";
@@ -78,30 +81,54 @@ export class Commands {
     return this.#live.all().flatMap((command) => (command.ending === undefined ? [command.id] : []));
   }
 
-  /** Starts the command, or finds the one that this id started before. Resolves when it runs. */
-  async execute(params: ExecuteParams): Promise<Command> {
+  /**
+   * Starts the command, or finds the one that this id started before. Resolves when it runs.
+   * @param note called when it is allowed, before anything is started
+   */
+  async execute(params: ExecuteParams, note: NoteAllowed = () => {}): Promise<Command> {
     const paramsHash = paramsHashOf(params);
-    // Looked up again after the wait: of two that come together the second finds the first one (C1).
-    const known = (await this.#find(params.command_id)) ?? this.#live.get(params.command_id);
+    const known = await this.#known(params, paramsHash);
     if (known !== undefined) {
-      if (known.paramsHash !== paramsHash) {
-        const text = `command_id ${JSON.stringify(params.command_id)} was used before with other parameters`;
-        throw new HlError("command_id_conflict", text, { command_id: params.command_id });
-      }
+      note(undefined);
       await known.launched;
       return known;
     }
+    const plan = this.#plan(params);
+    note(plan.rule);
+    const launching = this.#launch(params, paramsHash, plan);
+    this.#launching.set(params.command_id, launching);
+    return launching.finally(() => this.#launching.delete(params.command_id));
+  }
+
+  /** What `execute` would decide at this moment, by the same judges in the same order. Nothing is started or recorded. */
+  async decide(params: ExecuteParams, note: NoteAllowed): Promise<CommandDecisionResult> {
+    if ((await this.#known(params, paramsHashOf(params))) !== undefined) {
+      note(undefined);
+      return knownDecision(params.command_id);
+    }
+    const plan = this.#plan(params);
+    note(plan.rule);
+    return allowedDecision(params.command_id, plan.request("dry-run"), plan.rule);
+  }
+
+  /** The command that this id has already; throws where it was asked for with other parameters (C1). */
+  async #known(params: ExecuteParams, paramsHash: string): Promise<Command | undefined> {
+    // Looked up again after the wait: of two that come together the second finds the first one.
+    const known = (await this.#find(params.command_id)) ?? this.#live.get(params.command_id);
+    if (known === undefined || known.paramsHash === paramsHash) return known;
+    const text = `command_id ${JSON.stringify(params.command_id)} was used before with other parameters`;
+    throw new HlError("command_id_conflict", text, { command_id: params.command_id });
+  }
+
+  #plan(params: ExecuteParams): LaunchPlan {
     if (!this.#accepting) throw new HlError("shutting_down", "the daemon is stopping and starts no command");
-    const { processesMax } = this.#options;
+    const { processesMax, planner } = this.#options;
     if (this.#live.running >= processesMax) {
       throw new HlError("process_limit", `${processesMax} commands are running, which is max_processes`, {
         max_processes: processesMax,
       });
     }
-    const plan = this.#options.planner.plan(params);
-    const launching = this.#launch(params, paramsHash, plan);
-    this.#launching.set(params.command_id, launching);
-    return launching.finally(() => this.#launching.delete(params.command_id));
+    return planner.plan(params);
   }
 
   /** One that is just starting is waited for: it may still be refused, and then there has never been one (P2). */

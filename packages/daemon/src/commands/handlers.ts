@@ -5,6 +5,8 @@ import type { DaemonMethods } from "@hl/protocol/methods.ts";
 import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
 import type { Command } from "./command.ts";
 import type { Commands } from "./commands.ts";
+import { audited, type DecisionPorts } from "./decision.ts";
+import { deniedDecision } from "./dry-run.ts";
 import { statusOf, type Ending } from "./ending.ts";
 import { interactiveHandlers } from "./interactive.ts";
 import { checkOffset, readLogs } from "./logs.ts";
@@ -16,6 +18,8 @@ export interface CommandHandlerDeps {
   readonly commands: Commands;
   readonly clock: Clock;
   readonly replyBytesMax: number;
+  /** Told of each decision about command/execute. */
+  readonly onDecision: DecisionPorts["onDecision"];
 }
 
 export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonMethods>, CommandMethods> {
@@ -55,7 +59,11 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
 
   return {
     "command/execute": async (params, call) => {
-      const command = await commands.execute(params);
+      if (params.dry_run) {
+        const decided = audited(deps, params, call.caller, (note) => commands.decide(params, note));
+        return decided.catch((error: unknown) => deniedDecision(params.command_id, error));
+      }
+      const command = await audited(deps, params, call.caller, (note) => commands.execute(params, note));
       if (params.stream_output) {
         stream(command, 0, params.output_encoding, call);
         return command.startedResult(clock.wallMs());

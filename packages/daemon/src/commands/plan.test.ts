@@ -143,3 +143,61 @@ describe("plan: limits and refusals", () => {
     assert.equal(w.planner.preparation(), renewed);
   });
 });
+
+describe("plan: network", () => {
+  const proxy = { kind: "proxy", proxySocket: "/run/egress.sock" } as const;
+  const none = { kind: "none" } as const;
+
+  test("X1: commands and agents get the network that is configured for them, and the proxy's address where they have no other way", () => {
+    using w = world({
+      sandboxed: true,
+      network: proxy,
+      agentNetwork: none,
+      allowNamespaces: true,
+      environment: { http_proxy: "mine" },
+    });
+    const { request } = w.plan({ env: { NO_PROXY: "all" } });
+    assert.deepEqual(
+      [request.network, request.proxySocket, request.allowNamespaces],
+      ["proxy", "/run/egress.sock", true],
+    );
+    const { env } = request;
+    const address = "http://127.0.0.1:3128";
+    for (const name of [
+      "HTTP_PROXY",
+      "HTTPS_PROXY",
+      "ALL_PROXY",
+      "https_proxy",
+      "all_proxy",
+      "npm_config_proxy",
+      "npm_config_https_proxy",
+    ]) {
+      assert.equal(env[name], address, name);
+    }
+    // The configuration's and the caller's own variables come last, as everywhere.
+    assert.deepEqual(
+      [env["http_proxy"], env["NO_PROXY"], env["no_proxy"], env["NODE_USE_ENV_PROXY"]],
+      ["mine", "all", "localhost,127.0.0.1,::1", "1"],
+    );
+    const agent = w.planner.confinement(join(w.root, "t"), undefined);
+    assert.deepEqual([agent.network, agent.proxySocket], ["none", undefined]);
+    assert.equal(w.planner.environment(join(w.root, "t"), {})["HTTP_PROXY"], undefined);
+  });
+
+  test("the machine's network is what is asked for by default, and all there is without the sandbox", () => {
+    using host = world({ sandboxed: true });
+    assert.equal(host.plan().request.network, undefined);
+    using off = world({ network: proxy });
+    const { network, sandbox, env } = off.plan().request;
+    assert.deepEqual([network, sandbox, env["HTTP_PROXY"]], [undefined, undefined, undefined]);
+  });
+
+  test("X2: a network that cannot be had refuses whom it is for, and nobody else", () => {
+    using w = world({ sandboxed: true, agentNetwork: { ...proxy, problem: "no namespaces" } });
+    w.plan();
+    refused(() => w.planner.confinement(join(w.root, "t"), undefined), "sandbox_unavailable", "no namespaces");
+    using other = world({ sandboxed: true, network: { ...none, problem: "no namespaces" } });
+    refused(() => other.plan(), "sandbox_unavailable", "no namespaces");
+    other.planner.confinement(join(other.root, "t"), undefined);
+  });
+});

@@ -4,14 +4,26 @@ import { join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
-import type { Preparation, SandboxRules, StartRequest } from "../runner/records.ts";
+import type { NetworkKind, Preparation, SandboxRules, StartRequest } from "../runner/records.ts";
 import { sandboxRules, systemRules, type SandboxPolicy, type SystemRules } from "../sandbox/rules.ts";
 import { foldersAbove } from "../sandbox/places.ts";
 import { placesNow, type PlacesNow } from "../sandbox/system-paths.ts";
+import { defaultPath, environmentOf } from "./environment.ts";
 import { judgeCommand, type CommandPolicy } from "./policy.ts";
 import { judgeDirectory } from "./workspace.ts";
 
 export type ExecuteParams = ParamsOf<typeof commandExecute>;
+
+export interface NetworkSettings {
+  readonly kind: NetworkKind;
+  /** Where the daemon's proxy listens; for `proxy` only. */
+  readonly proxySocket?: string | undefined;
+  /** Why it cannot be had here (X2). */
+  readonly problem?: string | undefined;
+}
+
+/** What holds a process in. */
+export type Confinement = Pick<StartRequest, "sandbox" | "network" | "proxySocket" | "allowNamespaces">;
 
 /** Everything the configuration says about how a command is run. */
 export interface PlanSettings {
@@ -23,6 +35,11 @@ export interface PlanSettings {
   readonly sandboxed: boolean;
   /** Why the sandbox cannot be enforced here; then sandboxed commands are refused (X2). */
   readonly sandboxProblem: string | undefined;
+  /** Of commands, and of agents with all that they start. */
+  readonly network: NetworkSettings;
+  readonly agentNetwork: NetworkSettings;
+  /** `security.sandbox.allow_namespaces`. */
+  readonly allowNamespaces: boolean;
   readonly readOnlyPaths: readonly string[];
   /** Folder of the private TMPDIRs. */
   readonly temporaryRoot: string;
@@ -45,12 +62,12 @@ export interface PlanSettings {
 
 /** A judged request: what is asked for is allowed, and only its run's name is missing. */
 export interface LaunchPlan {
+  /** The entry of the allow list that lets it run. */
+  readonly rule: string;
   /** @param given what its shim has been prepared with; undefined is answered when that is no longer right. Asked for right behind the plan, whose look-ups it shares. */
   request(runId: string, given: Preparation | undefined): StartRequest | undefined;
   request(runId: string): StartRequest;
 }
-
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Turns a judged request into what the shim is asked for; throws the refusal. Nothing is started here. */
 export class Planner {
@@ -67,13 +84,18 @@ export class Planner {
     const now = placesNow();
     const cwd = judgeDirectory(settings.paths, settings.workspace, params.cwd, now.places);
     const searchPath = params.env?.["PATH"] ?? settings.environment["PATH"] ?? defaultPath;
-    const executable = judgeCommand(settings.policy, { command: params.command, args: params.args, cwd, searchPath });
+    const { executable, rule } = judgeCommand(settings.policy, {
+      command: params.command,
+      args: params.args,
+      cwd,
+      searchPath,
+    });
     const timeoutMs = this.#timeoutMs(params.timeout);
     const idleTimeoutMs = params.idle_timeout === undefined ? settings.idleTimeoutMs : wholeMs(params.idle_timeout);
-    this.#checkSandbox();
+    this.#checkSandbox(settings.network);
     const request = (runId: string, given?: Preparation): StartRequest | undefined => {
       const temporary = this.#temporaryOf(runId);
-      const env = this.environment(temporary, params.env, params.pty !== undefined);
+      const env = this.#environment(temporary, params.env, params.pty !== undefined, settings.network);
       const home = env["HOME"];
       const sandbox = this.#rules(temporary, home, [], given?.sandbox, now);
       if (given !== undefined && settings.sandboxed && sandbox === undefined) {
@@ -97,10 +119,10 @@ export class Planner {
         processesMax: settings.processesMax,
         directories: this.#directories(home),
         temporary,
-        sandbox,
+        ...this.#confinement(sandbox, settings.network),
       };
     };
-    return { request: request as LaunchPlan["request"] };
+    return { rule, request: request as LaunchPlan["request"] };
   }
 
   /** What a shim may make and open before it is known which command it gets. Looked up anew once a start has found that it is no longer right. */
@@ -146,31 +168,33 @@ export class Planner {
     return join(this.#settings.temporaryRoot, "home");
   }
 
-  /** A clean environment, the configured additions, then the caller's; never the daemon's own. */
-  environment(
-    temporary: string,
-    own: Readonly<Record<string, string>> | undefined,
-    hasTerminal = false,
-  ): Record<string, string> {
-    const { user, environment } = this.#settings;
-    return {
-      PATH: defaultPath,
-      // Private to the sandbox: the user's real home is not readable in it, and git, npm and pip insist on a home.
-      HOME: this.#ownHome,
-      USER: user,
-      LOGNAME: user,
-      LANG: "C.UTF-8",
-      TMPDIR: temporary,
-      ...(hasTerminal ? { TERM: "xterm-256color" } : {}),
-      ...environment,
-      ...own,
-    };
+  /** Of an agent. */
+  environment(temporary: string, own: Readonly<Record<string, string>>): Record<string, string> {
+    return this.#environment(temporary, own, false, this.#settings.agentNetwork);
   }
 
-  /** Undefined where sandbox_mode is off; throws where it is on and cannot be enforced (X2). */
-  sandbox(temporary: string, home: string | undefined, extraRead: readonly string[] = []): SandboxRules | undefined {
-    this.#checkSandbox();
-    return this.#rules(temporary, home, extraRead);
+  /** Of an agent. Nothing holds it in where sandbox_mode is off; throws where it is on and cannot be enforced (X2). */
+  confinement(temporary: string, home: string | undefined, extraRead: readonly string[] = []): Confinement {
+    const { agentNetwork } = this.#settings;
+    this.#checkSandbox(agentNetwork);
+    return this.#confinement(this.#rules(temporary, home, extraRead), agentNetwork);
+  }
+
+  #confinement(sandbox: SandboxRules | undefined, { kind, proxySocket }: NetworkSettings): Confinement {
+    if (sandbox === undefined) return {};
+    const { allowNamespaces } = this.#settings;
+    return { sandbox, ...(kind === "host" ? {} : { network: kind, proxySocket }), allowNamespaces };
+  }
+
+  #environment(
+    temporary: string,
+    own: Readonly<Record<string, string>> | undefined,
+    hasTerminal: boolean,
+    { kind }: NetworkSettings,
+  ): Record<string, string> {
+    const { user, environment: configured, sandboxed } = this.#settings;
+    const network = sandboxed ? kind : "host";
+    return environmentOf({ user, home: this.#ownHome, temporary, configured, own, hasTerminal, network });
   }
 
   #rules(
@@ -188,12 +212,11 @@ export class Planner {
     return given === undefined ? sandboxRules(paths, extras) : sandboxRules(paths, extras, given, now);
   }
 
-  #checkSandbox(): void {
+  #checkSandbox(network: NetworkSettings): void {
     const { sandboxed, sandboxProblem } = this.#settings;
-    if (!sandboxed || sandboxProblem === undefined) return;
-    throw new HlError("sandbox_unavailable", `sandbox_mode is on and cannot be enforced: ${sandboxProblem}`, {
-      reason: sandboxProblem,
-    });
+    const reason = sandboxProblem ?? network.problem;
+    if (!sandboxed || reason === undefined) return;
+    throw new HlError("sandbox_unavailable", `sandbox_mode is on and cannot be enforced: ${reason}`, { reason });
   }
 
   #temporaryOf(runId: string): string {

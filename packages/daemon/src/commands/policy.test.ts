@@ -28,7 +28,7 @@ function machine(...programs: string[]): Machine {
     bin,
     workspace,
     judge: ({ allowed = [], blocked = [] }, command, line = {}) =>
-      judgeCommand({ allowed, blocked }, { command, args: [], cwd: workspace, searchPath: bin, ...line }),
+      judgeCommand({ allowed, blocked }, { command, args: [], cwd: workspace, searchPath: bin, ...line }).executable,
     [Symbol.dispose]: () => folder[Symbol.dispose](),
   };
 }

@@ -25,8 +25,15 @@ export interface CommandLine {
 
 const metacharacters = /[|&;<>()$`\\"'*?[\]{}!#~\p{Cc}]/u;
 
-/** Answers the absolute path to execute; throws the refusal. */
-export function judgeCommand(policy: CommandPolicy, line: CommandLine): string {
+export interface Judgement {
+  /** Absolute. */
+  readonly executable: string;
+  /** The entry of the allow list that lets it run. */
+  readonly rule: string;
+}
+
+/** Throws the refusal. */
+export function judgeCommand(policy: CommandPolicy, line: CommandLine): Judgement {
   const { command } = line;
   const odd = metacharacters.exec(command)?.[0];
   if (odd !== undefined) {
@@ -48,23 +55,30 @@ export function judgeCommand(policy: CommandPolicy, line: CommandLine): string {
       rule,
     });
   }
-  if (!isAllowed(policy.allowed, line, isPath, file)) {
+  const allowedBy = allowingRule(policy.allowed, line, isPath, file);
+  if (allowedBy === undefined) {
     const name = basename(command);
     const text = `${JSON.stringify(command)} is not allowed: add ${JSON.stringify(name)} to process_management.allowed_commands in daemon.json`;
     throw new HlError("command_not_allowed", text, { command, allowed_commands: policy.allowed });
   }
-  return executable(found, file, line);
+  return { executable: executableOf(found, file, line), rule: allowedBy };
 }
 
-function isAllowed(allowed: readonly string[], line: CommandLine, isPath: boolean, file: string | undefined): boolean {
-  if (allowed.includes("*")) return true;
-  if (!isPath) return allowed.includes(line.command);
-  if (file === undefined) return allowed.includes(basename(line.command));
+function allowingRule(
+  allowed: readonly string[],
+  line: CommandLine,
+  isPath: boolean,
+  file: string | undefined,
+): string | undefined {
+  if (allowed.includes("*")) return "*";
+  const entry = (name: string): string | undefined => (allowed.includes(name) ? name : undefined);
+  if (!isPath) return entry(line.command);
+  if (file === undefined) return entry(basename(line.command));
   // A path is as good as a name when it is the same file that the name stands for.
-  return allowed.includes(basename(file)) || allowed.some((name) => findInPath(name, line.searchPath) === file);
+  return entry(basename(file)) ?? allowed.find((name) => findInPath(name, line.searchPath) === file);
 }
 
-function executable(found: string | undefined, file: string | undefined, line: CommandLine): string {
+function executableOf(found: string | undefined, file: string | undefined, line: CommandLine): string {
   const { command } = line;
   if (file === undefined || found === undefined) {
     // A path is not searched for: what it leads to tells which mistake it was.

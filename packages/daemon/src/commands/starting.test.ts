@@ -19,7 +19,7 @@ describe("commands that are just starting", () => {
   test("P2: of one that is refused nobody hears that it has started: status, subscribe, cancel, input say that there is none", async () => {
     await using f = await CommandsFixture.make();
     const { commands } = await f.open();
-    const handlers = commandHandlers({ commands, clock: systemClock, replyBytesMax: 1_000 });
+    const handlers = commandHandlers({ commands, clock: systemClock, replyBytesMax: 1_000, onDecision: () => {} });
     const file = join(f.root, "workspace/broken");
     writeFileSync(file, "#!/missing/interpreter\n", { mode: 0o755 });
     const asked = params(file);

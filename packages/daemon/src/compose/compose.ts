@@ -11,7 +11,6 @@ import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
-import type { RunnerProbe } from "../runner/probe.ts";
 import { AgentRecords } from "../store/agent-records.ts";
 import { CommandRecords } from "../store/command-records.ts";
 import { Database } from "../store/database.ts";
@@ -22,9 +21,12 @@ import { systemHandlers } from "../system/handlers.ts";
 import { systemInfoOf } from "../system/system-info.ts";
 import { composeLocalApi, composeSessions } from "./api.ts";
 import { composeCloud, type ComposedCloud } from "./cloud.ts";
+import { auditor } from "./audit.ts";
+import { composeEgress } from "./egress.ts";
+import { enforceableOf } from "./enforceable.ts";
 import { composeHealth } from "./health.ts";
 import { composeProcesses } from "./processes.ts";
-import { composeRunner } from "./runner.ts";
+import { composeRunner, runnerPathsOf } from "./runner.ts";
 
 /** What the daemon takes from outside; tests pass their own. */
 export interface Ports {
@@ -93,7 +95,11 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     emittedTypes: settings.event_streaming.event_types,
     onStoreError,
   });
-  const sandboxProblem = sandboxProblemOf(config, probe);
+  const audit = auditor(events, logger);
+  const { proxySocketPath: proxySocket } = runnerPathsOf(config, host.user);
+  const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
+  const egress = composeEgress({ config, clock, socketPath: proxySocket, audit });
+  if (egress !== undefined) building.use(egress);
   let cloud: ComposedCloud | undefined;
   const spoolRoom = new SpoolRoom({ spool, eventsMax: queueEventsMax, bytesMax: queueBytesMax, onError: onStoreError });
   const tidy = async (): Promise<void> => {
@@ -109,13 +115,13 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     records,
     agentRecords,
     events,
-    sandboxProblem,
+    enforceable,
     tidy,
     onPruneError,
   };
   const { commands, pruner, agents } = composeProcesses(processPorts);
   const stopping = new AbortController();
-  const health = { config, host, clock, logger, spool, events, commands, agents, sandboxProblem };
+  const health = { config, host, clock, logger, spool, events, commands, agents, enforceable };
   const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
   noteError = (text) => monitor.noteError(text);
 
@@ -125,7 +131,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       config,
       host,
       probe,
-      sandboxProblem,
+      sandboxProblem: enforceable.problem ?? enforceable.network.problem,
       epoch: spool.epoch,
       uptimeMs: monitor.uptimeSeconds * 1000,
       wallMs: clock.wallMs(),
@@ -133,7 +139,12 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     });
   const handlers = {
     ...systemHandlers({ info, health: (detailed) => monitor.read(detailed), config: () => shownConfig(config) }),
-    ...commandHandlers({ commands, clock, replyBytesMax: settings.process_management.max_reply_bytes }),
+    ...commandHandlers({
+      commands,
+      clock,
+      replyBytesMax: settings.process_management.max_reply_bytes,
+      onDecision: audit.command,
+    }),
     ...eventHandlers(events),
     ...claudeHandlers({ agents, clock, relayTimeoutMs: settings.claude_integration.stdio_timeout * 1000 }),
   };
@@ -178,7 +189,10 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   building.use(monitor);
 
   const owned = building.move();
-  const services: Service[] = [socket, http, monitor, cloud?.link, pruner].filter((service) => service !== undefined);
+  // The proxy first: what outlived the last daemon asks for it.
+  const services: Service[] = [egress?.proxy, socket, http, monitor, cloud?.link, pruner].filter(
+    (service) => service !== undefined,
+  );
   return {
     socketPath: settings.local_api.socket_path,
     httpAddress: () => http?.address,
@@ -199,14 +213,6 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     },
     dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
   };
-}
-
-/** X2: what is configured and cannot be enforced refuses commands; it is never quietly weaker. */
-function sandboxProblemOf(config: Config, probe: RunnerProbe): string | undefined {
-  const { network } = config.daemon.security.sandbox;
-  if (network !== "host") return `security.sandbox.network "${network}" is not in this version; only "host" is`;
-  if (probe.problem !== undefined) return `hl-runner cannot say what this kernel offers: ${probe.problem}`;
-  return probe.landlockAbi === 0 ? "this kernel has no Landlock, or it is not enabled" : undefined;
 }
 
 function shownConfig(config: Config): { config: Record<string, unknown>; sources: Record<string, string> } {

@@ -9,6 +9,7 @@ import type { Events } from "../events/events.ts";
 import { HealthMonitor, type Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { EventSpool } from "../store/event-spool.ts";
+import { firstProblem, type Enforceable } from "./enforceable.ts";
 import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
 
 export interface HealthPorts {
@@ -20,7 +21,7 @@ export interface HealthPorts {
   readonly events: Events;
   readonly commands: Commands;
   readonly agents: Agents;
-  readonly sandboxProblem: string | undefined;
+  readonly enforceable: Enforceable;
   /** Undefined where no cloud is configured. */
   readonly cloud: () => ComposedCloud | undefined;
   readonly stopping: AbortSignal;
@@ -62,7 +63,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           lastError: link?.lastError,
         };
       },
-      conditions: () => conditionsOf(config, ports.sandboxProblem, ports.cloud()),
+      conditions: () => conditionsOf(config, ports.enforceable, ports.cloud()),
     },
     onChange: (health) => {
       logger.info({ status: health.status, alerts: health.alerts }, "health has changed");
@@ -81,14 +82,13 @@ export function publicHealth(health: Health): { status: string } & Record<string
   return { status, timestamp, uptime, version: daemonVersion, service_status, alerts: shown };
 }
 
-function conditionsOf(
-  config: Config,
-  sandboxProblem: string | undefined,
-  cloud: ComposedCloud | undefined,
-): Health["alerts"] {
+function conditionsOf(config: Config, enforceable: Enforceable, cloud: ComposedCloud | undefined): Health["alerts"] {
   const alerts: Health["alerts"] = [];
-  if (config.daemon.security.sandbox_mode && sandboxProblem !== undefined) {
-    const text = `${sandboxProblem}; commands are refused until it is, or until security.sandbox_mode is false`;
+  const problem = firstProblem(enforceable);
+  if (config.daemon.security.sandbox_mode && problem !== undefined) {
+    const { problem: ofAll, network } = enforceable;
+    const who = (ofAll ?? network.problem) === undefined ? "agents" : "commands";
+    const text = `${problem}; ${who} are refused until it is, or until security.sandbox_mode is false`;
     alerts.push({ code: "sandbox_unavailable", severity: "warning", title: "The sandbox cannot be enforced", text });
   }
   if (cloud !== undefined && cloud.link.disconnectedMs > cloudHoldOffMs) {

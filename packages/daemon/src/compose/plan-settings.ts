@@ -2,12 +2,13 @@ import { join } from "node:path";
 import type { Config } from "@hl/config/load.ts";
 import type { PlanSettings } from "../commands/plan.ts";
 import type { HostFacts } from "../host-facts.ts";
+import type { Enforceable } from "./enforceable.ts";
 
 /** Folders of the daemon itself that no command and no agent may enter, whatever the lists say (X1). */
 const ownFolders = ["config", "logs", "data/auth", "data/state", "data/metrics", "data/runner"];
 
 /** The configuration as the planner of commands and agents wants it. */
-export function planSettings(config: Config, host: HostFacts, sandboxProblem: string | undefined): PlanSettings {
+export function planSettings(config: Config, host: HostFacts, enforceable: Enforceable): PlanSettings {
   const { process_management: processes, security } = config.daemon;
   const { allowed_paths: allowedPaths, blocked_paths: blockedPaths } = security.file_access;
   const user = processes.default_user ?? host.user;
@@ -16,7 +17,10 @@ export function planSettings(config: Config, host: HostFacts, sandboxProblem: st
     paths: { allowedPaths, blockedPaths: [...blockedPaths, ...ownFolders.map((folder) => join(config.home, folder))] },
     workspace: allowedPaths[0] ?? config.home,
     sandboxed: security.sandbox_mode,
-    sandboxProblem,
+    sandboxProblem: enforceable.problem,
+    network: enforceable.network,
+    agentNetwork: enforceable.agentNetwork,
+    allowNamespaces: security.sandbox.allow_namespaces,
     readOnlyPaths: security.sandbox.read_only_paths,
     temporaryRoot: processes.temp_dir,
     user,

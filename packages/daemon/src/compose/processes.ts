@@ -11,6 +11,7 @@ import type { HostFacts } from "../host-facts.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecords } from "../store/agent-records.ts";
 import type { CommandRecords } from "../store/command-records.ts";
+import type { Enforceable } from "./enforceable.ts";
 import { planSettings } from "./plan-settings.ts";
 import { processEventReporter } from "./process-events.ts";
 
@@ -24,8 +25,7 @@ export interface ProcessPorts {
   readonly records: CommandRecords;
   readonly agentRecords: AgentRecords;
   readonly events: Events;
-  /** Why sandboxed processes are refused (X2). */
-  readonly sandboxProblem: string | undefined;
+  readonly enforceable: Enforceable;
   /** Removes what other tables no longer need, as often as old results are removed. */
   readonly tidy: () => Promise<void>;
   readonly onPruneError: (error: unknown) => void;
@@ -40,10 +40,10 @@ export function composeProcesses(ports: ProcessPorts): {
   readonly pruner: Pruner;
   readonly agents: Agents;
 } {
-  const { config, host, clock, random, logger, runner, records, events, sandboxProblem } = ports;
+  const { config, host, clock, random, logger, runner, records, events, enforceable } = ports;
   const { process_management: processes, claude_integration: claude } = config.daemon;
   const report = processEventReporter(events);
-  const planner = new Planner(planSettings(config, host, sandboxProblem));
+  const planner = new Planner(planSettings(config, host, enforceable));
   runner.prepareWith(() => planner.preparation());
   const commands = new Commands({
     runner,

@@ -43,11 +43,28 @@ export async function composeRunner(ports: RunnerPorts): Promise<ComposedRunner>
   return { runner, ownsResident, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
+export interface RunnerPaths {
+  readonly socketPath: string;
+  readonly stateDirectory: string;
+  /** Of the allow-list proxy: beside the runner's own, where the runner's user can reach it. */
+  readonly proxySocketPath: string;
+}
+
 /** Under systemd each user has an installed runner; in development the daemon's own lies below its home. */
-function runnerPathsOf(config: Config, user: string): { readonly socketPath: string; readonly stateDirectory: string } {
+export function runnerPathsOf(config: Config, user: string): RunnerPaths {
   const { runner_directory: sockets, runner_state_directory: states, default_user } = config.daemon.process_management;
   const name = default_user ?? user;
-  return sockets === undefined
-    ? { socketPath: join(config.home, "data/state/runner.sock"), stateDirectory: join(config.home, "data/runner") }
-    : { socketPath: join(sockets, `${name}.sock`), stateDirectory: join(states, name) };
+  if (sockets === undefined) {
+    const state = join(config.home, "data/state");
+    return {
+      socketPath: join(state, "runner.sock"),
+      stateDirectory: join(config.home, "data/runner"),
+      proxySocketPath: join(state, "egress.sock"),
+    };
+  }
+  return {
+    socketPath: join(sockets, `${name}.sock`),
+    stateDirectory: join(states, name),
+    proxySocketPath: join(sockets, `${name}.egress.sock`),
+  };
 }

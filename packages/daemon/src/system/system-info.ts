@@ -3,11 +3,16 @@ import type { ResultOf } from "@hl/protocol/method.ts";
 import type { systemInfo } from "@hl/protocol/methods/system-info.ts";
 import { protocolVersion, version } from "@hl/protocol/version.ts";
 
+type NetworkMode = "host" | "none" | "proxy";
+
 export interface SystemInfoFacts {
   readonly config: {
     readonly daemon: {
       readonly daemon: { readonly workspace_id?: string | undefined; readonly environment: string };
-      readonly security: { readonly sandbox_mode: boolean };
+      readonly security: {
+        readonly sandbox_mode: boolean;
+        readonly sandbox: { readonly network: NetworkMode; readonly agent_network: NetworkMode };
+      };
       readonly claude_integration: { readonly enabled: boolean };
     };
   };
@@ -23,6 +28,8 @@ export interface SystemInfoFacts {
   };
   readonly probe: {
     readonly landlockAbi: number;
+    readonly seccomp: boolean;
+    readonly capabilitiesDropped: boolean;
     readonly limits: ResultOf<typeof systemInfo>["limits"];
   };
   readonly sandboxProblem: string | undefined;
@@ -35,7 +42,8 @@ export interface SystemInfoFacts {
 export function systemInfoOf(facts: SystemInfoFacts): ResultOf<typeof systemInfo> {
   const { config, host, probe, sandboxProblem, epoch, uptimeMs, wallMs, diskPath } = facts;
   const disk = statfsSync(diskPath);
-  const sandboxed = config.daemon.security.sandbox_mode && sandboxProblem === undefined;
+  const { sandbox_mode: mode, sandbox } = config.daemon.security;
+  const sandboxed = mode && sandboxProblem === undefined;
   return {
     name: "hl-daemon",
     version,
@@ -57,14 +65,19 @@ export function systemInfoOf(facts: SystemInfoFacts): ResultOf<typeof systemInfo
       disk_space: Math.floor((disk.bavail * disk.bsize) / 1_048_576),
     },
     sandbox: {
-      mode: config.daemon.security.sandbox_mode,
+      mode,
       landlock_abi: probe.landlockAbi,
-      enforced: sandboxed ? enforcedBy(probe.landlockAbi) : ["no_new_privs", "rlimits"],
+      seccomp: probe.seccomp,
+      // Without the sandbox nothing keeps a process from the machine's network.
+      network: mode ? sandbox.network : "host",
+      agent_network: mode ? sandbox.agent_network : "host",
+      enforced: sandboxed ? enforcedBy(probe) : ["no_new_privs", "rlimits"],
       ...(sandboxProblem === undefined ? {} : { reason: sandboxProblem }),
     },
     limits: probe.limits,
     capabilities: [
       "commands",
+      "dry_run",
       "events",
       ...(config.daemon.claude_integration.enabled ? ["claude-code"] : []),
       ...(sandboxed ? ["sandbox"] : []),
@@ -72,11 +85,13 @@ export function systemInfoOf(facts: SystemInfoFacts): ResultOf<typeof systemInfo
   };
 }
 
-/** What each version of Landlock's interface adds. */
-function enforcedBy(abi: number): string[] {
+/** What the kernel offers of it; each version of Landlock's interface adds something. */
+function enforcedBy({ landlockAbi: abi, seccomp, capabilitiesDropped }: SystemInfoFacts["probe"]): string[] {
   return [
     "no_new_privs",
     "rlimits",
+    ...(seccomp ? ["seccomp"] : []),
+    ...(capabilitiesDropped ? ["capabilities"] : []),
     "landlock_files",
     ...(abi >= 2 ? ["landlock_refer"] : []),
     ...(abi >= 3 ? ["landlock_truncate"] : []),

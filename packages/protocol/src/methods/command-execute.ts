@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { columns, commandId, environment, rows, seconds, systemText, wait } from "../fields.ts";
 import { defineMethod } from "../method.ts";
+import { commandDecision } from "./command-decision.ts";
 import { commandNotifications, commandResult, outputEncoding } from "./command-result.ts";
 
 export const commandExecute = defineMethod({
@@ -50,8 +51,12 @@ export const commandExecute = defineMethod({
       .describe(
         "Run it in a terminal of this size, its keyboard open for command/input: everything it writes is `stdout`, and TERM is xterm-256color unless given",
       ),
+    dry_run: z
+      .boolean()
+      .default(false)
+      .describe("Answer what would be decided and why (status `dry_run`); nothing is started and nothing recorded"),
     user: z.string().min(1).max(64).optional().describe("Default process_management.default_user"),
   }),
-  result: commandResult,
+  result: z.union([commandResult, commandDecision]),
   notifications: commandNotifications,
 });

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { defineMethod } from "../method.ts";
 
+const networkMode = z.enum(["host", "none", "proxy"]);
+
 export const systemInfo = defineMethod({
   name: "system/info",
   summary: "What this daemon is, where it runs, and what the kernel lets it enforce.",
@@ -34,6 +36,11 @@ export const systemInfo = defineMethod({
       .object({
         mode: z.boolean().describe("security.sandbox_mode"),
         landlock_abi: z.int().describe("0 where the kernel has no Landlock"),
+        seccomp: z.boolean().optional().describe("Whether system calls that no tool needs can be refused"),
+        network: networkMode
+          .optional()
+          .describe("Of commands: the machine's, none, or only through the daemon's proxy"),
+        agent_network: networkMode.optional().describe("Of agents and of what they start"),
         enforced: z.array(z.string()).describe("What the kernel enforces for every command"),
         reason: z.string().optional().describe("Why commands are refused, where they are (X2)"),
       })
