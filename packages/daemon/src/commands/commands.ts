@@ -87,7 +87,8 @@ export class Commands {
    */
   async execute(params: ExecuteParams, note: NoteAllowed = () => {}): Promise<Command> {
     const paramsHash = paramsHashOf(params);
-    const known = await this.#known(params, paramsHash);
+    // Nothing is awaited between this look-up and the launch: of two that come together the second finds the first one (C1).
+    const known = this.#known(params, paramsHash, await this.#find(params.command_id));
     if (known !== undefined) {
       note(undefined);
       await known.launched;
@@ -102,7 +103,7 @@ export class Commands {
 
   /** What `execute` would decide at this moment, by the same judges in the same order. Nothing is started or recorded. */
   async decide(params: ExecuteParams, note: NoteAllowed): Promise<CommandDecisionResult> {
-    if ((await this.#known(params, paramsHashOf(params))) !== undefined) {
+    if (this.#known(params, paramsHashOf(params), await this.#find(params.command_id)) !== undefined) {
       note(undefined);
       return knownDecision(params.command_id);
     }
@@ -112,9 +113,8 @@ export class Commands {
   }
 
   /** The command that this id has already; throws where it was asked for with other parameters (C1). */
-  async #known(params: ExecuteParams, paramsHash: string): Promise<Command | undefined> {
-    // Looked up again after the wait: of two that come together the second finds the first one.
-    const known = (await this.#find(params.command_id)) ?? this.#live.get(params.command_id);
+  #known(params: ExecuteParams, paramsHash: string, found: Command | undefined): Command | undefined {
+    const known = found ?? this.#live.get(params.command_id); // Started while `found` was looked for.
     if (known === undefined || known.paramsHash === paramsHash) return known;
     const text = `command_id ${JSON.stringify(params.command_id)} was used before with other parameters`;
     throw new HlError("command_id_conflict", text, { command_id: params.command_id });
