@@ -1,6 +1,8 @@
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { basename, isAbsolute, join, resolve } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
+import { matchesBlocked } from "./blocked-rule.ts";
+import { programsBehind, type ProgramCall } from "./wrappers.ts";
 
 /**
  * Judges `command` and `args` against the lists (DESIGN.md 3.5): blocked first, then allowed, both by the file that would
@@ -22,6 +24,9 @@ export interface CommandLine {
   /** Folders to search for a plain name, as in PATH. */
   readonly searchPath: string;
 }
+
+/** Programs that are judged behind the one that is asked for; nobody needs so many. */
+const programsBehindMax = 32;
 
 const metacharacters = /[|&;<>()$`\\"'*?[\]{}!#~\p{Cc}]/u;
 
@@ -47,14 +52,7 @@ export function judgeCommand(policy: CommandPolicy, line: CommandLine): Judgemen
   }
   const found = isPath ? resolve(line.cwd, command) : whichName(command, line.searchPath);
   const file = found === undefined ? undefined : realFile(found);
-  const names = namesOf(command, file);
-  const rule = policy.blocked.find((entry) => matchesBlocked(entry, names, line.args));
-  if (rule !== undefined) {
-    throw new HlError("command_blocked", `${JSON.stringify(command)} is blocked by the rule ${JSON.stringify(rule)}`, {
-      command,
-      rule,
-    });
-  }
+  refuseBlocked(policy.blocked, line, file);
   const allowedBy = allowingRule(policy.allowed, line, isPath, file);
   if (allowedBy === undefined) {
     const name = basename(command);
@@ -62,6 +60,41 @@ export function judgeCommand(policy: CommandPolicy, line: CommandLine): Judgemen
     throw new HlError("command_not_allowed", text, { command, allowed_commands: policy.allowed });
   }
   return { executable: executableOf(found, file, line), rule: allowedBy };
+}
+
+/**
+ * Throws where the program, or one that it starts in plain sight, is blocked. The allow list is not asked about those behind: who is
+ * allowed to run `env` or `xargs` may run what they start.
+ */
+function refuseBlocked(blocked: readonly string[], line: CommandLine, file: string | undefined): void {
+  const refuse = (why: string, facts: object = {}): never => {
+    throw new HlError("command_blocked", `${JSON.stringify(line.command)} is blocked${why}`, {
+      command: line.command,
+      ...facts,
+    });
+  };
+  const waiting: (ProgramCall & { readonly file: string | undefined })[] = [{ ...line, file }];
+  for (let judged = 0; judged < waiting.length; judged += 1) {
+    const call = waiting[judged];
+    if (call === undefined) break;
+    const names = namesOf(call.command, call.file);
+    const rule = blocked.find((entry) => matchesBlocked(entry, names, call.args, line.cwd));
+    if (rule !== undefined) {
+      const starts = judged === 0 ? "" : `, as it starts ${JSON.stringify(basename(call.command))}`;
+      refuse(` by the rule ${JSON.stringify(rule)}${starts}`, { rule });
+    }
+    // A link may have any name: what it leads to counts too.
+    const behind = [...names].flatMap((command) => programsBehind({ command, args: call.args }));
+    if (waiting.length + behind.length > programsBehindMax + 1) {
+      refuse(`: it starts more than ${programsBehindMax} programs, one behind the other`);
+    }
+    waiting.push(...behind.map((inner) => ({ ...inner, file: fileOf(inner.command, line) })));
+  }
+}
+
+/** The real file that a program's name or path leads to. */
+function fileOf(command: string, { cwd, searchPath }: CommandLine): string | undefined {
+  return command.includes("/") ? realFile(resolve(cwd, command)) : findInPath(command, searchPath);
 }
 
 function allowingRule(
@@ -98,48 +131,6 @@ function executableOf(found: string | undefined, file: string | undefined, line:
 /** Both the name that was asked for and the one it leads to. */
 function namesOf(command: string, file: string | undefined): Set<string> {
   return new Set([basename(command), ...(file === undefined ? [] : [basename(file)])]);
-}
-
-function matchesBlocked(rule: string, names: ReadonlySet<string>, args: readonly string[]): boolean {
-  const [program = "", ...words] = rule.trim().split(/\s+/);
-  if (!names.has(basename(program))) return false;
-  return words.length === 0 || matchesWords(words, args);
-}
-
-const longNames: Readonly<Record<string, readonly string[]>> = {
-  r: ["--recursive"],
-  R: ["--recursive"],
-  f: ["--force"],
-};
-
-/**
- * "rm -rf" means these flags in any spelling and order. Plain words must come in the order of the rule, and others may lie
- * between them: those may be the values of options, as in `git -C FOLDER push`.
- */
-function matchesWords(words: readonly string[], args: readonly string[]): boolean {
-  const end = args.indexOf("--");
-  const before = end === -1 ? args : args.slice(0, end);
-  const shorts = new Set(before.filter((arg) => /^-[^-]/.test(arg)).flatMap((arg) => Array.from(arg.slice(1))));
-  const longs = before.filter((arg) => arg.startsWith("--")).map((arg) => arg.replace(/=.*/s, ""));
-  const hasLong = (name: string): boolean => longs.some((long) => name.startsWith(long)); // GNU takes abbreviations.
-  const hasShort = (flag: string): boolean => {
-    const same = flag === "r" || flag === "R" ? ["r", "R"] : [flag];
-    return same.some((spelling) => shorts.has(spelling)) || (longNames[flag] ?? []).some(hasLong);
-  };
-  const plain = args.filter((arg) => !arg.startsWith("-"));
-  const plainFrom = (word: string): boolean => {
-    const at = plain.indexOf(word);
-    plain.splice(0, at + 1);
-    return at !== -1;
-  };
-  return words.every((word) => {
-    if (word.startsWith("--")) {
-      const short = Object.entries(longNames).find(([, names]) => names.includes(word))?.[0];
-      return hasLong(word) || (short !== undefined && hasShort(short));
-    }
-    if (word.startsWith("-")) return Array.from(word.slice(1)).every(hasShort);
-    return plainFrom(word);
-  });
 }
 
 function findInPath(name: string, searchPath: string): string | undefined {
