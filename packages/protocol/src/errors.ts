@@ -132,7 +132,7 @@ export const errorTable = {
     1109,
     "never",
     "sandbox_mode is on and cannot be enforced",
-    "data.reason says why; the kernel needs Landlock (5.13 or newer, enabled), or set security.sandbox_mode to false knowingly.",
+    "data.reason says why and what to change; the kernel needs Landlock (5.13 or newer, enabled) and seccomp, and user namespaces where security.sandbox.network is not host; or set security.sandbox_mode to false knowingly.",
   ),
   cwd_invalid: row(
     1110,

@@ -131,7 +131,7 @@ export function params(
   args: readonly string[] = [],
   more: Partial<ExecuteParams> = {},
 ): ExecuteParams {
-  const defaults = { stream_output: false, output_encoding: "auto" as const, stdin: false, dry_run: false };
+  const defaults = { stream_output: false, output_encoding: "auto" as const, stdin: false };
   return { command_id: randomUUID(), command, args: [...args], ...defaults, ...more };
 }
 

@@ -49,7 +49,7 @@ export async function audited<T>(
       rule: allowed === undefined ? ruleOf(error) : allowed.rule,
       errorType: error === undefined ? undefined : errorTypeOf(error),
       reason: error === undefined ? undefined : errorText(error),
-      isDryRun: params.dry_run,
+      isDryRun: params.dry_run === true,
       durationMs: (allowed?.at ?? clock.now()) - startedAt,
     });
   try {

@@ -59,7 +59,7 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
 
   return {
     "command/execute": async (params, call) => {
-      if (params.dry_run) {
+      if (params.dry_run === true) {
         const decided = audited(deps, params, call.caller, (note) => commands.decide(params, note));
         return decided.catch((error: unknown) => deniedDecision(params.command_id, error));
       }

@@ -12,6 +12,7 @@ import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
 import { SocketServer } from "../api/socket-server.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
+import type { Audit } from "./audit.ts";
 import { publicHealth } from "./health.ts";
 
 export interface ApiPorts {
@@ -19,13 +20,14 @@ export interface ApiPorts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly monitor: HealthMonitor;
+  readonly audit: Audit;
   readonly testMode: boolean;
   readonly handlers: SessionFactoryOptions["handlers"];
 }
 
 /** One table, one set of handlers and one check for every way in (X3). */
 export function composeSessions(ports: ApiPorts): SessionFactory {
-  const { config, clock, logger, monitor, testMode, handlers } = ports;
+  const { config, clock, logger, monitor, audit, testMode, handlers } = ports;
   return new SessionFactory({
     handlers,
     authenticate: localTokenAuthenticator(loadLocalToken(config.daemon.local_api.token_file)),
@@ -39,7 +41,10 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
         monitor.noteError(errorText(error));
       },
     },
-    observe: (record) => logCall(logger, record),
+    observe: (record) => {
+      logCall(logger, record);
+      audit.call(record);
+    },
   });
 }
 

@@ -1,39 +1,77 @@
+import { BoundedReports } from "@hl/core/bounded-reports.ts";
+import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
+import type { CallRecord } from "@hl/protocol/dispatch.ts";
+import { HlError } from "@hl/protocol/errors.ts";
 import type { CommandDecision } from "../commands/decision.ts";
 import type { EgressDecision } from "../egress/egress-proxy.ts";
 import type { Events } from "../events/events.ts";
 
-/** Who was allowed or refused what: a line in the log and an event each. Nobody waits for either. */
-export interface Audit {
+/** Who was allowed or refused what (X3): a line in the log and an event each. Nobody waits for either, and none carries a secret (X4). */
+export interface Audit extends Disposable {
   readonly command: (decision: CommandDecision) => void;
-  readonly egressRefused: (decision: EgressDecision) => void;
-  /** So many refusals that were like the ones told. */
-  readonly egressRefusedMore: (count: number) => void;
-  readonly egressPassed: (decision: EgressDecision) => void;
+  readonly egress: (decision: EgressDecision) => void;
+  /** Of every request: those that no handler has seen are refusals. */
+  readonly call: (record: CallRecord) => void;
 }
 
-export function auditor(events: Events, logger: Logger): Audit {
+export interface AuditPorts {
+  readonly events: Events;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+interface Refusal {
+  readonly key: string;
+  readonly fields: Fields;
+  readonly sentence: string;
+}
+
+const windowMs = 60_000;
+/** Different refusals that are told in one window, of those that cost whoever is refused nothing. */
+const toldMax = 50;
+
+export function auditor({ events, logger, clock }: AuditPorts): Audit {
   const log = logger.child({ part: "audit" });
-  const record = (fields: Record<string, unknown>, isRefusal: boolean, sentence: string): void => {
+  const record = (fields: Fields, severity: "info" | "warning", sentence: string): void => {
     log.info(fields, sentence);
-    events.emit("audit", fields, isRefusal ? "warning" : "info");
+    events.emit("audit", fields, severity);
   };
+  const bounded = new BoundedReports<Refusal>({
+    clock,
+    windowMs,
+    toldMax,
+    keyOf: ({ key }) => key,
+    tell: ({ fields, sentence }) => record(fields, "warning", sentence),
+    tellRest: (count) =>
+      record({ kind: "repeated", decision: "deny", count }, "warning", "more like these were refused"),
+  });
   return {
     command: (decision) => {
-      const refused = decision.decision === "deny";
       const fields = commandFields(decision);
       // What would be decided is no decision, and asking costs nothing: it must not fill the spool.
       if (decision.isDryRun) log.info(fields, "a command was judged without being run");
-      else record(fields, refused, refused ? "a command was refused" : "a command was allowed");
+      else if (decision.decision === "allow") record(fields, "info", "a command was allowed");
+      else record(fields, "warning", "a command was refused");
     },
-    egressRefused: (decision) => record(egressFields(decision), true, "a connection of a process was refused"),
-    egressRefusedMore: (count) =>
-      record({ kind: "egress", decision: "deny", repeated: count }, true, "more connections of processes were refused"),
-    egressPassed: (decision) => log.debug(egressFields(decision), "a connection of a process went through the proxy"),
+    egress: (decision) => {
+      const fields = egressFields(decision);
+      const { host, port } = decision;
+      if (decision.decision === "deny") {
+        bounded.report({ key: `egress ${host} ${port}`, fields, sentence: "a connection of a process was refused" });
+      } else log.debug(fields, "a process asked the proxy for a connection");
+    },
+    call: (served) => {
+      const refused = callRefusal(served);
+      if (refused !== undefined) bounded.report(refused);
+    },
+    [Symbol.dispose]: () => bounded[Symbol.dispose](),
   };
 }
 
-function commandFields(decision: CommandDecision): Record<string, unknown> {
+function commandFields(decision: CommandDecision): Fields {
   const { caller, commandId, command, argumentsCount, rule, errorType, reason, isDryRun, durationMs } = decision;
   return {
     kind: "command",
@@ -52,8 +90,17 @@ function commandFields(decision: CommandDecision): Record<string, unknown> {
   };
 }
 
-function egressFields({ durationMs, ...decision }: EgressDecision): Record<string, unknown> {
+function egressFields({ durationMs, ...decision }: EgressDecision): Fields {
   return { kind: "egress", ...decision, decided_ms: rounded(durationMs) };
+}
+
+/** A caller that is not known, or whose role lacks the permission; undefined for everything else. */
+function callRefusal({ method, caller, error }: CallRecord): Refusal | undefined {
+  if (!(error instanceof HlError)) return undefined;
+  if (error.type !== "unauthenticated" && error.type !== "permission_denied") return undefined;
+  const who = { caller: caller?.subject, role: caller?.role, via: caller?.via };
+  const fields = { kind: "call", decision: "deny", method, ...who, error_type: error.type, reason: error.message };
+  return { key: JSON.stringify([method, who, error.type]), fields, sentence: "a request was refused" };
 }
 
 /** Microseconds are enough. */

@@ -95,7 +95,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     emittedTypes: settings.event_streaming.event_types,
     onStoreError,
   });
-  const audit = auditor(events, logger);
+  const audit = building.use(auditor({ events, logger, clock }));
   const { proxySocketPath: proxySocket } = runnerPathsOf(config, host.user);
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
   const egress = composeEgress({ config, clock, socketPath: proxySocket, audit });
@@ -153,7 +153,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     messageBytesMax: security.input_validation.max_request_size,
     pauseReadsWhenFull: true,
   };
-  const apiPorts = { config, clock, logger, monitor, testMode, handlers };
+  const apiPorts = { config, clock, logger, monitor, audit, testMode, handlers };
   const session = composeSessions(apiPorts);
   const { socket, http } = composeLocalApi(apiPorts, session, limits);
   building.use(socket);
@@ -190,7 +190,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
 
   const owned = building.move();
   // The proxy first: what outlived the last daemon asks for it.
-  const services: Service[] = [egress?.proxy, socket, http, monitor, cloud?.link, pruner].filter(
+  const services: Service[] = [egress, socket, http, monitor, cloud?.link, pruner].filter(
     (service) => service !== undefined,
   );
   return {

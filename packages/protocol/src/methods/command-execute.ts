@@ -53,7 +53,7 @@ export const commandExecute = defineMethod({
       ),
     dry_run: z
       .boolean()
-      .default(false)
+      .optional()
       .describe("Answer what would be decided and why (status `dry_run`); nothing is started and nothing recorded"),
     user: z.string().min(1).max(64).optional().describe("Default process_management.default_user"),
   }),

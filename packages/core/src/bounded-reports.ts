@@ -1,41 +1,41 @@
-import type { Clock } from "@hl/core/clock.ts";
+import type { Clock } from "./clock.ts";
 
-export interface RefusalReportsOptions<T> {
+export interface BoundedReportsOptions<T> {
   readonly clock: Clock;
   readonly windowMs: number;
-  /** Different refusals that are told in one window. */
+  /** Different ones that are told in one window. */
   readonly toldMax: number;
   /** What makes two of them the same. */
-  readonly keyOf: (refusal: T) => string;
-  readonly tell: (refusal: T) => void;
+  readonly keyOf: (thing: T) => string;
+  readonly tell: (thing: T) => void;
   /** So many were not told in the window that has just ended; never zero. */
   readonly tellRest: (count: number) => void;
 }
 
 /**
- * Tells of refusals without becoming a way to fill the log and the spool: a program can be refused a thousand times a second. In each
+ * Tells what others cause without giving them a way to fill the log or the disk, which may be a thousand times a second. In each
  * window the first of a kind is told, up to a number of kinds, and the rest is counted (S2).
  */
-export class RefusalReports<T> implements Disposable {
-  readonly #options: RefusalReportsOptions<T>;
+export class BoundedReports<T> implements Disposable {
+  readonly #options: BoundedReportsOptions<T>;
   readonly #told = new Set<string>();
   #untold = 0;
   #cancel: (() => void) | undefined;
 
-  constructor(options: RefusalReportsOptions<T>) {
+  constructor(options: BoundedReportsOptions<T>) {
     this.#options = options;
   }
 
-  report(refusal: T): void {
+  report(thing: T): void {
     const { clock, windowMs, toldMax, keyOf, tell } = this.#options;
     this.#cancel ??= clock.after(windowMs, () => this.#endWindow());
-    const key = keyOf(refusal);
+    const key = keyOf(thing);
     if (this.#told.has(key) || this.#told.size >= toldMax) {
       this.#untold += 1;
       return;
     }
     this.#told.add(key);
-    tell(refusal);
+    tell(thing);
   }
 
   [Symbol.dispose](): void {

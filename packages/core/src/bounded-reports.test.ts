@@ -1,13 +1,13 @@
-/** Goal: S2: refusals by the thousand become a few reports and a count, and none is lost from the count. Method: a clock moved by hand. */
+/** Goal: S2: reports by the thousand become a few reports and a count, and none is lost from the count. Method: a clock moved by hand. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
-import { RefusalReports } from "./refusal-reports.ts";
+import { BoundedReports } from "./bounded-reports.ts";
 
 test("S2: each kind is told once in a window, up to the limit of kinds; the rest is counted at its end", async () => {
   const clock = new ManualClock();
   const [told, rest]: [string[], number[]] = [[], []];
-  const reports = new RefusalReports<string>({
+  const reports = new BoundedReports<string>({
     clock,
     windowMs: 1_000,
     toldMax: 3,

@@ -1,0 +1,125 @@
+/**
+ * Goal: X3: decisions and refusals become records that name who and why; whoever is refused for nothing cannot fill the spool (S2).
+ * Method: the real events and database under the auditor, time moved by hand.
+ */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { test } from "node:test";
+import { silentLogger } from "@hl/core/logger.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { Caller } from "@hl/protocol/method.ts";
+import { ManualClock } from "@hl/testkit/manual-clock.ts";
+import { temporaryFolder } from "@hl/testkit/programs.ts";
+import type { CommandDecision } from "../commands/decision.ts";
+import type { EgressDecision } from "../egress/egress-proxy.ts";
+import { Events } from "../events/events.ts";
+import { Database } from "../store/database.ts";
+import { EventSpool } from "../store/event-spool.ts";
+import { auditor, type Audit } from "./audit.ts";
+
+interface World extends Disposable {
+  readonly audit: Audit;
+  readonly clock: ManualClock;
+  /** Severity and data of all records so far. */
+  records(): Promise<(readonly [string, Record<string, unknown>])[]>;
+}
+
+function world(): World {
+  const stack = new DisposableStack();
+  const { path } = stack.use(temporaryFolder("hl-audit"));
+  const database = stack.use(new Database(join(path, "daemon.db")));
+  const clock = new ManualClock();
+  const spool = new EventSpool(database, () => 0);
+  const events = new Events({
+    spool,
+    clock,
+    queueEventsMax: 1_000,
+    queueBytesMax: 1_000_000,
+    eventBytesMax: 10_000,
+    emittedTypes: ["audit"],
+    onStoreError: (error) => assert.fail(String(error)),
+  });
+  const audit = auditor({ events, logger: silentLogger, clock });
+  const records: World["records"] = async () => {
+    // It shares its transaction with all that came before it.
+    await events.accept({ event_id: randomUUID(), event_type: "mark", timestamp: 0, data: {}, severity: "info" });
+    const stored = spool.after(0, 1_000).filter(({ type }) => type === "audit");
+    return stored.map(({ body }) => {
+      const { severity, data } = JSON.parse(body);
+      return [severity, data] as const;
+    });
+  };
+  return { audit, clock, records, [Symbol.dispose]: () => stack.dispose() };
+}
+
+const caller: Caller = { role: "vm-instance", subject: "cloud", via: "cloud" };
+const decision: CommandDecision = {
+  caller,
+  commandId: "c",
+  command: "git",
+  argumentsCount: 3,
+  decision: "allow",
+  rule: "git",
+  errorType: undefined,
+  reason: undefined,
+  isDryRun: false,
+  durationMs: 0.12345,
+};
+
+test("X3: an allowed and a refused command are one record each; a dry run is none", async () => {
+  using w = world();
+  w.audit.command(decision);
+  w.audit.command({ ...decision, decision: "deny", rule: "rm -rf", errorType: "command_blocked", reason: "no" });
+  w.audit.command({ ...decision, isDryRun: true });
+  const who = {
+    kind: "command",
+    command_id: "c",
+    command: "git",
+    argument_count: 3,
+    caller: "cloud",
+    role: "vm-instance",
+    via: "cloud",
+    decided_ms: 0.123,
+  };
+  assert.deepEqual(await w.records(), [
+    ["info", { ...who, decision: "allow", rule: "git" }],
+    ["warning", { ...who, decision: "deny", rule: "rm -rf", error_type: "command_blocked", reason: "no" }],
+  ]);
+});
+
+test("X3: a caller that is unknown or lacks the permission is recorded; other failures of a request are not", async () => {
+  using w = world();
+  const call = { method: "command/execute", definition: undefined, durationMs: 1 };
+  w.audit.call({ ...call, caller, error: new HlError("permission_denied", "lacks it") });
+  w.audit.call({ ...call, caller: undefined, error: new HlError("unauthenticated", "who?") });
+  for (const error of [undefined, new Error("bug"), new HlError("command_blocked", "told by itself")])
+    w.audit.call({ ...call, caller, error });
+  const told = w
+    .records()
+    .map(([severity, { kind, caller: who, error_type: type, reason }]) => [severity, kind, who, type, reason]);
+  assert.deepEqual(told, [
+    ["warning", "call", "cloud", "permission_denied", "lacks it"],
+    ["warning", "call", undefined, "unauthenticated", "who?"],
+  ]);
+});
+
+test("S2: refusals of the proxy by the thousand are few records and a count; what it lets through is none", async () => {
+  using w = world();
+  const refused: EgressDecision = {
+    method: "CONNECT",
+    host: "h",
+    port: 443,
+    decision: "deny",
+    rule: undefined,
+    reason: "no",
+    durationMs: 1,
+  };
+  for (let round = 0; round < 1_000; round += 1) w.audit.egress({ ...refused, host: `h-${round % 200}` });
+  w.audit.egress({ ...refused, decision: "allow" });
+  assert.equal((await w.records()).length, 50);
+  await w.clock.advance(60_000);
+  assert.deepEqual((await w.records()).at(-1), ["warning", { kind: "repeated", decision: "deny", count: 950 }]);
+  w.audit[Symbol.dispose]();
+  assert.equal(w.clock.timers, 0);
+});
