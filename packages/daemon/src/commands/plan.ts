@@ -6,7 +6,7 @@ import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
 import type { NetworkKind, Preparation, SandboxRules, StartRequest } from "../runner/records.ts";
 import { sandboxRules, systemRules, type SandboxPolicy, type SystemRules } from "../sandbox/rules.ts";
-import { foldersAbove } from "../sandbox/places.ts";
+import { foldersAbove } from "@hl/core/places.ts";
 import { placesNow, type PlacesNow } from "../sandbox/system-paths.ts";
 import { defaultPath, environmentOf } from "./environment.ts";
 import { judgeCommand, type CommandPolicy } from "./policy.ts";

@@ -1,7 +1,7 @@
 import { statSync, type Stats } from "node:fs";
 import { resolve } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
-import { isWithin, Places } from "../sandbox/places.ts";
+import { isWithin, Places } from "@hl/core/places.ts";
 
 export interface FileAccess {
   readonly allowedPaths: readonly string[];

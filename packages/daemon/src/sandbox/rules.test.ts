@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import fc from "fast-check";
-import { isWithin } from "./places.ts";
+import { isWithin } from "@hl/core/places.ts";
 import { sandboxRules, systemRules, type ComputedRules } from "./rules.ts";
 
 function tree(...files: string[]): { readonly root: string } & Disposable {

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Places } from "./places.ts";
-import { isWithin } from "./places.ts";
+import type { Places } from "@hl/core/places.ts";
+import { isWithin } from "@hl/core/places.ts";
 import { placesNow, systemRead, systemWrite, type PlacesNow } from "./system-paths.ts";
 
 /**

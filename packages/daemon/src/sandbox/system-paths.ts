@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { foldersAbove, Places } from "./places.ts";
+import { foldersAbove, Places } from "@hl/core/places.ts";
 
 /** What ordinary programs need to start: code, libraries, name resolution, time, certificates; no secrets, no homes. */
 export const systemRead = [
