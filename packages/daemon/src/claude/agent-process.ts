@@ -10,7 +10,7 @@ import { AgentFailure, type AgentEvent } from "./agent.ts";
 import { AgentFacts } from "./agent-facts.ts";
 import { callersError, exitCodeOf } from "./agent-failure.ts";
 import { AgentInput } from "./agent-input.ts";
-import { AgentOutput } from "./agent-output.ts";
+import { ProgramOutput } from "../runner/program-output.ts";
 import { Relays, type RelayRequest } from "./relays.ts";
 import { StreamJsonAgent } from "./stream-json.ts";
 
@@ -39,7 +39,7 @@ export class AgentProcess {
   readonly #options: AgentProcessOptions;
   readonly #engine: StreamJsonAgent;
   readonly #input: AgentInput;
-  readonly #output: AgentOutput;
+  readonly #output: ProgramOutput;
   readonly #relays: Relays;
   readonly #ended = Promise.withResolvers<boolean>();
   /** What is read now was said to an earlier life of the daemon. */
@@ -71,7 +71,7 @@ export class AgentProcess {
         message: "Nobody can approve this here: approvals are not part of this version of hl-daemon.",
       }),
     });
-    this.#output = new AgentOutput(run, this.#engine, record.logPosition);
+    this.#output = new ProgramOutput(run, this.#engine, record.logPosition);
     const facts = (): Record<string, unknown> => this.#failureFacts();
     this.#relays = new Relays({ processId, engine: this.#engine, run, records, clock, lineBytesMax, facts });
   }

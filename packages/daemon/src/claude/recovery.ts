@@ -1,6 +1,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
+import { endStranger } from "../runner/end-stranger.ts";
 import type { Run } from "../runner/run.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
@@ -41,7 +42,7 @@ export async function recoverAgents(options: RecoveryOptions): Promise<void> {
     if (record.endedMs === undefined) work.push(recoverOne(options, record));
     else add(new EndedAgent({ ...options, facts: new AgentFacts(record, records, logger) }));
   }
-  for (const id of strangers) work.push(endStranger(options, id));
+  for (const id of strangers) work.push(endUnknown(options, id));
   const logged = work.map((one) =>
     one.catch((error: unknown) =>
       logger.error({ error: errorText(error) }, "an agent of before could not be looked up"),
@@ -80,14 +81,9 @@ function gone({ onEnd, ...options }: RecoveryOptions, record: AgentRecord): Ende
   return new EndedAgent({ ...options, facts });
 }
 
-async function endStranger({ runner, host, logger }: RecoveryOptions, id: string): Promise<void> {
-  const run = await runner.find(id);
-  if (run === undefined) return;
-  logger.warn({ process_id: id, pid: run.pid }, "an agent that no record knows is ended");
-  run.stop("daemon_lost", 0);
-  await Promise.all([run.ended, run.empty]);
-  run.release();
+async function endUnknown({ runner, host, logger }: RecoveryOptions, id: string): Promise<void> {
+  const pid = await endStranger(runner, id);
+  if (pid === undefined) return;
   host.removeFolder(`${host.temporaryRoot}/${id}`);
-  await run.left; // Before that its folder is in use.
-  await run.forget();
+  logger.warn({ process_id: id, pid }, "an agent that no record knows was ended");
 }

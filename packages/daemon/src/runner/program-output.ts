@@ -1,8 +1,8 @@
-import { followRun } from "../runner/follow.ts";
-import type { LogRead } from "../runner/log-cursor.ts";
-import type { Run } from "../runner/run.ts";
+import { followRun } from "./follow.ts";
+import type { LogRead } from "./log-cursor.ts";
+import type { Run } from "./run.ts";
 
-/** Where the lines go: an adapter. */
+/** Where the lines go. */
 export interface LineReader {
   receive(chunk: Uint8Array): void;
   lost(bytes: number): void;
@@ -12,10 +12,10 @@ const newline = 0x0a;
 const stderrTailBytes = 2_048;
 
 /**
- * The agent's output on its way from the log into the adapter, line by line, so that `position` is always the byte behind the line whose
- * effects are being told: what is recorded with them says from where a later daemon has to read again (P3).
+ * The output of a program that speaks in lines, on its way from the log to whoever understands them, so that `position` is always the byte
+ * behind the line whose effects are being told: what is recorded with them says from where a later daemon has to read again (P3).
  */
-export class AgentOutput {
+export class ProgramOutput {
   readonly #run: Run;
   readonly #reader: LineReader;
   readonly #stop = new AbortController();
@@ -39,7 +39,7 @@ export class AgentOutput {
     return this.#stderr;
   }
 
-  /** Reads what the log has now, and no further: it ends, however fast the agent writes. */
+  /** Reads what the log has now, and no further: it ends, however fast the program writes. */
   async catchUp(): Promise<void> {
     await using cursor = this.#run.cursor(this.#readUpTo);
     const published = this.#run.output.position;
