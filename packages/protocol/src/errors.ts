@@ -205,6 +205,37 @@ export const errorTable = {
   ),
   not_a_directory: row(1504, "never", "a part of the path is not a directory", "Check the path."),
   no_space: row(1505, "backoff", "the disk is full", "Free some space; the daemon goes on running."),
+  file_changed: row(
+    1506,
+    "never",
+    "the file is not what the caller expects it to be",
+    "data.sha256 is what it is now: read it again, and decide anew.",
+  ),
+  not_a_file: row(
+    1507,
+    "never",
+    "the path is a folder, a device or something else without a content of its own",
+    "file/stat says what it is; file/list reads folders.",
+  ),
+  directory_not_empty: row(1508, "never", "the folder is not empty", "Ask with recursive to remove all that it holds."),
+  upload_offset: row(
+    1509,
+    "never",
+    "a part of an upload does not continue what has arrived",
+    "data.received_bytes says where to go on.",
+  ),
+  checksum_mismatch: row(
+    1510,
+    "never",
+    "what has arrived is not what was sent",
+    "The upload was thrown away: begin anew, with another upload_id if somebody else may use this one.",
+  ),
+  workspace_lost: row(
+    1511,
+    "backoff",
+    "hl-workspace, which serves file/*, ended before it answered",
+    "Ask again: it is started anew. Whether a change was made is not known, but no file is half written.",
+  ),
   approval_unknown: row(1601, "never", "no such approval", "`hl-client approvals list` shows the open ones."),
   approval_decided: row(
     1602,

@@ -55,3 +55,17 @@ export const environment = z
   .describe("Environment variables, on top of the clean environment of the daemon's configuration");
 
 export const byteOffset = z.int().min(0).describe("Offset in bytes");
+
+export const filePath = systemText
+  .min(1)
+  .max(4_096)
+  .describe("Absolute, or relative to the workspace; inside the allowed paths, wherever links lead");
+
+export const sha256 = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, "must be 64 hexadecimal digits in lower case")
+  .describe("SHA-256 of the whole file");
+
+export const fileMode = z.int().min(0).max(0o7777);
+
+export const fileType = z.enum(["file", "directory", "symlink", "other"]);

@@ -26,6 +26,16 @@ export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> 
   "command/resize": "read",
   "command/signal": "now",
   "command/cancel": "queue",
+  "file/read": "read",
+  // Asked again it does no harm, and a record of it would be a copy of the file.
+  "file/write": "read",
+  "file/list": "read",
+  "file/stat": "read",
+  "file/mkdir": "now",
+  "file/move": "now",
+  "file/remove": "now",
+  "file/watch": "read",
+  "file/unwatch": "read",
   "event/stream": "queue",
   "event/subscribe": "read",
   "claude/start": "queue",
@@ -49,6 +59,7 @@ export function streamingOf(method: string, params: unknown): Streaming {
       return (params as { stream_output?: unknown } | undefined)?.stream_output === true ? "after-answer" : "none";
     case "command/subscribe":
     case "event/subscribe":
+    case "file/watch":
       return "after-answer";
     default:
       return "none";

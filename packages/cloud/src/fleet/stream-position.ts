@@ -10,8 +10,18 @@ export interface StreamPosition {
 
 export function streamPosition(method: string, params: unknown): StreamPosition {
   const asked = (params ?? {}) as Readonly<Record<string, unknown>>;
-  return method === "event/subscribe" ? new EventPosition(asked) : new CommandPosition(asked);
+  switch (method) {
+    case "event/subscribe":
+      return new EventPosition(asked);
+    case "file/watch":
+      return noPosition;
+    default:
+      return new CommandPosition(asked);
+  }
 }
+
+/** What happened meanwhile is kept nowhere: a reader that is too slow is told so, and begins anew. */
+const noPosition: StreamPosition = { note: () => {}, next: () => undefined };
 
 class CommandPosition implements StreamPosition {
   readonly #commandId: unknown;

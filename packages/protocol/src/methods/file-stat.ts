@@ -1,0 +1,39 @@
+import { z } from "zod";
+import { filePath, fileType, sha256, unixTime } from "../fields.ts";
+import { defineMethod } from "../method.ts";
+
+export const fileStat = defineMethod({
+  name: "file/stat",
+  summary: "Say what lies at a path; of a symbolic link what it is itself, not what it leads to.",
+  direction: "to-daemon",
+  permission: "file:read",
+  idempotent: true,
+  timeoutMs: 600_000,
+  errors: [
+    "path_denied",
+    "file_not_found",
+    "not_a_file",
+    "not_a_directory",
+    "sandbox_unavailable",
+    "runner_unavailable",
+    "workspace_lost",
+    "rate_limited",
+    "shutting_down",
+  ],
+  params: z.object({
+    path: filePath,
+    checksum: z
+      .boolean()
+      .default(false)
+      .describe("Read all of the file for its SHA-256; a link is followed then, and what is no file is not_a_file"),
+  }),
+  result: z.object({
+    path: z.string().describe("Where it really lies"),
+    type: fileType,
+    size: z.int().describe("In bytes"),
+    mode: z.int().describe("Permission bits"),
+    mtime: unixTime("Last change of the content"),
+    target: z.string().optional().describe("Of a symbolic link: what it says, not where that leads"),
+    sha256: sha256.optional(),
+  }),
+});
