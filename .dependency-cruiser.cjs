@@ -27,8 +27,14 @@ module.exports = {
     rule(
       "apps-are-strangers",
       "They meet in protocol.",
-      { path: "^packages/(daemon|client|cloud)/", pathNot: test },
-      { path: "^packages/(daemon|client|cloud)/", pathNot: "^packages/$1/" },
+      { path: "^packages/(daemon|client|cloud|workspace)/", pathNot: test },
+      { path: "^packages/(daemon|client|cloud|workspace)/", pathNot: "^packages/$1/" },
+    ),
+    rule(
+      "workspace-knows-little",
+      "What runs in the sandbox brings nothing along that it does not need.",
+      { path: "^packages/workspace/", pathNot: test },
+      { path: "^packages/(?!core/|protocol/|workspace/)" },
     ),
     rule(
       "features-are-strangers",

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { arch, cpus, hostname, networkInterfaces, platform, release, totalmem, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -60,6 +60,28 @@ export function findRunnerBinary(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   const places = [join(here, "../../../native/hl-runner/build/hl-runner"), join(here, "../bin/hl-runner")];
   return places.find((path) => existsSync(path)) ?? (places[0] as string);
+}
+
+/** How hl-workspace is started: by the Node that we run in ourselves, from the sources beside ours. */
+export interface WorkspaceProgram {
+  readonly argv: readonly string[];
+  /** What the sandbox must let it read to run. */
+  readonly read: readonly string[];
+}
+
+export function findWorkspaceProgram(): WorkspaceProgram {
+  const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+  const node = realpathSync(process.execPath);
+  return {
+    // As in bin/: a small young generation, because chunks of files are collected at once or grow the process.
+    argv: [
+      node,
+      "--disable-warning=ExperimentalWarning",
+      "--max-semi-space-size=2",
+      join(root, "packages/workspace/src/main.ts"),
+    ],
+    read: [node, ...["packages", "node_modules", "package.json"].map((name) => join(root, name))],
+  };
 }
 
 /** Made from the machine's own id, so that a new home on the same machine is the same VM; kept, so that it never changes. */

@@ -139,6 +139,13 @@ export const processManagementSection = section({
       reload: "live",
       summary: "Output in one reply, as head and tail; the log keeps more.",
     }),
+    workspace_idle_seconds: seconds({
+      min: 0.1,
+      default: 60,
+      reload: "restart",
+      summary:
+        "hl-workspace, which serves `file/*`, is stopped after so long without a call or a watch; the next call starts it.",
+    }),
     default_user: optionalKey({
       schema: z
         .string()

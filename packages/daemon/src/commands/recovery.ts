@@ -23,8 +23,8 @@ const lookedUpAtOnce = 16;
 /** One run that gives no answer does not hold up the others, nor all of them the start of the daemon. */
 const runMsMax = 2_000;
 const startMsMax = 5_000;
-/** Runs of agents belong to claude/. */
-const agentPrefix = "agent_";
+/** Runs of agents belong to claude/, those of hl-workspace to workspace/. */
+const foreignPrefixes = ["agent_", "workspace_"];
 
 /**
  * After a restart: finds out what became of every run that has an unfinished record or a state folder (P3). What cannot be told yet stays
@@ -67,7 +67,8 @@ export class Recovery {
   /** Folders of ended commands of which something may live, and folders that belong to nothing. */
   async #tidyFolders(expected: ReadonlySet<string>): Promise<void> {
     const { runner, records, live } = this.#options;
-    const others = (await runner.list()).filter((id) => !expected.has(id) && !id.startsWith(agentPrefix));
+    const isOurs = (id: string): boolean => !foreignPrefixes.some((prefix) => id.startsWith(prefix));
+    const others = (await runner.list()).filter((id) => !expected.has(id) && isOurs(id));
     const commands = records.commandIdsByRun(); // Behind the list: a record is older than its folder.
     await this.#eachOf(others, async (id) => {
       const commandId = commands.get(id);

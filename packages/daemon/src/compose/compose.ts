@@ -19,6 +19,7 @@ import { lockHome } from "../store/home-lock.ts";
 import { Inbox } from "../store/inbox.ts";
 import { systemHandlers } from "../system/handlers.ts";
 import { systemInfoOf } from "../system/system-info.ts";
+import { fileHandlers } from "../workspace/handlers.ts";
 import { composeLocalApi, composeSessions } from "./api.ts";
 import { composeCloud, type ComposedCloud } from "./cloud.ts";
 import { auditor } from "./audit.ts";
@@ -119,7 +120,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     tidy,
     onPruneError,
   };
-  const { commands, pruner, agents } = composeProcesses(processPorts);
+  const { commands, pruner, agents, workspace } = composeProcesses(processPorts);
   const stopping = new AbortController();
   const health = { config, host, clock, logger, spool, events, commands, agents, enforceable };
   const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
@@ -146,6 +147,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       onDecision: audit.command,
     }),
     ...eventHandlers(events),
+    ...fileHandlers(workspace),
     ...claudeHandlers({ agents, clock, relayTimeoutMs: settings.claude_integration.stdio_timeout * 1000 }),
   };
   const limits: TransportLimits = {
@@ -200,13 +202,14 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       await runner.open();
       await commands.recover();
       await agents.recover();
+      await workspace.recover();
       for (const service of services) {
         await service.start();
         service.done.catch(failure(`${service.name} ended unexpectedly`));
       }
     },
     async stop() {
-      await Promise.all([commands.drain(ownsResident), agents.drain(ownsResident)]);
+      await Promise.all([commands.drain(ownsResident), agents.drain(ownsResident), workspace.drain()]);
       await cloud?.uplink.flush(AbortSignal.timeout(lastFlushMs)).catch(() => {});
       stopping.abort();
       await owned.disposeAsync();

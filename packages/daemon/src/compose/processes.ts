@@ -7,10 +7,11 @@ import { Planner } from "../commands/plan.ts";
 import { Pruner } from "../commands/pruner.ts";
 import { Retention } from "../commands/retention.ts";
 import type { Events } from "../events/events.ts";
-import type { HostFacts } from "../host-facts.ts";
+import { findWorkspaceProgram, type HostFacts } from "../host-facts.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecords } from "../store/agent-records.ts";
 import type { CommandRecords } from "../store/command-records.ts";
+import { Workspace } from "../workspace/workspace.ts";
 import type { Enforceable } from "./enforceable.ts";
 import { planSettings } from "./plan-settings.ts";
 import { processEventReporter } from "./process-events.ts";
@@ -34,16 +35,18 @@ export interface ProcessPorts {
 /** Open files of an agent: it watches whole repositories. */
 const agentOpenFilesMax = 65_536;
 
-/** Commands with what keeps them few, and agents, which share the runner, the sandbox and the way their lives are reported. */
+/** Commands with what keeps them few, agents and hl-workspace, which share the runner and the sandbox. */
 export function composeProcesses(ports: ProcessPorts): {
   readonly commands: Commands;
   readonly pruner: Pruner;
   readonly agents: Agents;
+  readonly workspace: Workspace;
 } {
   const { config, host, clock, random, logger, runner, records, events, enforceable } = ports;
   const { process_management: processes, claude_integration: claude } = config.daemon;
   const report = processEventReporter(events);
-  const planner = new Planner(planSettings(config, host, enforceable));
+  const settings = planSettings(config, host, enforceable);
+  const planner = new Planner(settings);
   runner.prepareWith(() => planner.preparation());
   const commands = new Commands({
     runner,
@@ -103,5 +106,16 @@ export function composeProcesses(ports: ProcessPorts): {
     onStart: report.agentStarted,
     onEnd: report.agentEnded,
   });
-  return { commands, pruner, agents };
+  const workspace = new Workspace({
+    ...findWorkspaceProgram(),
+    runner,
+    host: planner,
+    clock,
+    random,
+    logger: logger.child({ part: "workspace" }),
+    workspace: settings.workspace,
+    ...settings.paths,
+    idleMs: processes.workspace_idle_seconds * 1000,
+  });
+  return { commands, pruner, agents, workspace };
 }

@@ -1,0 +1,76 @@
+import { constants } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import ignore, { type Ignore } from "ignore";
+import type { Access } from "./access.ts";
+import { readFully } from "./content.ts";
+import { Folder } from "./folder.ts";
+
+/** What git itself would read is small; a larger one is read so far. */
+const fileBytesMax = 262_144;
+/** Folders above the one that is listed that may have a say. */
+const foldersAboveMax = 64;
+
+interface Rules {
+  readonly folder: string;
+  readonly rules: Ignore;
+}
+
+/**
+ * The .gitignore files on the way from a repository's top to a folder, as git reads them: the nearest one that has something to say
+ * decides. What is outside the allowed paths has no say.
+ */
+export class GitIgnore {
+  readonly #chain: readonly Rules[];
+
+  private constructor(chain: readonly Rules[]) {
+    this.#chain = chain;
+  }
+
+  /** The rules that hold at a folder because of those above it; its own come with `within`. */
+  static async above(access: Access, place: string): Promise<GitIgnore> {
+    const folders: string[] = [];
+    for (let at = place; folders.length < foldersAboveMax && !(await hasName(access, at, ".git")); at = dirname(at)) {
+      const parent = dirname(at);
+      if (parent === at || !access.allows(parent)) break;
+      folders.unshift(parent);
+    }
+    let above = new GitIgnore([]);
+    for (const folder of folders) above = await above.within(access, folder);
+    return above;
+  }
+
+  /** The same with the rules of a folder itself. */
+  async within(access: Access, place: string): Promise<GitIgnore> {
+    const text = await readRules(access, place);
+    return text === undefined ? this : new GitIgnore([...this.#chain, { folder: place, rules: ignore().add(text) }]);
+  }
+
+  ignores(place: string, isFolder: boolean): boolean {
+    if (basename(place) === ".git") return true;
+    for (const { folder, rules } of this.#chain.toReversed()) {
+      const { ignored, unignored } = rules.test(`${relative(folder, place)}${isFolder ? "/" : ""}`);
+      if (ignored || unignored) return ignored;
+    }
+    return false;
+  }
+}
+
+async function readRules(access: Access, place: string): Promise<string | undefined> {
+  try {
+    await using folder = await Folder.open(access, place);
+    await using file = await folder.openFile(".gitignore", constants.O_RDONLY);
+    const buffer = Buffer.allocUnsafe(fileBytesMax);
+    return buffer.toString("utf8", 0, await readFully(file, buffer, 0));
+  } catch {
+    return undefined; // None, or none that may be read: it has no say.
+  }
+}
+
+async function hasName(access: Access, place: string, name: string): Promise<boolean> {
+  try {
+    await using folder = await Folder.open(access, join(place, name));
+    return folder.path !== "";
+  } catch {
+    return false;
+  }
+}

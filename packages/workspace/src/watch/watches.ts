@@ -1,0 +1,120 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "@hl/core/clock.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
+import type { FileChanged, fileWatch } from "@hl/protocol/methods/file-watch.ts";
+import type { Access } from "../access.ts";
+import { BurstMeter, burstEventsMax } from "./burst-meter.ts";
+import { PendingChanges } from "./pending-changes.ts";
+import { TreeWatcher } from "./tree-watcher.ts";
+
+export interface WatchLimits {
+  readonly watchesMax: number;
+  /** Of one watch. */
+  readonly namesMax: number;
+  readonly burstEventsMax: number;
+}
+
+const limitsDefault = { watchesMax: 64, namesMax: 200_000 };
+
+/** The watches of hl-workspace. Each holds what nobody has taken yet; the daemon asks for the next batch when its reader has room. */
+export class Watches {
+  readonly #clock: Clock;
+  readonly #limits: WatchLimits;
+  readonly #watches = new Map<string, Watch>();
+  readonly #meter: BurstMeter;
+
+  constructor(clock: Clock, limits?: Partial<WatchLimits>) {
+    this.#clock = clock;
+    this.#limits = { ...limitsDefault, burstEventsMax: burstEventsMax(), ...limits };
+    this.#meter = new BurstMeter(this.#limits.burstEventsMax, () => {
+      for (const { tree } of this.#watches.values()) tree.overrun();
+    });
+  }
+
+  async begin(access: Access, params: ParamsOf<typeof fileWatch>): Promise<ResultOf<typeof fileWatch>> {
+    const { watchesMax, namesMax } = this.#limits;
+    if (this.#watches.size >= watchesMax) {
+      throw new HlError("process_limit", `${watchesMax} watches are there, and no more can be`, {
+        watches_max: watchesMax,
+      });
+    }
+    const { recursive, exclude } = params;
+    const place = access.follow(params.path);
+    const id = randomUUID();
+    const watch = new Watch();
+    const tree = new TreeWatcher({
+      ...{ access, place, recursive, namesMax, clock: this.#clock, exclude: new Set(exclude) },
+      onEvent: () => this.#meter.note(),
+      onChange: (path, type) => watch.tell(() => watch.pending.add(path, type)),
+      onGap: () => watch.tell(() => watch.pending.lose()),
+      onEnd: (why) => watch.tell(() => (watch.ended = why)),
+    });
+    watch.tree = tree;
+    this.#watches.set(id, watch);
+    try {
+      await tree.begin();
+    } catch (error) {
+      this.end(id);
+      throw error;
+    }
+    return { watch_id: id, path: place };
+  }
+
+  /** The next batch, when there is one. */
+  async next(id: string, signal: AbortSignal): Promise<FileChanged> {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return { watch_id: id, changes: [], ended: "there is no such watch any more" };
+    await watch.news(signal);
+    const { changes, gap } = watch.pending.take();
+    const isLast = watch.ended !== undefined && watch.pending.isEmpty;
+    if (isLast) this.end(id);
+    return {
+      watch_id: id,
+      changes,
+      ...(gap ? { gap } : {}),
+      ...(isLast ? { ended: watch.ended } : {}),
+    };
+  }
+
+  end(id: string): void {
+    const watch = this.#watches.get(id);
+    this.#watches.delete(id);
+    watch?.tree[Symbol.dispose]();
+    watch?.tell(() => (watch.ended ??= "it was ended"));
+  }
+}
+
+class Watch {
+  readonly pending = new PendingChanges();
+  ended: string | undefined;
+  #tree: TreeWatcher | undefined;
+  #wake: (() => void) | undefined;
+
+  get tree(): TreeWatcher {
+    if (this.#tree === undefined) throw new Error("the watch has not begun");
+    return this.#tree;
+  }
+
+  set tree(tree: TreeWatcher) {
+    this.#tree = tree;
+  }
+
+  tell(change: () => unknown): void {
+    change();
+    this.#wake?.();
+  }
+
+  /** Resolves when there is something to take. */
+  async news(signal: AbortSignal): Promise<void> {
+    while (this.pending.isEmpty && this.ended === undefined) {
+      signal.throwIfAborted();
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      const wake = (): void => resolve(undefined);
+      this.#wake = wake;
+      signal.addEventListener("abort", wake, { once: true });
+      await promise;
+      signal.removeEventListener("abort", wake);
+    }
+  }
+}
