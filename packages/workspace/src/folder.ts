@@ -1,11 +1,13 @@
 import { constants, type Stats } from "node:fs";
-import { lstat, mkdir, open, readlink, type FileHandle } from "node:fs/promises";
+import { chmod, lstat, mkdir, open, readlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Access } from "./access.ts";
 import { isCode } from "./file-error.ts";
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** Node has no name for it. A way in is enough: the kernel lets through where it does not let look around. */
+const O_PATH = 0o10000000;
 
 /**
  * A folder that was opened, found to lie where it may, and stays that folder whatever becomes of its name: names in it are reached through
@@ -53,7 +55,7 @@ export class Folder implements AsyncDisposable {
   }
 
   static async #enter(access: Access, path: string | Buffer): Promise<Folder> {
-    const handle = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    const handle = await open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
     try {
       const place = await placeOf(handle);
       access.judge(place);
@@ -96,7 +98,7 @@ export class Folder implements AsyncDisposable {
     }
     if (mode === undefined) return;
     await using folder = await this.enter(name);
-    await folder.#handle.chmod(mode); // The umask may have taken bits away that were asked for.
+    await chmod(folder.self, mode); // The umask may have taken bits away that were asked for.
   }
 
   /** Opens a regular file in it, and nothing else: a pipe would hold whoever opens it. */
@@ -122,7 +124,8 @@ export class Folder implements AsyncDisposable {
 
   /** Makes renames in it outlive a power cut. */
   async sync(): Promise<void> {
-    await this.#handle.sync();
+    await using readable = await open(this.self, O_RDONLY | O_DIRECTORY);
+    await readable.sync();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { errorText } from "@hl/core/logger.ts";
+import { foldersAbove } from "@hl/core/places.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { StartFailed, type SandboxRules, type StartRequest } from "../runner/records.ts";
 
@@ -32,18 +34,21 @@ const logBytesMax = 80 * 1_048_576;
 
 export function launchRequest({ host, argv, read }: LaunchSettings): StartRequest {
   const id = `${workspaceIdPrefix}${randomUUID()}`;
+  const temporary = join(host.temporaryRoot, id);
   return {
     id,
     argv,
     argv0: "hl-workspace",
     // Nothing of what is configured for commands: a variable may change what Node does.
-    env: { PATH: "/usr/bin:/bin", LANG: "C.UTF-8" },
+    env: { PATH: "/usr/bin:/bin", LANG: "C.UTF-8", TMPDIR: temporary },
     cwd: "/",
     stdin: "pipe",
     graceMs: 1_000,
     openFilesMax,
     logBytesMax,
-    sandbox: host.sandbox(`${host.temporaryRoot}/${id}`, undefined, read),
+    directories: [...foldersAbove(host.temporaryRoot).reverse(), host.temporaryRoot],
+    temporary,
+    sandbox: host.sandbox(temporary, undefined, read),
   };
 }
 
