@@ -244,7 +244,7 @@ for (const [name, options] of sandboxes) {
       writeFileSync(join(allowed, "inner/blocked/secret"), "secret");
       const file_access = { allowed_paths: [allowed], blocked_paths: [join(allowed, "inner/blocked")] };
       await using daemon = await TestDaemon.start({
-        config: { security: { ...(options.config?.["security"] as object | undefined), file_access } },
+        config: { security: { ...options.config?.["security"], file_access } },
       });
       using client = await daemon.connect();
       for (const path of ["inner/blocked", "inner/blocked/secret", "inner/../inner/blocked/new"]) {

@@ -51,6 +51,8 @@ const output = `### Output
   What it shows is all standard output. TERM is ours.
 - Input of \`exec --stdin\` and \`exec --pty\` survives a lost connection too: each piece says where it begins, so no byte is given twice or left out.
   A daemon that was killed just after the end of a terminal's piped input may type that end once more.
+- \`file put\` and \`file get\` hold a few MiB of a file in memory, whatever its size. A lost connection is made again for two minutes; what was interrupted is gone on with
+  by the same line once more. The target is old or new, never half: parts gather beside it, as \`.hl-upload-…\` in the VM and \`….part\` here, and the whole is checked by SHA-256.
 - Ctrl-C cancels the command of \`exec\`, and interrupts the turn of \`claude send\`; once more leaves at once. When the reader of standard
   output goes (\`| head\`), \`exec\` cancels its command and exits 141.
 `;

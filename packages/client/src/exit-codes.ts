@@ -7,6 +7,8 @@ export const exitCode = {
   unhealthy: 1,
   degraded: 2,
   usage: 64,
+  /** `file put` and `file get` only. */
+  localFile: 66,
   unavailable: 69,
   software: 70,
   outputFailed: 74,
@@ -30,6 +32,7 @@ export const exitCodeMeanings: readonly (readonly [code: string, meaning: string
   ["1", "The daemon answered with an error; `health`: unhealthy; `claude send`: the agent reported an error."],
   ["2", "`health`: degraded."],
   ["64", "Wrong usage."],
+  ["66", "`file put`, `file get`: the file on this machine cannot be read or written."],
   ["69", "The daemon, the cloud or the VM behind it cannot be reached."],
   ["70", "A bug in hl-client."],
   ["74", "Standard output cannot be written."],

@@ -18,7 +18,8 @@ export class ClientFailure extends Error {
   }
 }
 
-export type FailureKind = "usage" | "unreachable" | "no_token" | "protocol" | "output_failed";
+export type FailureKind =
+  "usage" | "unreachable" | "no_token" | "protocol" | "output_failed" | "local_file" | "changed";
 
 const codeByKind: Readonly<Record<FailureKind, number>> = {
   usage: exitCode.usage,
@@ -26,6 +27,8 @@ const codeByKind: Readonly<Record<FailureKind, number>> = {
   no_token: exitCode.permission,
   protocol: exitCode.software,
   output_failed: exitCode.outputFailed,
+  local_file: exitCode.localFile,
+  changed: exitCode.failed,
 };
 
 const codeByType: Readonly<Partial<Record<ErrorType, number>>> = {
@@ -34,6 +37,7 @@ const codeByType: Readonly<Partial<Record<ErrorType, number>>> = {
   instance_offline: exitCode.unavailable,
   instance_unknown: exitCode.unavailable,
   runner_unavailable: exitCode.unavailable,
+  workspace_lost: exitCode.tryLater,
   shutting_down: exitCode.tryLater,
   rate_limited: exitCode.tryLater,
   queue_full: exitCode.tryLater,
@@ -99,7 +103,8 @@ export function isPassing(error: unknown): boolean {
       error.type === "instance_offline" ||
       error.type === "shutting_down" ||
       error.type === "rate_limited" ||
-      error.type === "runner_unavailable"
+      error.type === "runner_unavailable" ||
+      error.type === "workspace_lost"
     );
   if (error instanceof ClientFailure) return error.kind === "unreachable";
   return error instanceof ConnectionClosed || error instanceof RequestTimeout;
