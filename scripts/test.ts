@@ -33,6 +33,8 @@ const tiers = {
     filesAtOnce: 2,
     fileMsMax: 2 * minute,
   },
+  // One at a time: two suites that attack everything around them are not to meet.
+  attacks: { patterns: ["tests/attacks/*.test.ts"], filesAtOnce: 1, fileMsMax: 2 * minute },
   agents: { patterns: ["tests/agents/*.test.ts"], filesAtOnce: 1, fileMsMax: 3 * minute, needsAgents: true },
   // More at once than there are processors: much of it is waiting for time limits to pass.
   system: {
@@ -76,6 +78,7 @@ const usage = `Usage: node scripts/test.ts [TIER…]
 
   unit     beside the code: ${tiers.unit.patterns.join(", ")}
   native   the C program: ${tiers.native.patterns.join(", ")}
+  attacks  what a hostile program tries from inside the sandbox: ${tiers.attacks.patterns.join(", ")}
   agents   the pinned Claude Code: ${tiers.agents.patterns.join(", ")}
   system   the real programs as processes: ${tiers.system.patterns.join(", ")}, and spec
   spec     the specification's own tests: ${tiers.spec.patterns.join(", ")}

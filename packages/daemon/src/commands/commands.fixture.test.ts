@@ -25,6 +25,7 @@ export function planSettings(root: string, changes: Partial<PlanSettings> = {}):
     sandboxProblem: undefined,
     network: { kind: "host" },
     agentNetwork: { kind: "host" },
+    noNetwork: { kind: "host" },
     allowNamespaces: false,
     readOnlyPaths: [],
     temporaryRoot: join(root, "temporary"),

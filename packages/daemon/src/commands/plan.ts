@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
-import type { NetworkKind, Preparation, SandboxRules, StartRequest } from "../runner/records.ts";
+import type { Confinement, NetworkKind, Preparation, SandboxRules, StartRequest } from "../runner/records.ts";
 import { sandboxRules, systemRules, type SandboxPolicy, type SystemRules } from "../sandbox/rules.ts";
 import { foldersAbove } from "@hl/core/places.ts";
 import { placesNow, type PlacesNow } from "../sandbox/system-paths.ts";
@@ -22,9 +22,6 @@ export interface NetworkSettings {
   readonly problem?: string | undefined;
 }
 
-/** What holds a process in. */
-export type Confinement = Pick<StartRequest, "sandbox" | "network" | "proxySocket" | "allowNamespaces">;
-
 /** Everything the configuration says about how a command is run. */
 export interface PlanSettings {
   readonly policy: CommandPolicy;
@@ -38,6 +35,8 @@ export interface PlanSettings {
   /** Of commands, and of agents with all that they start. */
   readonly network: NetworkSettings;
   readonly agentNetwork: NetworkSettings;
+  /** None, where that can be had. */
+  readonly noNetwork: NetworkSettings;
   /** `security.sandbox.allow_namespaces`. */
   readonly allowNamespaces: boolean;
   readonly readOnlyPaths: readonly string[];
@@ -175,9 +174,22 @@ export class Planner {
 
   /** Of an agent. Nothing holds it in where sandbox_mode is off; throws where it is on and cannot be enforced (X2). */
   confinement(temporary: string, home: string | undefined, extraRead: readonly string[] = []): Confinement {
-    const { agentNetwork } = this.#settings;
-    this.#checkSandbox(agentNetwork);
-    return this.#confinement(this.#rules(temporary, home, extraRead), agentNetwork);
+    return this.#confinementIn(this.#settings.agentNetwork, temporary, home, extraRead);
+  }
+
+  /** Of hl-workspace, which has no use for a network. */
+  offlineConfinement(temporary: string, extraRead: readonly string[]): Confinement {
+    return this.#confinementIn(this.#settings.noNetwork, temporary, undefined, extraRead);
+  }
+
+  #confinementIn(
+    network: NetworkSettings,
+    temporary: string,
+    home: string | undefined,
+    extraRead: readonly string[],
+  ): Confinement {
+    this.#checkSandbox(network);
+    return this.#confinement(this.#rules(temporary, home, extraRead), network);
   }
 
   #confinement(sandbox: SandboxRules | undefined, { kind, proxySocket }: NetworkSettings): Confinement {

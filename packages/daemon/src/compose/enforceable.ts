@@ -8,6 +8,8 @@ export interface Enforceable {
   readonly problem: string | undefined;
   readonly network: NetworkSettings;
   readonly agentNetwork: NetworkSettings;
+  /** Of what needs none: nobody has asked for it, so where it cannot be had nothing is refused. */
+  readonly noNetwork: NetworkSettings;
 }
 
 type Sandbox = Config["daemon"]["security"]["sandbox"];
@@ -21,7 +23,12 @@ export function enforceableOf(sandbox: Sandbox, probe: RunnerProbe, proxySocketP
       ...(kind === "host" || probe.networkNamespaces ? {} : { problem: namespaceProblem(key, kind, probe) }),
     };
   };
-  return { problem: kernelProblem(probe), network: networkOf("network"), agentNetwork: networkOf("agent_network") };
+  return {
+    problem: kernelProblem(probe),
+    network: networkOf("network"),
+    agentNetwork: networkOf("agent_network"),
+    noNetwork: { kind: probe.networkNamespaces ? "none" : "host" },
+  };
 }
 
 /** The first reason why some process is refused. */

@@ -20,6 +20,7 @@ export function planSettings(config: Config, host: HostFacts, enforceable: Enfor
     sandboxProblem: enforceable.problem,
     network: enforceable.network,
     agentNetwork: enforceable.agentNetwork,
+    noNetwork: enforceable.noNetwork,
     allowNamespaces: security.sandbox.allow_namespaces,
     readOnlyPaths: security.sandbox.read_only_paths,
     temporaryRoot: processes.temp_dir,

@@ -34,6 +34,9 @@ export interface StartRequest {
   readonly allowNamespaces?: boolean | undefined;
 }
 
+/** What holds a process in. */
+export type Confinement = Pick<StartRequest, "sandbox" | "network" | "proxySocket" | "allowNamespaces">;
+
 /** `host`: the machine's network; `none`: nothing but a loopback of its own; `proxy`: the same, and on it the port of the daemon's proxy. */
 export type NetworkKind = "host" | "none" | "proxy";
 

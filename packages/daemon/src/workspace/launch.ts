@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { errorText } from "@hl/core/logger.ts";
 import { foldersAbove } from "@hl/core/places.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import { StartFailed, type SandboxRules, type StartRequest } from "../runner/records.ts";
+import { StartFailed, type Confinement, type StartRequest } from "../runner/records.ts";
 
 /** Tells the runs of hl-workspace from those of commands and agents. */
 export const workspaceIdPrefix = "workspace_";
@@ -11,8 +11,8 @@ export const workspaceIdPrefix = "workspace_";
 /** What hl-workspace shares with commands: the sandbox. compose/ passes the planner of commands. */
 export interface WorkspaceHost {
   readonly temporaryRoot: string;
-  /** Undefined where sandbox_mode is off; throws where it is on and cannot be enforced (X2). */
-  sandbox(temporary: string, home: string | undefined, extraRead: readonly string[]): SandboxRules | undefined;
+  /** Throws where sandbox_mode is on and cannot be enforced (X2). */
+  offlineConfinement(temporary: string, extraRead: readonly string[]): Confinement;
 }
 
 export interface LaunchSettings {
@@ -48,7 +48,7 @@ export function launchRequest({ host, argv, read }: LaunchSettings): StartReques
     logBytesMax,
     directories: [...foldersAbove(host.temporaryRoot).reverse(), host.temporaryRoot],
     temporary,
-    sandbox: host.sandbox(temporary, undefined, read),
+    ...host.offlineConfinement(temporary, read),
   };
 }
 
