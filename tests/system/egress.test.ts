@@ -206,7 +206,10 @@ test("X1: with network none there is a loopback of its own and nothing else", as
   const { daemon, client, reason } = await startDaemon({ network: "none" });
   stack.use(daemon);
   stack.use(client);
-  if (reason !== undefined) return t.skip(`THE NETWORK OF COMMANDS IS NOT TESTED HERE: ${reason}`);
+  if (reason !== undefined) {
+    t.skip(`THE NETWORK OF COMMANDS IS NOT TESTED HERE: ${reason}`);
+    return;
+  }
   const daemonPort = Number(new URL(daemon.url).port);
   for (const [host, port] of [
     ["127.0.0.1", daemonPort],

@@ -49,6 +49,8 @@ const output = `### Output
 - \`exec --pty\` gives every key to the command, Ctrl-C too. At the beginning of a line \`~.\` cancels it (once more leaves at once) and \`~~\` is one tilde;
   only where standard input is a terminal, so piped bytes are never read as keys. Our terminal is given back as it was at every end but SIGKILL.
   What it shows is all standard output. TERM is ours.
+- \`exec --dry-run\` says whether the daemon would run the command (0) or refuse it (126), by which rule, and what would run in what sandbox and within what
+  limits. Nothing is started or recorded. A daemon that does not know dry runs is not asked, because it would run the command.
 - Input of \`exec --stdin\` and \`exec --pty\` survives a lost connection too: each piece says where it begins, so no byte is given twice or left out.
   A daemon that was killed just after the end of a terminal's piped input may type that end once more.
 - \`file put\` and \`file get\` hold a few MiB of a file in memory, whatever its size. A lost connection is made again for two minutes; what was interrupted is gone on with

@@ -95,9 +95,13 @@ test("X3: a caller that is unknown or lacks the permission is recorded; other fa
   w.audit.call({ ...call, caller: undefined, error: new HlError("unauthenticated", "who?") });
   for (const error of [undefined, new Error("bug"), new HlError("command_blocked", "told by itself")])
     w.audit.call({ ...call, caller, error });
-  const told = w
-    .records()
-    .map(([severity, { kind, caller: who, error_type: type, reason }]) => [severity, kind, who, type, reason]);
+  const told = (await w.records()).map(([severity, { kind, caller: who, error_type: type, reason }]) => [
+    severity,
+    kind,
+    who,
+    type,
+    reason,
+  ]);
   assert.deepEqual(told, [
     ["warning", "call", "cloud", "permission_denied", "lacks it"],
     ["warning", "call", undefined, "unauthenticated", "who?"],

@@ -12,7 +12,10 @@ describe("egress limits", () => {
   test("connectionsMax: one more is answered 503 and reaches nobody; a place that is left can be taken", async () => {
     await using fixture = await EgressFixture.start({ allowed: ["127.0.0.1"], limits: { connectionsMax: 2 } });
     let reached = 0;
-    const port = await fixture.serve((socket) => ((reached += 1), echo(socket)));
+    const port = await fixture.serve((socket) => {
+      reached += 1;
+      echo(socket);
+    });
     const destination = `127.0.0.1:${port}`;
     const [first, second] = [await fixture.tunnel(destination), await fixture.tunnel(destination)];
     const third = await fixture.tunnel(destination);
