@@ -12,6 +12,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, normalize } from "node:path";
 import { after, before, describe, test, type TestContext } from "node:test";
+import { InstalledRunner } from "@hl/testkit/installed-runner.ts";
 import type { Message, MessageClient } from "@hl/testkit/message-client.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
@@ -223,4 +224,45 @@ test("X1: with network none there is a loopback of its own and nothing else", as
     require("net").connect(s.address().port).on("data", (d) => { console.log(String(d)); process.exit(0); }))`;
   assert.equal((await run(client, "node", ["-e", own])).stdout, "own\n");
   assert.equal((await run(client, "sh", ["-c", "echo ${HTTP_PROXY:-none}"])).stdout, "none\n");
+});
+
+test("P3: a command that outlives its daemon finds the next daemon's proxy", async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const runner = stack.use(await InstalledRunner.start());
+  const origin = createServer((_request, response) => response.end("hello")).listen(0, allowedHost);
+  stack.defer(() => {
+    origin.closeAllConnections();
+    origin.close();
+  });
+  await once(origin, "listening");
+  const { port } = origin.address() as AddressInfo;
+  const daemon = await TestDaemon.start({
+    config: {
+      security: { sandbox: { network: "proxy", proxy_allowed_hosts: [`${allowedHost}:${port}`] } },
+      process_management: { allowed_commands: allowedCommands, ...runner.config },
+    },
+  });
+  stack.use(daemon);
+  const script = `read line; curl -sS http://${allowedHost}:${port}/`;
+  {
+    using client = await daemon.connect();
+    const { sandbox } = await client.call("system/info", {});
+    if (sandbox.reason !== undefined) {
+      t.skip(`THE NETWORK OF COMMANDS IS NOT TESTED HERE: ${sandbox.reason}`);
+      return;
+    }
+    await client.call("command/execute", {
+      command_id: "long",
+      command: "sh",
+      args: ["-c", script],
+      stdin: true,
+      wait: 0,
+    });
+  }
+  await daemon.kill();
+  await daemon.restart();
+  using client = await daemon.connect();
+  await client.call("command/input", { command_id: "long", data: "go\n" });
+  const { stdout, stderr } = await client.call("command/status", { command_id: "long", wait: 30 });
+  assert.equal(stdout, "hello", stderr);
 });
