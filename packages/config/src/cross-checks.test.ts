@@ -200,7 +200,7 @@ describe("network of commands and agents", () => {
   it("what is weaker or emptier than it looks is warned about", () => {
     const hosts = { proxy_allowed_hosts: ["a.example"] };
     assert.deepEqual(warningsOf(sandbox({ network: "proxy", agent_network: "proxy", ...hosts })), []);
-    one(accepted(sandbox({ network: "proxy", ...hosts })).warnings, /agent_network: leaves agents/);
+    one(accepted(sandbox({ network: "proxy", ...hosts })).warnings, /leaves agents, and every tool/);
     one(accepted(sandbox({ network: "proxy", agent_network: "proxy" })).warnings, /nothing can be reached/);
     const off = warningsOf(sandbox({ network: "none", agent_network: "proxy", ...hosts }, { sandbox_mode: false }));
     assert.ok(off.some((text) => text.includes("has no effect while sandbox_mode is false")));
