@@ -395,3 +395,72 @@ describe("the life of hl-workspace", () => {
     assert.deepEqual(workspacesOf(daemon), [third.pid]);
   });
 });
+
+describe("watch", () => {
+  /** All changes until one of this path, as lines. */
+  async function changesUntil(client: MessageClient, path: string): Promise<string[]> {
+    const lines: string[] = [];
+    for (;;) {
+      const { params } = await client.next((message) => message.method === "file/changed");
+      if (params.gap === true) lines.push("gap");
+      for (const change of params.changes) lines.push(`${change.type} ${change.path}`);
+      if (lines.some((line) => line.endsWith(` ${path}`))) return lines;
+    }
+  }
+
+  test("changes of a tree with node_modules are told, together, to the one who asked, until file/unwatch", async () => {
+    await using daemon = await TestDaemon.start();
+    using client = await daemon.connect();
+    using other = await daemon.connect();
+    mkdirSync(join(daemon.workspace, "node_modules/m"), { recursive: true });
+    const { watch_id } = await client.call("file/watch", {});
+    for (let index = 0; index < 200; index += 1) writeFileSync(join(daemon.workspace, `node_modules/m/${index}`), "");
+    await other.call("file/write", { path: "new", data: "1" });
+    assert.deepEqual(await changesUntil(client, "new"), ["created new"]);
+    await other.call("file/write", { path: "new", data: "2" });
+    assert.deepEqual(await changesUntil(client, "new"), ["modified new"]);
+    await other.call("file/remove", { path: "new" });
+    assert.deepEqual(await changesUntil(client, "new"), ["deleted new"]);
+    assert.deepEqual(await other.call("file/unwatch", { watch_id }), { watch_id, ended: true });
+    assert.deepEqual(await other.call("file/unwatch", { watch_id }), { watch_id, ended: false });
+    const http = await daemon.post({ jsonrpc: "2.0", id: 1, method: "file/watch", params: {} });
+    assert.match(http.error.message, /no notifications/);
+  });
+
+  test("S2: a watch outlives hl-workspace with a gap, and keeps it there as long as its caller is", async () => {
+    await using daemon = await TestDaemon.start({ config: { process_management: { workspace_idle_seconds: 0.3 } } });
+    const client = await daemon.connect();
+    await client.call("file/watch", {});
+    const pid = await theWorkspace(daemon);
+    process.kill(pid, "SIGKILL");
+    const { params } = await client.next((message) => message.method === "file/changed");
+    assert.deepEqual([params.changes, params.gap], [[], true]);
+    writeFileSync(join(daemon.workspace, "f"), "");
+    assert.deepEqual(await changesUntil(client, "f"), ["created f"]);
+    assert.notEqual(await theWorkspace(daemon), pid);
+    client[Symbol.dispose]();
+    await until("nobody watches, and it is gone", () => workspacesOf(daemon).length === 0);
+  });
+
+  test("S2: events that the kernel dropped while hl-workspace was held up are a gap", async () => {
+    await using daemon = await TestDaemon.start();
+    using client = await daemon.connect();
+    await client.call("file/watch", {});
+    const pid = await theWorkspace(daemon);
+    const queued = Number(readFileSync("/proc/sys/fs/inotify/max_queued_events", "utf8"));
+    process.kill(pid, "SIGSTOP");
+    try {
+      for (let index = 0; index <= queued / 2; index += 1) {
+        const path = join(daemon.workspace, `f${index}`);
+        writeFileSync(path, "");
+        unlinkSync(path);
+      }
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    const { params } = await client.next((message) => message.method === "file/changed");
+    assert.equal(params.gap, true);
+    writeFileSync(join(daemon.workspace, "after"), "");
+    assert.ok((await changesUntil(client, "after")).includes("created after"));
+  });
+});

@@ -2,10 +2,10 @@ import { ConnectionClosed } from "@hl/core/rpc/peer.ts";
 import type { Connection } from "../connect/connection.ts";
 import { ClientFailure, isPassing } from "../failure.ts";
 
-/** What one message carries of a file. */
-export const pieceBytes = 1_048_576;
+/** What one message carries of a file: larger ones are no faster, and cost every process on the way their size several times over. */
+export const pieceBytes = 262_144;
 /** Pieces under way: while one is written to a disk the next is on the line, and no more is in memory whatever the file's size (P7). */
-const piecesAtOnce = 4;
+const piecesAtOnce = 8;
 
 export interface RemoteFile {
   readonly path: string;

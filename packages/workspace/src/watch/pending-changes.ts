@@ -9,13 +9,17 @@ export interface Batch {
   readonly gap: boolean;
 }
 
-export const pendingMax = 10_000;
 /** Of the paths of one batch. */
 const batchBytesMax = 65_536;
 
 export class PendingChanges {
   readonly #types = new Map<string, FileChange["type"]>();
+  readonly #pathsMax: number;
   #gap = false;
+
+  constructor(pathsMax: number) {
+    this.#pathsMax = pathsMax;
+  }
 
   get isEmpty(): boolean {
     return this.#types.size === 0 && !this.#gap;
@@ -26,7 +30,7 @@ export class PendingChanges {
     const merged = before === undefined ? type : merge(before, type);
     if (merged === undefined) this.#types.delete(path);
     else this.#types.set(path, merged);
-    if (this.#types.size > pendingMax) this.lose();
+    if (this.#types.size > this.#pathsMax) this.lose();
   }
 
   /** Something was missed: whoever looks again sees what is pending too. */

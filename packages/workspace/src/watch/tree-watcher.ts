@@ -22,6 +22,8 @@ export interface TreeWatcherOptions {
   readonly onEvent: () => void;
   readonly onChange: (path: string, type: FileChange["type"]) => void;
   readonly onGap: () => void;
+  /** All changes of one look have been told: they belong together. */
+  readonly onLooked: () => void;
   /** Nothing is watched any more. */
   readonly onEnd: (why: string) => void;
 }
@@ -149,6 +151,7 @@ export class TreeWatcher implements Disposable {
       if (!this.#isEnded) this.#end(errorText(error));
     } finally {
       this.#isLooking = false;
+      this.#options.onLooked();
     }
     if (this.#dirty.size > 0 || this.#isOverrun) this.#lookSoon();
   }
@@ -158,10 +161,10 @@ export class TreeWatcher implements Disposable {
     this.#isOverrun = false;
     for (const folder of [...this.#folders.values()]) {
       await using open = await this.#open(folder);
-      const found = open === undefined ? [] : await readdir(open.self);
-      const wanted = found.filter((name) => open !== undefined && this.#isWanted(join(open.path, name), name));
+      const found = new Set(open === undefined ? [] : await readdir(open.self));
+      const wanted = [...found].filter((name) => open !== undefined && this.#isWanted(join(open.path, name), name));
       const isNew = (name: string): boolean => !folder.names.has(name) || this.#folders.has(below(folder.path, name));
-      const gone = [...folder.names].filter((name) => !found.includes(name));
+      const gone = [...folder.names].filter((name) => !found.has(name));
       for (const name of [...wanted.filter(isNew), ...gone]) this.#mark(folder, name);
     }
   }

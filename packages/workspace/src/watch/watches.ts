@@ -12,10 +12,12 @@ export interface WatchLimits {
   readonly watchesMax: number;
   /** Of one watch. */
   readonly namesMax: number;
+  /** Paths whose changes wait for the reader of one watch. */
+  readonly pendingMax: number;
   readonly burstEventsMax: number;
 }
 
-const limitsDefault = { watchesMax: 64, namesMax: 200_000 };
+const limitsDefault = { watchesMax: 64, namesMax: 200_000, pendingMax: 10_000 };
 
 /** The watches of hl-workspace. Each holds what nobody has taken yet; the daemon asks for the next batch when its reader has room. */
 export class Watches {
@@ -33,7 +35,7 @@ export class Watches {
   }
 
   async begin(access: Access, params: ParamsOf<typeof fileWatch>): Promise<ResultOf<typeof fileWatch>> {
-    const { watchesMax, namesMax } = this.#limits;
+    const { watchesMax, namesMax, pendingMax } = this.#limits;
     if (this.#watches.size >= watchesMax) {
       throw new HlError("process_limit", `${watchesMax} watches are there, and no more can be`, {
         watches_max: watchesMax,
@@ -42,16 +44,19 @@ export class Watches {
     const { recursive, exclude } = params;
     const place = access.follow(params.path);
     const id = randomUUID();
-    const watch = new Watch();
+    const mail = new Mail(pendingMax);
     const tree = new TreeWatcher({
       ...{ access, place, recursive, namesMax, clock: this.#clock, exclude: new Set(exclude) },
       onEvent: () => this.#meter.note(),
-      onChange: (path, type) => watch.tell(() => watch.pending.add(path, type)),
-      onGap: () => watch.tell(() => watch.pending.lose()),
-      onEnd: (why) => watch.tell(() => (watch.ended = why)),
+      onChange: (path, type) => mail.pending.add(path, type),
+      onGap: () => {
+        mail.pending.lose();
+        mail.deliver();
+      },
+      onLooked: () => mail.deliver(),
+      onEnd: (why) => mail.end(why),
     });
-    watch.tree = tree;
-    this.#watches.set(id, watch);
+    this.#watches.set(id, { tree, mail });
     try {
       await tree.begin();
     } catch (error) {
@@ -65,15 +70,16 @@ export class Watches {
   async next(id: string, signal: AbortSignal): Promise<FileChanged> {
     const watch = this.#watches.get(id);
     if (watch === undefined) return { watch_id: id, changes: [], ended: "there is no such watch any more" };
-    await watch.news(signal);
-    const { changes, gap } = watch.pending.take();
-    const isLast = watch.ended !== undefined && watch.pending.isEmpty;
+    const { mail } = watch;
+    await mail.arrives(signal);
+    const { changes, gap } = mail.pending.take();
+    const isLast = mail.ended !== undefined && mail.pending.isEmpty;
     if (isLast) this.end(id);
     return {
       watch_id: id,
       changes,
       ...(gap ? { gap } : {}),
-      ...(isLast ? { ended: watch.ended } : {}),
+      ...(isLast ? { ended: mail.ended } : {}),
     };
   }
 
@@ -81,32 +87,38 @@ export class Watches {
     const watch = this.#watches.get(id);
     this.#watches.delete(id);
     watch?.tree[Symbol.dispose]();
-    watch?.tell(() => (watch.ended ??= "it was ended"));
+    watch?.mail.end("it was ended");
   }
 }
 
-class Watch {
-  readonly pending = new PendingChanges();
+interface Watch {
+  readonly tree: TreeWatcher;
+  readonly mail: Mail;
+}
+
+/** What a watch has for its reader. */
+class Mail {
+  readonly pending: PendingChanges;
+  /** Why nothing more comes, when that is so. */
   ended: string | undefined;
-  #tree: TreeWatcher | undefined;
   #wake: (() => void) | undefined;
 
-  get tree(): TreeWatcher {
-    if (this.#tree === undefined) throw new Error("the watch has not begun");
-    return this.#tree;
+  constructor(pendingMax: number) {
+    this.pending = new PendingChanges(pendingMax);
   }
 
-  set tree(tree: TreeWatcher) {
-    this.#tree = tree;
-  }
-
-  tell(change: () => unknown): void {
-    change();
+  /** Lets the reader have what is there. */
+  deliver(): void {
     this.#wake?.();
   }
 
+  end(why: string): void {
+    this.ended ??= why;
+    this.deliver();
+  }
+
   /** Resolves when there is something to take. */
-  async news(signal: AbortSignal): Promise<void> {
+  async arrives(signal: AbortSignal): Promise<void> {
     while (this.pending.isEmpty && this.ended === undefined) {
       signal.throwIfAborted();
       const { promise, resolve } = Promise.withResolvers<undefined>();

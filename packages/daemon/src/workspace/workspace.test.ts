@@ -1,0 +1,138 @@
+/**
+ * Goal: hl-workspace comes when it is needed, goes when it is not, and whatever happens to it every caller hears of it (A1, P1). Method: the real
+ * hl-runner and the real hl-workspace, no daemon around them.
+ */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { systemClock } from "@hl/core/clock.ts";
+import { silentLogger } from "@hl/core/logger.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import { until } from "@hl/testkit/waiting.ts";
+import { findWorkspaceProgram } from "../host-facts.ts";
+import { world, type World } from "../runner/runner.fixture.test.ts";
+import { workspaceIdPrefix } from "./launch.ts";
+import { Workspace, type WorkspaceOptions } from "./workspace.ts";
+
+const never = new AbortController().signal;
+
+async function setUp(
+  t: TestContext,
+  options: Partial<WorkspaceOptions> = {},
+): Promise<{ there: World; workspace: Workspace; root: string }> {
+  const there = await world();
+  const root = join(there.root, "ws");
+  mkdirSync(root);
+  const workspace = new Workspace({
+    ...findWorkspaceProgram(),
+    runner: there.runner,
+    // The kernel's part is tried in tests/system.
+    host: { temporaryRoot: join(there.root, "temporary"), sandbox: () => undefined },
+    clock: systemClock,
+    logger: silentLogger,
+    random: () => 0,
+    workspace: root,
+    allowedPaths: [root],
+    blockedPaths: [],
+    idleMs: 60_000,
+    ...options,
+  });
+  t.after(async () => {
+    await workspace.drain();
+    await there[Symbol.asyncDispose]();
+  });
+  return { there, workspace, root };
+}
+
+const runsOf = async ({ runner }: World): Promise<string[]> =>
+  (await runner.list()).filter((id) => id.startsWith(workspaceIdPrefix));
+
+const isError = (type: string) => (error: unknown) => error instanceof HlError && error.type === type;
+
+test("one process for all who ask at once; idle it goes with its shim and its log, and comes again", async (t) => {
+  const { there, workspace } = await setUp(t, { idleMs: 50 });
+  assert.deepEqual(await runsOf(there), []);
+  await Promise.all(Array.from({ length: 30 }, () => workspace.call("file/list", {}, never)));
+  const [first, ...others] = await runsOf(there);
+  assert.ok(first !== undefined && others.length === 0);
+  await until("it has gone", async () => (await runsOf(there)).length === 0);
+  await workspace.call("file/list", {}, never);
+  assert.notDeepEqual(await runsOf(there), [first]);
+});
+
+test("errors of files come as they are, without a word about the conversation between us and hl-workspace", async (t) => {
+  const { workspace } = await setUp(t);
+  await assert.rejects(workspace.call("file/read", { path: "nothing" }, never), (error: unknown) => {
+    assert.ok(error instanceof HlError && error.type === "file_not_found");
+    assert.deepEqual(Object.keys(error.facts).sort(), ["errno", "path"]);
+    return true;
+  });
+});
+
+test("A1: one that cannot be started is told to each caller, and the next call tries again", async (t) => {
+  const program = findWorkspaceProgram();
+  const broken = { ...program, argv: [program.argv[0] ?? "", "-e", "console.error('broken'); process.exit(3)"] };
+  const { there, workspace } = await setUp(t, broken);
+  for (let round = 0; round < 2; round += 1) {
+    await assert.rejects(workspace.call("file/list", {}, never), (error: unknown) => {
+      assert.ok(error instanceof HlError && error.type === "workspace_lost", String(error));
+      assert.match(error.message, /exit code 3/);
+      assert.deepEqual([error.facts["exit_code"], error.facts["stderr_tail"]], [3, "broken\n"]);
+      return true;
+    });
+  }
+  await until("nothing is left", async () => (await runsOf(there)).length === 0);
+  const refused = await setUp(t, {
+    host: {
+      temporaryRoot: "/nowhere",
+      sandbox: () => {
+        throw new HlError("sandbox_unavailable", "no Landlock here");
+      },
+    },
+  });
+  for (let round = 0; round < 2; round += 1) {
+    await assert.rejects(refused.workspace.call("file/list", {}, never), isError("sandbox_unavailable"));
+  }
+});
+
+test("a caller that leaves is let go, and the others are served", async (t) => {
+  const { workspace, root } = await setUp(t);
+  writeFileSync(join(root, "f"), "f");
+  const leaving = new AbortController();
+  const calls = Array.from({ length: 20 }, () => workspace.call("file/read", { path: "f" }, leaving.signal));
+  const stays = workspace.call("file/read", { path: "f" }, never);
+  leaving.abort(new Error("left"));
+  for (const { status, ...rest } of await Promise.allSettled(calls)) {
+    if (status === "rejected") assert.match(String((rest as { reason: unknown }).reason), /left/);
+  }
+  assert.equal((await stays).data, "f");
+});
+
+test("P1: what a killed daemon has left is ended by the next one, and other runs are left alone", async (t) => {
+  const { there, workspace, root } = await setUp(t);
+  await workspace.call("file/list", {}, never);
+  const [left = ""] = await runsOf(there);
+  const command = await there.start("command", "exec sleep 600");
+  const next = new Workspace({
+    ...findWorkspaceProgram(),
+    ...{ runner: there.runner, clock: systemClock, logger: silentLogger, random: () => 0, idleMs: 60_000 },
+    ...{ workspace: root, allowedPaths: [root], blockedPaths: [] },
+    host: { temporaryRoot: join(there.root, "temporary"), sandbox: () => undefined },
+  });
+  await next.recover();
+  assert.equal(existsSync(join(there.runner.stateDirectory, left)), false);
+  assert.equal(command.end, undefined);
+});
+
+test("a stop refuses new calls, ends watches and leaves nothing", async (t) => {
+  const { there, workspace, root } = await setUp(t);
+  const watch = await workspace.watch({}, never);
+  const told = watch.deliver(async () => {});
+  await workspace.call("file/write", { path: "f", data: "kept" }, never);
+  await workspace.drain();
+  await told;
+  assert.deepEqual(await runsOf(there), []);
+  await assert.rejects(workspace.call("file/list", {}, never), isError("shutting_down"));
+  assert.equal(readFileSync(join(root, "f"), "utf8"), "kept");
+});
