@@ -9,6 +9,8 @@ export interface InProcessOptions {
   readonly stdin?: string;
   /** Width of the terminal that standard output then is. */
   readonly columns?: number;
+  /** The same of standard error. */
+  readonly stderrColumns?: number;
   readonly clock?: Clock;
   readonly programFile?: string;
 }
@@ -28,7 +30,7 @@ export class InProcess {
       cwd: "/",
       programFile: options.programFile ?? "/nowhere/hl-client",
       stdout: this.#terminal((text) => (this.stdout += text), options.columns),
-      stderr: this.#terminal((text) => (this.stderr += text)),
+      stderr: this.#terminal((text) => (this.stderr += text), options.stderrColumns),
       stdin: () => Readable.from([Buffer.from(options.stdin ?? "")]),
       unprocessedOutput: () => {},
       clock: options.clock ?? systemClock,
