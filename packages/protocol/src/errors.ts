@@ -1,3 +1,4 @@
+/* As long as there are errors, because they stand in one table. */
 /**
  * The one table of errors (DESIGN.md 3.3): types, wire codes, the documentation and hl-client's hints come from it.
  * Codes are a contract with programs we cannot see: rows are only ever added.

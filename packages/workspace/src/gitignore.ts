@@ -15,14 +15,16 @@ interface Rules {
   readonly rules: Ignore;
 }
 
+type Chain = readonly Rules[];
+
 /**
  * The .gitignore files on the way from a repository's top to a folder, as git reads them: the nearest one that has something to say
  * decides. What is outside the allowed paths has no say.
  */
 export class GitIgnore {
-  readonly #chain: readonly Rules[];
+  readonly #chain: Chain;
 
-  private constructor(chain: readonly Rules[]) {
+  private constructor(chain: Chain) {
     this.#chain = chain;
   }
 

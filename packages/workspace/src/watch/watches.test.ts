@@ -26,7 +26,7 @@ interface World {
   readonly watches: Watches;
   readonly id: string;
   /** All that is told until the marker has been seen. */
-  settle(): Promise<FileChanged[]>;
+  readonly settle: () => Promise<FileChanged[]>;
 }
 
 async function world(
