@@ -5,6 +5,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Access } from "./access.ts";
 import { bytesOf, sha256OfFile, writeFully } from "./content.ts";
+import { isUploadDraft, uploadDraftOf } from "./draft-names.ts";
 import type { Folder } from "./folder.ts";
 import { isCode } from "./file-error.ts";
 import { modeOf, openTarget, replace, type WriteParams, type WriteResult } from "./write-file.ts";
@@ -16,7 +17,6 @@ export interface Part extends WriteParams {
   readonly offset: number;
 }
 
-const partPrefix = ".hl-upload-";
 /** An upload that nobody has gone on with for so long is given up; it goes when another begins beside it. */
 const abandonedMs = 7 * 86_400_000;
 
@@ -29,7 +29,7 @@ export async function writePart(access: Access, part: Part, clock: Clock, signal
   const place = access.follow(path);
   const bytes = bytesOf(part);
   await using folder = await openTarget(access, dirname(place), create_parents);
-  const draft = `${partPrefix}${upload_id}`;
+  const draft = uploadDraftOf(upload_id);
   if (final && (await isDone(folder, basename(place), draft, part, signal))) {
     return { path: place, size: offset + bytes.length, sha256: part.sha256 };
   }
@@ -76,7 +76,7 @@ async function isDone(folder: Folder, name: string, draft: string, part: Part, s
 
 async function removeAbandoned(folder: Folder, clock: Clock): Promise<void> {
   for (const name of await readdir(folder.self)) {
-    if (!name.startsWith(partPrefix)) continue;
+    if (!isUploadDraft(name)) continue;
     const found = await find(folder, name);
     if (found?.isFile() === true && clock.wallMs() - found.mtimeMs > abandonedMs)
       await unlink(folder.at(name)).catch(() => {});

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { link, lstat, rename, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
@@ -7,6 +6,7 @@ import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
 import type { fileWrite } from "@hl/protocol/methods/file-write.ts";
 import type { Access } from "./access.ts";
 import { bytesOf, sha256Of, sha256OfFile, writeFully } from "./content.ts";
+import { writeDraftOf } from "./draft-names.ts";
 import { isCode } from "./file-error.ts";
 import { Folder } from "./folder.ts";
 
@@ -29,7 +29,7 @@ export async function writeFile(access: Access, params: WriteParams, signal: Abo
   const sha256 = sha256Of(bytes);
   await using folder = await openTarget(access, dirname(place), create_parents);
   const name = basename(place);
-  const draft = draftName(name);
+  const draft = writeDraftOf(name);
   try {
     await using file = await createDraft(folder, draft, await modeOf(folder, name, mode));
     await writeFully(file, bytes, 0);
@@ -77,11 +77,6 @@ export async function modeOf(folder: Folder, name: string, wanted: number | unde
   if (wanted !== undefined) return wanted;
   const found = await lstat(folder.at(name)).catch(() => undefined);
   return found?.isFile() === true ? found.mode & 0o7777 : undefined;
-}
-
-/** The same for every write to a name: what a crash has left is taken away by the next one, and nothing gathers. */
-function draftName(name: string): string {
-  return `.hl-write-${createHash("sha256").update(name).digest("hex").slice(0, 24)}`;
 }
 
 async function createDraft(folder: Folder, draft: string, mode: number | undefined): Promise<FileHandle> {

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { systemClock } from "@hl/core/clock.ts";
@@ -11,6 +12,7 @@ import { silentLogger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { until } from "@hl/testkit/waiting.ts";
 import { findWorkspaceProgram } from "../host-facts.ts";
+import { sandboxRules } from "../sandbox/rules.ts";
 import { world, type World } from "../runner/runner.fixture.test.ts";
 import { workspaceIdPrefix } from "./launch.ts";
 import { Workspace, type WorkspaceOptions } from "./workspace.ts";
@@ -94,6 +96,33 @@ test("A1: one that cannot be started is told to each caller, and the next call t
   for (let round = 0; round < 2; round += 1) {
     await assert.rejects(refused.workspace.call("file/list", {}, never), isError("sandbox_unavailable"));
   }
+});
+
+test("X1: the kernel judges behind hl-workspace: what its own judgement would let through is refused", async (t) => {
+  const program = findWorkspaceProgram();
+  const { workspace, root } = await setUp(t, {
+    ...program,
+    allowedPaths: ["/"],
+    host: {
+      temporaryRoot: "/nowhere",
+      sandbox: () =>
+        sandboxRules({ allowedPaths: [join(tmpdir(), "hl-allowed")], blockedPaths: [] }, { read: program.read }),
+    },
+  });
+  writeFileSync(join(root, "f"), "outside of what the kernel lets it");
+  for (const call of [
+    workspace.call("file/read", { path: join(root, "f") }, never),
+    workspace.call("file/write", { path: join(root, "f"), data: "" }, never),
+    workspace.call("file/remove", { path: join(root, "f") }, never),
+    workspace.call("file/list", { path: root }, never),
+  ]) {
+    await assert.rejects(call, (error: unknown) => {
+      assert.ok(error instanceof HlError && error.type === "path_denied", String(error));
+      assert.match(error.message, /the kernel refuses it/);
+      return true;
+    });
+  }
+  assert.equal(readFileSync(join(root, "f"), "utf8"), "outside of what the kernel lets it");
 });
 
 test("a caller that leaves is let go, and the others are served", async (t) => {

@@ -5,6 +5,7 @@ import { errorText } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { FileChange } from "@hl/protocol/methods/file-watch.ts";
 import type { Access } from "../access.ts";
+import { isDraft } from "../draft-names.ts";
 import { isCode } from "../file-error.ts";
 import { Folder } from "../folder.ts";
 import { WatchedFolder } from "./watched-folder.ts";
@@ -114,8 +115,9 @@ export class TreeWatcher implements Disposable {
     }
   }
 
+  /** What is not finished yet is no change: that it takes its name is one. */
   #isWanted(place: string, name: string): boolean {
-    return !this.#options.exclude.has(name) && !this.#options.access.isBlocked(place);
+    return !this.#options.exclude.has(name) && !isDraft(name) && !this.#options.access.isBlocked(place);
   }
 
   #onName(folder: WatchedFolder, name: string | null): void {
@@ -123,7 +125,7 @@ export class TreeWatcher implements Disposable {
     this.#options.onEvent();
     // A name that is no text cannot be told: somebody has to look.
     if (name === null || name.includes("\uFFFD")) this.#options.onGap();
-    else if (!this.#options.exclude.has(name)) this.#mark(folder, name);
+    else if (!this.#options.exclude.has(name) && !isDraft(name)) this.#mark(folder, name);
   }
 
   #mark(folder: WatchedFolder, name: string): void {

@@ -102,6 +102,7 @@ test("excluded and blocked folders are not looked at, links are not followed, an
   for (const folder of ["node_modules/m", "pkg/node_modules/m", ".git", "blocked"])
     writeFileSync(join(root, folder, "f"), "");
   writeFileSync(join(root, "pkg/f"), "");
+  writeFileSync(join(root, ".hl-upload-x"), "a part");
   assert.deepEqual(linesOf(await settle()), ["created pkg/f"]);
   const flat = await world(t, { recursive: false, prepare });
   writeFileSync(join(flat.root, "pkg/f"), "");
