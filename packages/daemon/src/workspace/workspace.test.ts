@@ -30,7 +30,7 @@ async function setUp(
     ...findWorkspaceProgram(),
     runner: there.runner,
     // The kernel's part is tried in tests/system.
-    host: { temporaryRoot: join(there.root, "temporary"), sandbox: () => undefined },
+    host: { temporaryRoot: join(there.root, "temporary"), offlineConfinement: () => ({}) },
     clock: systemClock,
     logger: silentLogger,
     random: () => 0,
@@ -88,7 +88,7 @@ test("A1: one that cannot be started is told to each caller, and the next call t
   const refused = await setUp(t, {
     host: {
       temporaryRoot: "/nowhere",
-      sandbox: () => {
+      offlineConfinement: () => {
         throw new HlError("sandbox_unavailable", "no Landlock here");
       },
     },
@@ -105,8 +105,12 @@ test("X1: the kernel judges behind hl-workspace: what its own judgement would le
     allowedPaths: ["/"],
     host: {
       temporaryRoot: "/nowhere",
-      sandbox: () =>
-        sandboxRules({ allowedPaths: [join(tmpdir(), "hl-allowed")], blockedPaths: [] }, { read: program.read }),
+      offlineConfinement: () => ({
+        sandbox: sandboxRules(
+          { allowedPaths: [join(tmpdir(), "hl-allowed")], blockedPaths: [] },
+          { read: program.read },
+        ),
+      }),
     },
   });
   writeFileSync(join(root, "f"), "outside of what the kernel lets it");
@@ -147,7 +151,7 @@ test("P1: what a killed daemon has left is ended by the next one, and other runs
     ...findWorkspaceProgram(),
     ...{ runner: there.runner, clock: systemClock, logger: silentLogger, random: () => 0, idleMs: 60_000 },
     ...{ workspace: root, allowedPaths: [root], blockedPaths: [] },
-    host: { temporaryRoot: join(there.root, "temporary"), sandbox: () => undefined },
+    host: { temporaryRoot: join(there.root, "temporary"), offlineConfinement: () => ({}) },
   });
   await next.recover();
   assert.equal(existsSync(join(there.runner.stateDirectory, left)), false);
