@@ -91,6 +91,15 @@ export class BenchDaemon implements AsyncDisposable {
     return (Number(fields[11]) + Number(fields[12])) * 10;
   }
 
+  /** Every process whose way up leads to the daemon, its own runner's included. */
+  descendants(): number[] {
+    const below = (parent: number): number[] => {
+      const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "latin1").trim().split(" ");
+      return children.filter((text) => text !== "").flatMap((text) => [Number(text), ...below(Number(text))]);
+    };
+    return below(this.pid);
+  }
+
   /** As a crash ends it: its commands live on. */
   async kill(): Promise<void> {
     const ended = new Promise((resolveEnd) => this.#child.once("exit", resolveEnd));

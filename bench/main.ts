@@ -8,6 +8,7 @@ import { environmentOf, loadNow, markdown, tableText, type Result } from "./repo
 import { apiBench } from "./rows/api.ts";
 import { eventsBench } from "./rows/events.ts";
 import { execBench } from "./rows/exec.ts";
+import { filesBench } from "./rows/files.ts";
 import { healthBench } from "./rows/health.ts";
 import { idleBench } from "./rows/idle.ts";
 import { manyBench } from "./rows/many.ts";
@@ -22,6 +23,7 @@ const benchmarks: readonly Benchmark[] = [
   apiBench,
   relayBench,
   outputBench,
+  filesBench,
   idleBench,
 ];
 

@@ -27,6 +27,8 @@ test("X2: Landlock and the filter of system calls are needed in every mode", () 
 test("X2: without namespaces the modes that need them are refused with the reason and the remedy, and only for whom they are configured", () => {
   const lacks = { networkNamespaces: false, networkProblem: "unshare(CLONE_NEWUSER): Operation not permitted" };
   assert.equal(firstProblem(judge(lacks)), undefined);
+  // What nobody asked for is no reason to refuse.
+  assert.deepEqual(judge(lacks).noNetwork, { kind: "host" });
   for (const network of ["none", "proxy"] as const) {
     const { problem, network: ofCommands, agentNetwork } = judge(lacks, { network });
     assert.deepEqual([problem, agentNetwork.problem, ofCommands.kind], [undefined, undefined, network]);
@@ -46,5 +48,6 @@ test("only the proxy's mode has the proxy's socket", () => {
     problem: undefined,
     network: { kind: "none" },
     agentNetwork: { kind: "proxy", proxySocket: "/run/p.sock" },
+    noNetwork: { kind: "none" },
   });
 });
