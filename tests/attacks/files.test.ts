@@ -1,6 +1,6 @@
 /**
  * Goal: X1: the file methods reach what commands reach and nothing else, whatever path they are given and whatever a command does to that path meanwhile.
- * Method: a real daemon with its hl-workspace; hostile paths through the interface, and a sandboxed command that swaps links under thousands of writes.
+ * Method: a real daemon with its hl-workspace; hostile paths through the interface, and a sandboxed command that swaps links under writes (files.test.ts of the system tests has thousands).
  */
 import assert from "node:assert/strict";
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
@@ -120,7 +120,7 @@ describe("attacks on files", () => {
     assert.notEqual((await outcome("file/read", { path: "stolen" })).answer?.data, before);
   });
 
-  test("X1: a command that swaps a folder for a link under 2000 writes and reads gets nothing in or out", async () => {
+  test("X1: a command that swaps a folder for a link under hundreds of writes and reads gets nothing in or out", async () => {
     mkdirSync(work("swap"));
     mkdirSync(work("real"));
     symlinkSync(outside.path, work("link"));
@@ -144,7 +144,7 @@ describe("attacks on files", () => {
       const { answer: read } = await outcome("file/read", { path: "swap/secret" });
       assert.equal(read, undefined, "the secret was read");
     };
-    for (let round = 0; round < 250; round++) await Promise.all(Array.from({ length: 8 }, attempt));
+    for (let round = 0; round < 60; round++) await Promise.all(Array.from({ length: 8 }, attempt));
     await client.call("command/cancel", { command_id: "swapping", grace: 0 });
     assert.deepEqual(readdirSync(outside.path), ["secret"]);
     assert.ok(written > 0, "no write has met the folder: the race was none");
