@@ -442,6 +442,24 @@ describe("watch", () => {
     await until("nobody watches, and it is gone", () => workspacesOf(daemon).length === 0);
   });
 
+  test("changes below a configured folder are events, also of one that comes later, and over a loss of hl-workspace", async () => {
+    const event_streaming = { file_change_paths: ["workspace/later"], flush_interval: 0.05 };
+    await using daemon = await TestDaemon.start({ config: { event_streaming } });
+    using client = await daemon.connect();
+    await client.call("event/subscribe", { types: ["file_change"], after: 0 });
+    const told = async (wanted: (data: Message) => boolean): Promise<void> => {
+      await client.next(({ params }) => params?.event_type === "file_change" && wanted(params.data));
+    };
+    mkdirSync(join(daemon.workspace, "later"));
+    await told(({ gap }) => gap === true); // What came before it was watched is not known.
+    writeFileSync(join(daemon.workspace, "later/f"), "");
+    await told(({ changes }) => changes.some(({ path, type }: Message) => path === "f" && type === "created"));
+    process.kill(await theWorkspace(daemon), "SIGKILL");
+    await told(({ gap }) => gap === true);
+    unlinkSync(join(daemon.workspace, "later/f"));
+    await told(({ changes }) => changes.some(({ path, type }: Message) => path === "f" && type === "deleted"));
+  });
+
   test("S2: events that the kernel dropped while hl-workspace was held up are a gap", async () => {
     await using daemon = await TestDaemon.start();
     using client = await daemon.connect();

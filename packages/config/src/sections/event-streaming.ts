@@ -1,6 +1,6 @@
 /** `event_streaming`: what the daemon reports, and how events wait and travel. */
 import { z } from "zod";
-import { bytes, choice, count, flag, key, seconds, section } from "../declare.ts";
+import { bytes, choice, count, flag, key, paths, seconds, section } from "../declare.ts";
 
 const eventType = z
   .string()
@@ -63,6 +63,12 @@ export const eventStreamingSection = section({
       default: ["process_start", "process_end", "file_change", "system_metric", "error", "health_check", "audit"],
       reload: "live",
       summary: "What the daemon itself emits. Callers may send any well-formed type.",
+    }),
+    file_change_paths: paths({
+      default: [],
+      reload: "restart",
+      summary:
+        "Folders whose changes are told as `file_change` events, those within 50 ms together, node_modules and .git left out. hl-workspace stays for them.",
     }),
   },
 });

@@ -19,6 +19,7 @@ import { lockHome } from "../store/home-lock.ts";
 import { Inbox } from "../store/inbox.ts";
 import { systemHandlers } from "../system/handlers.ts";
 import { systemInfoOf } from "../system/system-info.ts";
+import { ChangeReporter } from "../workspace/change-reporter.ts";
 import { fileHandlers } from "../workspace/handlers.ts";
 import { composeLocalApi, composeSessions } from "./api.ts";
 import { composeCloud, type ComposedCloud } from "./cloud.ts";
@@ -189,10 +190,13 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   } else events.onAccepted(() => spoolRoom.check());
   building.use(pruner);
   building.use(monitor);
+  const paths = events.emits("file_change") ? settings.event_streaming.file_change_paths : [];
+  const reporter = { workspace, paths, clock, random, logger };
+  const changes = building.use(new ChangeReporter({ ...reporter, emit: (data) => events.emit("file_change", data) }));
 
   const owned = building.move();
   // The proxy first: what outlived the last daemon asks for it.
-  const services: Service[] = [egress, socket, http, monitor, cloud?.link, pruner].filter(
+  const services: Service[] = [egress, socket, http, monitor, cloud?.link, pruner, changes].filter(
     (service) => service !== undefined,
   );
   return {

@@ -78,6 +78,11 @@ export class Events {
     for (const listener of this.#listeners) listener();
   }
 
+  /** Whether the daemon's own events of this type are selected. */
+  emits(type: string): boolean {
+    return this.#options.emittedTypes.includes(type);
+  }
+
   /**
    * Emits one of the daemon's own events, if its type is selected. The caller does not wait and cannot fail by it.
    * @param id of one that may be told again after a crash: the same each time (S1)
@@ -91,7 +96,7 @@ export class Events {
    * has no room for is refused for good, and counted (S2).
    */
   async emitOnce(id: string, type: string, data: unknown, severity: EventBody["severity"] = "info"): Promise<void> {
-    if (!this.#options.emittedTypes.includes(type)) return;
+    if (!this.emits(type)) return;
     const timestamp = this.#options.clock.wallMs() / 1000;
     const event = { event_id: id, event_type: type, timestamp, data, severity };
     await this.accept(event, "soon").catch((error: unknown) => {
