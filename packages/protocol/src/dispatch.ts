@@ -13,6 +13,8 @@ import { roleAllows, type RolePermissions } from "./permissions.ts";
 import { toWireError, type WireErrorOptions } from "./wire-error.ts";
 
 /** One served request, for audit, metrics and the request log. */
+const methodCharactersMax = 64;
+
 export interface CallRecord {
   readonly method: string;
   readonly caller: Caller | undefined;
@@ -76,7 +78,11 @@ function authorize(
       "authenticate first: auth/login on this connection, or an Authorization header",
     );
   }
-  if (definition === undefined) throw new HlError("method_not_found", `there is no method ${JSON.stringify(method)}`);
+  if (definition === undefined) {
+    // Who asks may be anybody, and the text goes to the log too.
+    const shown = method.length > methodCharactersMax ? `${method.slice(0, methodCharactersMax)}…` : method;
+    throw new HlError("method_not_found", `there is no method ${JSON.stringify(shown)}`);
+  }
   if (caller !== undefined && !roleAllows(roles, caller.role, definition.permission)) {
     const text = `the role "${caller.role}" lacks the permission "${definition.permission}" that ${method} needs`;
     throw new HlError("permission_denied", text, { permission: definition.permission, role: caller.role });

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
+import { silentLogger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { isRunning } from "@hl/testkit/processes.ts";
 import { until } from "@hl/testkit/waiting.ts";
@@ -61,12 +62,14 @@ describe("agents over two lives of the daemon", () => {
   });
 
   test("P3, S4: an end that cannot be stored is the shim's to keep: the next daemon has it, with its exit code", async () => {
-    const first = f.life();
+    const refused = Promise.withResolvers<undefined>();
+    const first = f.life({ logger: { ...silentLogger, error: () => refused.resolve(undefined) } });
     const { fake, processId } = await f.start(first);
     const fail = "SELECT RAISE(FAIL, 'the disk is full')";
     f.database.prepare(`CREATE TRIGGER full BEFORE UPDATE OF ended_ms ON agents BEGIN ${fail}; END`).run();
     fake.end();
     await until("it has ended", () => first.told.some((what) => what.startsWith("end")));
+    await refused.promise; // Nobody waits for that write, so it comes a moment behind the end.
     const [, end] = first.told;
     await first.agents.drain(false);
     f.database.prepare("DROP TRIGGER full").run();

@@ -43,12 +43,12 @@ export async function audited<T>(
     onDecision({
       caller,
       commandId: params.command_id,
-      command: params.command,
+      command: programOf(params.command),
       argumentsCount: params.args.length,
       decision: allowed === undefined ? "deny" : "allow",
       rule: allowed === undefined ? ruleOf(error) : allowed.rule,
       errorType: error === undefined ? undefined : errorTypeOf(error),
-      reason: error === undefined ? undefined : errorText(error),
+      reason: error === undefined ? undefined : reasonOf(error, params.command),
       isDryRun: params.dry_run === true,
       durationMs: (allowed?.at ?? clock.now()) - startedAt,
     });
@@ -60,6 +60,18 @@ export async function audited<T>(
     tell(error);
     throw error;
   }
+}
+
+const programCharactersMax = 256;
+
+/** What comes behind a blank are arguments that were put in the wrong place, and may hold secrets (X4). */
+function programOf(command: string): string {
+  return (command.split(/\s/, 1)[0] ?? "").slice(0, programCharactersMax);
+}
+
+/** A message that quotes the command says no more than the kind of the error and the rule do. */
+function reasonOf(error: unknown, command: string): string | undefined {
+  return programOf(command) === command ? errorText(error) : undefined;
 }
 
 /** The entry of the block list that a refusal names. */

@@ -12,7 +12,7 @@ import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
 import { SocketServer } from "../api/socket-server.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
-import type { Audit } from "./audit.ts";
+import { shownMethod, type Audit } from "./audit.ts";
 import { publicHealth } from "./health.ts";
 
 export interface ApiPorts {
@@ -79,11 +79,18 @@ export function composeLocalApi(
 }
 
 function logCall(logger: Logger, { method, caller, durationMs, error }: CallRecord): void {
-  const fields = { method, caller: caller?.subject, via: caller?.via, ms: Math.round(durationMs * 10) / 10 };
+  const fields = {
+    method: shownMethod(method),
+    caller: caller?.subject,
+    via: caller?.via,
+    ms: Math.round(durationMs * 10) / 10,
+  };
   if (error === undefined) {
     logger.debug(fields, "request");
     return;
   }
   const type = error instanceof HlError ? error.type : "internal_error";
-  logger.info({ ...fields, error_type: type, error: errorText(error) }, "request failed");
+  // These quote what the caller called a command, which may be a whole line with a password in it (X4); the audit says which rule it was.
+  const quotes = type === "command_blocked" || type === "command_not_allowed" || type === "command_not_found";
+  logger.info({ ...fields, error_type: type, error: quotes ? undefined : errorText(error) }, "request failed");
 }

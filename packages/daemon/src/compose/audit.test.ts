@@ -127,3 +127,14 @@ test("S2: refusals of the proxy by the thousand are few records and a count; wha
   w.audit[Symbol.dispose]();
   assert.equal(w.clock.timers, 0);
 });
+
+test("the name of a method that nobody knows does not fill the log: it is cut, and names that begin alike are one kind", async () => {
+  using w = world();
+  const error = new HlError("unauthenticated", "log in first");
+  for (let n = 0; n < 3; n += 1) {
+    const method = `${"x".repeat(1_000_000)}${n}`;
+    w.audit.call({ method, caller: undefined, definition: undefined, durationMs: 1, error });
+  }
+  const told = (await w.records()).map(([, { method }]) => String(method).length);
+  assert.deepEqual(told, [65]);
+});

@@ -99,8 +99,23 @@ function callRefusal({ method, caller, error }: CallRecord): Refusal | undefined
   if (!(error instanceof HlError)) return undefined;
   if (error.type !== "unauthenticated" && error.type !== "permission_denied") return undefined;
   const who = { caller: caller?.subject, role: caller?.role, via: caller?.via };
-  const fields = { kind: "call", decision: "deny", method, ...who, error_type: error.type, reason: error.message };
-  return { key: JSON.stringify([method, who, error.type]), fields, sentence: "a request was refused" };
+  const named = shownMethod(method);
+  const fields = {
+    kind: "call",
+    decision: "deny",
+    method: named,
+    ...who,
+    error_type: error.type,
+    reason: error.message,
+  };
+  return { key: JSON.stringify([named, who, error.type]), fields, sentence: "a request was refused" };
+}
+
+const methodCharactersMax = 64;
+
+/** The name of a method is what a caller that nobody knows has written: it is not to fill the log. */
+export function shownMethod(method: string): string {
+  return method.length <= methodCharactersMax ? method : `${method.slice(0, methodCharactersMax)}…`;
 }
 
 /** Microseconds are enough. */
