@@ -80,9 +80,11 @@ export class EgressProxy implements Service {
       noDelay: true,
     });
     this.#server.on("connection", (socket) => this.#accept(socket));
-    this.#server.on("request", (incoming, response) => void this.#request(incoming, response, idleMs));
-    this.#server.on("checkContinue", (incoming, response) => void this.#request(incoming, response, idleMs));
-    this.#server.on("connect", (incoming, socket, head) => void this.#connect(incoming, socket, head, idleMs));
+    const onRequest = (incoming: IncomingMessage, response: ServerResponse): void =>
+      own(this.#request(incoming, response, idleMs), incoming.socket);
+    this.#server.on("request", onRequest);
+    this.#server.on("checkContinue", onRequest);
+    this.#server.on("connect", (incoming, socket, head) => own(this.#connect(incoming, socket, head, idleMs), socket));
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#misread(error, socket));
   }
 
@@ -152,8 +154,14 @@ export class EgressProxy implements Service {
     response.off("close", onClose);
     if (gone.signal.aborted || response.destroyed) {
       if ("socket" in route) route.socket.destroy();
-    } else if ("socket" in route) passRequest(incoming, response, target, route.socket, idleMs);
-    else answerRequest(response, route);
+    } else if ("socket" in route) {
+      try {
+        passRequest(incoming, response, target, route.socket, idleMs);
+      } catch (error) {
+        route.socket.destroy();
+        throw error;
+      }
+    } else answerRequest(response, route);
   }
 
   async #connect(incoming: IncomingMessage, client: Duplex, head: Buffer, idleMs: number): Promise<void> {
@@ -226,4 +234,9 @@ export class EgressProxy implements Service {
     const malformed: ProxyAnswer = { status: 400, text: "this is not HTTP/1.1", error: "http_request_error" };
     answerSocket(socket, answers[error.code ?? ""] ?? malformed, this.#options.clock);
   }
+}
+
+/** What nobody has foreseen costs the client its connection, and nobody else anything. */
+function own(work: Promise<void>, client: Duplex): void {
+  work.catch(() => client.destroy());
 }

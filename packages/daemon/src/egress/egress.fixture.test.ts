@@ -18,6 +18,7 @@ export interface FixtureOptions extends Partial<EgressLists> {
   readonly limits?: Partial<EgressLimits>;
   readonly clock?: EgressProxyOptions["clock"];
   readonly resolve?: EgressProxyOptions["resolve"];
+  readonly onDecision?: EgressProxyOptions["onDecision"];
 }
 
 export interface Answer {
@@ -48,7 +49,7 @@ export class EgressFixture implements AsyncDisposable {
       resolve: options.resolve ?? (() => Promise.reject(new Error("no name is known here"))),
       clock: options.clock ?? systemClock,
       limits: { ...defaultEgressLimits, ...options.limits },
-      onDecision: (decision) => void this.decisions.push(decision),
+      onDecision: options.onDecision ?? ((decision) => void this.decisions.push(decision)),
     });
   }
 

@@ -113,6 +113,49 @@ describe("egress plain requests", () => {
     assert.equal((await fixture.ask(`http://127.0.0.1:${silent}/`)).status, 502);
   });
 
+  test("P2: no answer of a server ends the daemon: a status that is none is 502, a reason that is not printable is left out", async () => {
+    await using fixture = await EgressFixture.start(loopback);
+    const ask = async (line: string): Promise<string> => {
+      const port = await fixture.serve((server) => {
+        server.once("data", () => server.end(Buffer.from(`HTTP/1.1 ${line}\r\nContent-Length: 2\r\n\r\nhi`, "latin1")));
+      });
+      const socket = await fixture.open();
+      socket.write(`GET http://127.0.0.1:${port}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      return textOf(socket);
+    };
+    for (const status of ["000", "099", "600", "999"]) {
+      assert.match(
+        await ask(`${status} OK`),
+        new RegExp(`^HTTP/1.1 502 [^]*with the status ${Number(status)}\n$`),
+        status,
+      );
+    }
+    for (const reason of ["a\u0001b", "a\u007fb", "a\tb", "\u0080", "\u00e9"]) {
+      assert.match(
+        await ask(`200 ${reason}`),
+        /^HTTP\/1\.1 (200 OK\r\n[^]*\r\n\r\nhi|502 [^]*)$/,
+        JSON.stringify(reason),
+      );
+    }
+    assert.match(await ask("200 Very Well"), /^HTTP\/1\.1 200 Very Well\r\n/);
+    assert.match(await ask("200"), /^HTTP\/1\.1 200 \r\n/);
+  });
+
+  test("P2: what is thrown while a request is served costs the client its connection and nobody else anything", async () => {
+    await using fixture = await EgressFixture.start({
+      ...loopback,
+      onDecision: () => {
+        throw new Error("nobody has foreseen this");
+      },
+    });
+    for (const line of ["GET http://other.example/", "CONNECT other.example:443"]) {
+      const socket = await fixture.open();
+      socket.write(`${line} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      assert.equal(await headOf(socket), "", line);
+    }
+    assert.equal((await fixture.ask("/")).status, 400);
+  });
+
   test("a client that leaves ends the request at the server", async () => {
     await using fixture = await EgressFixture.start(loopback);
     const closed = Promise.withResolvers<unknown>();

@@ -1,6 +1,7 @@
 import { request as startRequest, type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { pipeline } from "node:stream";
+import { errorText } from "@hl/core/logger.ts";
 import { hostHeader, type PlainTarget } from "./destination.ts";
 import { passedHeaders } from "./headers.ts";
 import { answerRequest } from "./refusal.ts";
@@ -20,26 +21,43 @@ export function passRequest(
     headers: requestHeaders(incoming, target),
     setHost: false,
   });
+  let failed = false;
   const fail = (status: 502 | 504, text: string): void => {
     outgoing.destroy();
-    if (response.destroyed) return;
+    if (failed || response.destroyed) return;
+    failed = true;
     // With half an answer there the client must see that it is half.
     if (response.headersSent) response.destroy();
     else answerRequest(response, { status, text, error: "destination_unavailable" });
   };
   socket.setTimeout(idleMs, () => fail(504, `${target.host} was silent for ${idleMs} ms`));
   outgoing.on("error", (error) => fail(502, `${target.host} broke off: ${error.message}`));
-  outgoing.once("response", (answer) => passResponse(answer, response));
+  outgoing.once("response", (answer) => {
+    const { statusCode = 0 } = answer;
+    if (statusCode < 200 || statusCode > 599) {
+      fail(502, `${target.host} answered with the status ${statusCode}`);
+      return;
+    }
+    try {
+      passResponse(answer, statusCode, response);
+    } catch (error) {
+      // The server decides what stands in an answer: nothing of it may end the daemon.
+      fail(502, `${target.host} answered with what cannot be passed on: ${errorText(error)}`);
+    }
+  });
   response.once("close", () => outgoing.destroy()); // The client has gone, or everything is done.
   if (incoming.headers.expect !== undefined) response.writeContinue();
   passBody(incoming, outgoing);
 }
 
-function passResponse(answer: IncomingMessage, response: ServerResponse): void {
+function passResponse(answer: IncomingMessage, status: number, response: ServerResponse): void {
   response.sendDate = false;
-  response.writeHead(answer.statusCode ?? 502, answer.statusMessage, passedHeaders(answer.rawHeaders));
+  const { statusMessage: reason = "" } = answer;
+  response.writeHead(status, isPrintable(reason) ? reason : undefined, passedHeaders(answer.rawHeaders));
   pipeline(answer, response, () => {}); // A break on either side destroys both.
 }
+
+const isPrintable = (text: string): boolean => /^[\x20-\x7e]*$/.test(text);
 
 /** Not `pipeline`: a server may answer and close before it has read the whole body, and its answer counts. */
 function passBody(incoming: IncomingMessage, outgoing: ClientRequest): void {

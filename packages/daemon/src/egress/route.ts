@@ -120,16 +120,14 @@ async function connectTo(
   const { promise, resolve: settle, reject } = Promise.withResolvers<Socket>();
   const socket = connect({ host: address, port, family: isIP(address), allowHalfOpen: true, noDelay: true });
   const cancel = clock.after(ms, () => reject(new EgressFailed(504, `${address} did not answer in time`)));
-  socket.once("error", reject);
+  socket.on("error", reject); // It stays: a connection that breaks before somebody has taken it over must not end the daemon.
   socket.once("connect", () => settle(socket));
   try {
     return await abortable(promise, signal);
   } catch (error) {
-    socket.on("error", () => {});
     socket.destroy();
     throw error;
   } finally {
-    socket.off("error", reject);
     cancel();
   }
 }
