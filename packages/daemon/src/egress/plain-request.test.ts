@@ -156,6 +156,23 @@ describe("egress plain requests", () => {
     assert.equal((await fixture.ask("/")).status, 400);
   });
 
+  test("an answer that changes the protocol is 502, and its place can be taken again", async () => {
+    await using fixture = await EgressFixture.start({ ...loopback, limits: { connectionsMax: 1 } });
+    const port = await fixture.serve((server) => {
+      server.once("data", () =>
+        server.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
+      );
+    });
+    for (const round of [1, 2]) {
+      const socket = await fixture.open();
+      socket.write(`GET http://127.0.0.1:${port}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+      const closed = once(socket, "close");
+      assert.match(await textOf(socket), /^HTTP\/1\.1 502 [^]*without an answer\n$/, String(round));
+      socket.end();
+      await closed;
+    }
+  });
+
   test("a client that leaves ends the request at the server", async () => {
     await using fixture = await EgressFixture.start(loopback);
     const closed = Promise.withResolvers<unknown>();

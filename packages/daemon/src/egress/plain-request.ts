@@ -45,6 +45,10 @@ export function passRequest(
       fail(502, `${target.host} answered with what cannot be passed on: ${errorText(error)}`);
     }
   });
+  outgoing.once("close", () => {
+    // Neither an answer nor an error: such as a server that changes the protocol, which nobody has asked it to.
+    if (!response.headersSent) fail(502, `${target.host} ended the connection without an answer`);
+  });
   response.once("close", () => outgoing.destroy()); // The client has gone, or everything is done.
   if (incoming.headers.expect !== undefined) response.writeContinue();
   passBody(incoming, outgoing);
