@@ -205,4 +205,13 @@ describe("network of commands and agents", () => {
     const off = warningsOf(sandbox({ network: "none", agent_network: "proxy", ...hosts }, { sandbox_mode: false }));
     assert.ok(off.some((text) => text.includes("has no effect while sandbox_mode is false")));
   });
+  it("X1, X2: commands without a network are refused where agents have a proxy, whose socket commands could reach", () => {
+    const hosts = { proxy_allowed_hosts: ["a.example"] };
+    one(
+      refused(sandbox({ network: "none", agent_network: "proxy", ...hosts })),
+      /sandbox\/network: cannot be kept with agent_network "proxy": .*unix socket/,
+    );
+    accepted(sandbox({ network: "none" }));
+    accepted(sandbox({ network: "host", agent_network: "proxy", ...hosts }));
+  });
 });

@@ -87,6 +87,17 @@ function* egressChecks({ daemon }: Trees): Generator<Finding> {
       value: network,
       message: "has no effect while sandbox_mode is false: commands have the machine's network",
     };
+  if (sandboxed && network === "none" && agentNetwork === "proxy")
+    yield {
+      severity: "problem",
+      keys: [...keys, "/security/sandbox/agent_network"],
+      value: network,
+      message:
+        'cannot be kept with agent_network "proxy": a command could connect to the unix socket of the agents\' proxy, which neither a network namespace nor Landlock prevents',
+      allowed: '"proxy" or "host" with agent_network "proxy"; "none" with agent_network "host"',
+      suggestion:
+        'set network to "proxy" too: commands then reach what proxy_allowed_hosts names, as they could anyway',
+    };
   if (network !== "host" && agentNetwork === "host" && daemon.claude_integration.enabled)
     yield {
       severity: "warning",

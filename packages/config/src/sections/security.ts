@@ -70,7 +70,7 @@ export const securitySection = section({
           default: "host",
           reload: "restart",
           summary:
-            "Network of agents and of the tools they start. With `proxy` the hosts of the model's API must be in `proxy_allowed_hosts`.",
+            "Network of agents and of the tools they start. With `proxy` the hosts of the model's API must be in `proxy_allowed_hosts`. Not with `network` `none`, which could not keep commands from the proxy.",
         }),
         proxy_allowed_hosts: networks(
           [],
