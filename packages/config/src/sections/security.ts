@@ -74,7 +74,7 @@ export const securitySection = section({
         }),
         proxy_allowed_hosts: networks(
           [],
-          `Where the allow-list proxy lets processes connect; \`blocked_networks\` wins. ${FORMS} A name never leads to a loopback or private address: such an address needs an entry of its own. Link-local ones are never reached.`,
+          `Where the allow-list proxy lets processes connect; \`blocked_networks\` wins. ${FORMS} A name never leads to a loopback or private address or one of this machine's own: such an address needs an entry of its own. Link-local and metadata ones are never reached.`,
         ),
         read_only_paths: paths({
           default: [],

@@ -1,5 +1,6 @@
 import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
+import { ownAddresses } from "../egress/addresses.ts";
 import { EgressPolicy } from "../egress/egress-policy.ts";
 import { defaultEgressLimits, EgressProxy } from "../egress/egress-proxy.ts";
 import { systemResolver } from "../egress/route.ts";
@@ -19,7 +20,7 @@ export function composeEgress(ports: EgressPorts): EgressProxy | undefined {
   if (!sandboxed || (sandbox.network !== "proxy" && sandbox.agent_network !== "proxy")) return undefined;
   return new EgressProxy({
     socketPath,
-    policy: new EgressPolicy({ allowed: sandbox.proxy_allowed_hosts, blocked }),
+    policy: new EgressPolicy({ allowed: sandbox.proxy_allowed_hosts, blocked, ownAddresses }),
     resolve: systemResolver,
     clock,
     limits: defaultEgressLimits,

@@ -1,23 +1,26 @@
 import { BlockList, isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 
 /**
  * What an address is, as far as it matters who may be reached. `private` ones may be opened by an entry that names them, `loopback`
- * likewise; `forbidden` ones never: nothing that a command needs is there, and what is there (the metadata of the machine) gives
- * keys away.
+ * and the machine's `own` likewise; `forbidden` ones never: nothing that a command needs is there, and what is there (the metadata of
+ * the machine) gives keys away.
  */
-export type AddressKind = "public" | "private" | "loopback" | "forbidden";
+export type AddressKind = "public" | "private" | "loopback" | "own" | "forbidden";
 
-const ranges: Readonly<Record<Exclude<AddressKind, "public">, readonly string[]>> = {
+const ranges: Readonly<Record<Exclude<AddressKind, "public" | "own">, readonly string[]>> = {
   loopback: ["127.0.0.0/8", "::1/128"],
   forbidden: [
     // "This network" and unspecified; link-local, with the metadata address; multicast; reserved and broadcast.
     ...["0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"],
     ...["::/128", "fe80::/10", "fec0::/10", "ff00::/8"],
+    // Metadata and agents of two clouds (Azure's WireServer, Alibaba's) at addresses that look like others.
+    ...["168.63.129.16/32", "100.100.100.200/32"],
     // Teredo: it hides the address of somebody else's relay.
     "2001::/32",
   ],
   private: [
-    // Shared by carriers (and the metadata address of one cloud), protocol assignments, benchmarks: all stay inside somebody's network.
+    // Shared by carriers, protocol assignments, benchmarks: all stay inside somebody's network.
     ...["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15"],
     // Unique local; NAT64 of a network's own prefix.
     ...["fc00::/7", "64:ff9b:1::/48"],
@@ -33,15 +36,35 @@ export interface SpecialRange {
 const specialRanges = (["loopback", "forbidden", "private"] as const).flatMap((kind) =>
   ranges[kind].map((entry): SpecialRange => {
     const [network = "", digits] = entry.split("/");
-    const [prefix, list] = [Number(digits), new BlockList()];
-    list.addSubnet(network, prefix, familyOf(network));
-    return { kind, prefix, list };
+    return rangeOf(kind, network, Number(digits));
   }),
 );
 
-/** Undefined for a public address. */
-export function specialRangeOf(address: string): SpecialRange | undefined {
-  return specialRanges.find(({ list }) => list.check(address, familyOf(address)));
+function rangeOf(kind: SpecialRange["kind"], network: string, prefix: number): SpecialRange {
+  const list = new BlockList();
+  list.addSubnet(network, prefix, familyOf(network));
+  return { kind, prefix, list };
+}
+
+/**
+ * Undefined for a public address. An address of the machine's own is a range by itself, whatever lies around it: a service that
+ * listens on it is as near as one on loopback.
+ */
+export function specialRangeOf(address: string, own: readonly string[] = []): SpecialRange | undefined {
+  const range = specialRanges.find((special) => liesIn(address, special));
+  if (range?.kind === "forbidden" || range?.kind === "loopback") return range;
+  const ownRanges = own.map((one) => rangeOf("own", one, isIP(one) === 4 ? 32 : 128));
+  return ownRanges.find((special) => liesIn(address, special)) ?? range;
+}
+
+/** Whether the address is in the range. */
+export function liesIn(address: string, { list }: SpecialRange): boolean {
+  return list.check(address, familyOf(address));
+}
+
+/** What the interfaces of this machine have now: they change while the daemon runs. */
+export function ownAddresses(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((all = []) => all.map(({ address }) => address));
 }
 
 /**

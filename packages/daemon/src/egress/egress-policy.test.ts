@@ -4,17 +4,18 @@
  * Method: tables of what people and attackers write, and properties over all addresses.
  */
 import assert from "node:assert/strict";
+import { isIP } from "node:net";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { facesOf, specialRangeOf } from "./addresses.ts";
+import { facesOf, ownAddresses, specialRangeOf } from "./addresses.ts";
 import { parseAuthority, parsePlainTarget } from "./destination.ts";
 import { EgressPolicy, type Verdict } from "./egress-policy.ts";
 
 const reasonOf = (verdict: Verdict): string => (verdict.allowed ? "" : verdict.reason);
 
 /** A request for `host` that has been resolved to `address`. */
-function judge(allowed: string[], host: string, address: string, blocked: string[] = []): Verdict {
-  const policy = new EgressPolicy({ allowed, blocked });
+function judge(allowed: string[], host: string, address: string, blocked: string[] = [], own: string[] = []): Verdict {
+  const policy = new EgressPolicy({ allowed, blocked, ownAddresses: () => own });
   const destination = parseAuthority(host, 443)!;
   const named = policy.judgeHost(destination);
   return named.allowed ? policy.judgeAddress(destination, address) : named;
@@ -24,6 +25,7 @@ const forbidden = [
   ...["0.0.0.0", "0.1.2.3", "169.254.169.254", "169.254.0.1", "224.0.0.1", "239.255.255.255", "255.255.255.255"],
   ...["::", "fe80::1", "febf::1", "ff02::1", "2001:0:1:2::3", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe"],
   ...["64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "::169.254.169.254", "fe80::1%eth0", "::ffff:0:169.254.169.254"],
+  ...["168.63.129.16", "::ffff:168.63.129.16", "100.100.100.200", "64:ff9b::6464:64c8"],
 ];
 const loopback = [
   "127.0.0.1",
@@ -41,7 +43,7 @@ const inner = [
   "192.168.1.1",
   "fc00::1",
   "fd00:ec2::254",
-  "100.100.100.200",
+  "100.100.100.199",
   "::ffff:10.1.1.1",
 ];
 const outer = ["93.184.216.34", "172.32.0.1", "11.0.0.1", "2606:2800:220:1::1", "::ffff:93.184.216.34"];
@@ -80,9 +82,41 @@ describe("egress policy: addresses", () => {
     );
   });
 
+  test("X1: an address of the machine's own is opened by an entry that names that very address, public or private, and by nothing else", () => {
+    const own = ["93.184.216.34", "10.1.2.3", "2606:2800:220:1::1", "127.0.0.1", "fe80::1"];
+    const judged = (allowed: string[], address: string, host = "a.example"): Verdict =>
+      judge(["a.example", ...allowed], host, address, [], own);
+    for (const address of [...own, "::ffff:93.184.216.34", "2002:5db8:d822::1", "2606:2800:220:1:0:0:0:1"]) {
+      const wide = ["0.0.0.0/0", "93.184.216.0/24", "10.1.2.0/24", "2606:2800:220:1::/64"];
+      assert.equal(judged(wide, address).allowed, false, address);
+    }
+    assert.match(
+      reasonOf(judged(["10.0.0.0/8"], "10.1.2.3")),
+      /this machine's own address.*add "10\.1\.2\.3:443" itself/,
+    );
+    assert.equal(judged(["10.0.0.0/8"], "10.1.2.4").allowed, true, "its neighbour");
+    assert.equal(judged([], "93.184.216.35").allowed, true, "its neighbour");
+    for (const entry of ["10.1.2.3", "10.1.2.3/32", "10.1.2.3:443"]) {
+      assert.equal(judged([entry], "10.1.2.3").allowed, true, entry);
+      assert.equal(judged([entry], "10.1.2.3", "10.1.2.3").allowed, true, entry);
+    }
+    assert.equal(judged(["2606:2800:220:1::1"], "2606:2800:220:1:0:0:0:1").allowed, true);
+    assert.match(reasonOf(judged(["fe80::1"], "fe80::1")), /no key allows it/);
+  });
+
+  test("the machine's own addresses are asked for when a connection is judged", () => {
+    const own: string[] = [];
+    const policy = new EgressPolicy({ allowed: ["a.example"], blocked: [], ownAddresses: () => own });
+    const judged = (): boolean => policy.judgeAddress({ host: "a.example", port: 443 }, "93.184.216.34").allowed;
+    assert.equal(judged(), true);
+    own.push("93.184.216.34");
+    assert.equal(judged(), false);
+    assert.ok(ownAddresses().every((address) => isIP(address) !== 0));
+  });
+
   test("X1: link-local and the like are never opened, not even by name of the address", () => {
-    for (const address of ["169.254.169.254", "0.0.0.0", "224.0.0.1"]) {
-      const verdict = judge([address, "169.254.0.0/16"], address, address);
+    for (const address of ["169.254.169.254", "168.63.129.16", "100.100.100.200", "0.0.0.0", "224.0.0.1"]) {
+      const verdict = judge([address, "169.254.0.0/16", "100.64.0.0/10"], address, address);
       assert.match(reasonOf(verdict), /no key allows it/, address);
     }
     assert.match(reasonOf(judge(["[fe80::1]:80"], "[fe80::1]:80", "fe80::1")), /no key allows it/);

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { networkEntryMatches, parseNetworkEntry, type NetworkEntry } from "@hl/config/networks.ts";
-import { facesOf, specialRangeOf, type SpecialRange } from "./addresses.ts";
+import { facesOf, liesIn, specialRangeOf, type SpecialRange } from "./addresses.ts";
 import { destinationText, type Destination } from "./destination.ts";
 
 export interface EgressLists {
@@ -8,6 +8,8 @@ export interface EgressLists {
   readonly allowed: readonly string[];
   /** `security.blocked_networks`: wins, whatever is allowed. */
   readonly blocked: readonly string[];
+  /** The machine's addresses at the time of asking. */
+  readonly ownAddresses: () => readonly string[];
 }
 
 /** `rule` is the entry that decided, where one did; `reason` says what to do about a refusal. */
@@ -31,10 +33,12 @@ const blockKey = "security.blocked_networks";
 export class EgressPolicy {
   readonly #allowed: readonly Entry[];
   readonly #blocked: readonly Entry[];
+  readonly #ownAddresses: () => readonly string[];
 
   constructor(lists: EgressLists) {
     this.#allowed = entriesOf(lists.allowed);
     this.#blocked = entriesOf(lists.blocked);
+    this.#ownAddresses = lists.ownAddresses;
   }
 
   judgeHost(destination: Destination): Verdict {
@@ -57,18 +61,21 @@ export class EgressPolicy {
       .map((face) => this.#matching(this.#blocked, { host: face, port }))
       .find((entry) => entry !== undefined);
     if (blocker !== undefined) return blockedBy(blocker, what);
+    const own = this.#ownAddresses();
     let rule = "";
     for (const face of faces) {
-      const range = specialRangeOf(face);
+      const range = specialRangeOf(face, own);
       if (range === undefined) continue;
       const { kind } = range;
       if (kind === "forbidden")
-        return refuse(`${what} is link-local, unspecified, multicast or reserved: no key allows it`);
+        return refuse(
+          `${what} is link-local, metadata of a cloud, unspecified, multicast or reserved: no key allows it`,
+        );
       const opener = this.#allowed.find(({ entry }) => isWithin(entry, range) && matches(entry, { host: face, port }));
       if (opener === undefined) {
         const wanted = quoted({ host: face, port });
         return refuse(
-          `${what} is a ${kind} address, which no name allows: add ${wanted} itself to ${allowKey} in daemon.json`,
+          `${what} is ${kind === "own" ? "this machine's own" : `a ${kind}`} address, which no name allows: add ${wanted} itself to ${allowKey} in daemon.json`,
         );
       }
       rule = opener.text;
@@ -87,7 +94,7 @@ const matches = (entry: NetworkEntry, { host, port }: Destination): boolean => n
 
 /** A wide range such as 0.0.0.0/0 means the internet: only an entry that lies in the special range itself means that range. */
 function isWithin({ host, prefix }: NetworkEntry, range: SpecialRange): boolean {
-  const isNamed = isIP(host) !== 0 && specialRangeOf(host) === range;
+  const isNamed = isIP(host) !== 0 && liesIn(host, range);
   return isNamed && (prefix === undefined || prefix >= range.prefix);
 }
 

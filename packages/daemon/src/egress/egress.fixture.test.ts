@@ -45,7 +45,7 @@ export class EgressFixture implements AsyncDisposable {
     this.#folder = folder;
     this.proxy = new EgressProxy({
       socketPath: join(folder.path, "egress.sock"),
-      policy: new EgressPolicy({ allowed: options.allowed ?? [], blocked: options.blocked ?? [] }),
+      policy: new EgressPolicy({ allowed: [], blocked: [], ownAddresses: () => [], ...options }),
       resolve: options.resolve ?? (() => Promise.reject(new Error("no name is known here"))),
       clock: options.clock ?? systemClock,
       limits: { ...defaultEgressLimits, ...options.limits },
