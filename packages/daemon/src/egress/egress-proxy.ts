@@ -6,6 +6,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
 import type { Service } from "@hl/core/service.ts";
 import { parseAuthority, parsePlainTarget, type Destination } from "./destination.ts";
+import { misnamedHeader } from "./headers.ts";
 import { passRequest } from "./plain-request.ts";
 import { answerRequest, answerSocket, type ProxyAnswer } from "./refusal.ts";
 import { EgressFailed, EgressRefused, openRoute, type Route, type RouteOptions } from "./route.ts";
@@ -141,9 +142,12 @@ export class EgressProxy implements Service {
     if (!this.#takes(incoming.socket)) return;
     response.once("close", () => this.#busy.delete(incoming.socket));
     const target = parsePlainTarget(incoming.url ?? "");
-    if (target === undefined) {
+    const misnamed = misnamedHeader(incoming.rawHeaders);
+    if (target === undefined || misnamed !== undefined) {
       const text =
-        "this is the proxy of hl-daemon: ask for http://HOST/… in full, or for a tunnel with CONNECT HOST:PORT";
+        misnamed === undefined
+          ? "this is the proxy of hl-daemon: ask for http://HOST/… in full, or for a tunnel with CONNECT HOST:PORT"
+          : `the header Connection names ${misnamed}, which belongs to the request and not to the connection`;
       answerRequest(response, { status: 400, text, error: "http_request_error" });
       return;
     }

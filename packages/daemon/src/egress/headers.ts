@@ -14,15 +14,28 @@ const hopByHop = new Set([
   "upgrade",
 ]);
 
+/** They say where a message ends and whose it is: one that loses them on the way is read as another message. */
+const endToEnd = new Set(["content-length", "transfer-encoding", "host"]);
+
 /** What is passed on: no hop-by-hop header, none that `Connection` names, and none of `without`. */
 export function passedHeaders(raw: RawHeaders, without: readonly string[] = []): string[] {
-  const pairs = pairsOf(raw);
-  const named = pairs
+  const named = namedByConnection(raw).filter((name) => !endToEnd.has(name));
+  const dropped = new Set([...hopByHop, ...named, ...without]);
+  return pairsOf(raw)
+    .filter(([name]) => !dropped.has(name.toLowerCase()))
+    .flat();
+}
+
+/** The header that `Connection` names although no proxy may leave it out; undefined where all is well. */
+export function misnamedHeader(raw: RawHeaders): string | undefined {
+  return namedByConnection(raw).find((name) => endToEnd.has(name));
+}
+
+function namedByConnection(raw: RawHeaders): string[] {
+  return pairsOf(raw)
     .filter(([name]) => name.toLowerCase() === "connection")
     .flatMap(([, value]) => value.split(","))
     .map((name) => name.trim().toLowerCase());
-  const dropped = new Set([...hopByHop, ...named, ...without]);
-  return pairs.filter(([name]) => !dropped.has(name.toLowerCase())).flat();
 }
 
 function pairsOf(raw: RawHeaders): [name: string, value: string][] {

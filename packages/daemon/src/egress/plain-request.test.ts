@@ -72,6 +72,29 @@ describe("egress plain requests", () => {
     assert.deepEqual(seen?.rawHeaders, ["Host", new URL(url).host, "X-Kept", "yes", "Connection", "close"]);
   });
 
+  test("what Connection names never takes the framing or the host away: such a request is 400, such an answer keeps its length", async () => {
+    await using fixture = await EgressFixture.start(loopback);
+    let requests = 0;
+    const url = await origin(fixture, (_, response) => {
+      requests += 1;
+      response.writeHead(200, ["Connection", "Content-Length, X-Own", "X-Own", "1", "Content-Length", "2"]).end("ok");
+    });
+    const cases = [
+      ["Connection: Content-Length", "Content-Length: 2"],
+      ["Connection: close, HOST", "Content-Length: 2"],
+      ["Connection: close", "Content-Length: 2", "Connection: x,\tcontent-length "],
+      ["Connection: transfer-encoding", "Transfer-Encoding: chunked"],
+    ];
+    for (const lines of cases) {
+      const socket = await fixture.open();
+      socket.write(`POST ${url}/ HTTP/1.1\r\nHost: x\r\n${lines.join("\r\n")}\r\n\r\nhi`);
+      assert.match(await headOf(socket), /^HTTP\/1\.1 400 /, lines.join());
+    }
+    assert.deepEqual([requests, fixture.decisions], [0, []]);
+    const { status, headers } = await fixture.ask(`${url}/`);
+    assert.deepEqual([status, headers["content-length"], headers["x-own"]], [200, "2", undefined]);
+  });
+
   test("bodies of any framing stream through: chunked, announced, none, after 100-continue", async () => {
     await using fixture = await EgressFixture.start(loopback);
     const url = await origin(fixture, (request, response) => {
