@@ -10,6 +10,8 @@ export interface ProgramCall {
 interface Wrapper {
   /** Letters of options with a value, which may be joined to them. */
   readonly valued?: string;
+  /** Letters of options whose value is joined to them or is none: the next word is not theirs. */
+  readonly joined?: string;
   readonly longValued?: readonly string[];
   /** Words of its own before the program, such as a duration. */
   readonly operands?: number;
@@ -30,7 +32,8 @@ const wrappers: Readonly<Record<string, Wrapper>> = {
   taskset: { operands: 1 },
   xargs: {
     valued: "adEILnPs",
-    longValued: ["--arg-file", "--delimiter", "--replace", "--max-lines", "--max-args", "--max-procs", "--max-chars"],
+    joined: "eil",
+    longValued: ["--arg-file", "--delimiter", "--max-args", "--max-procs", "--max-chars", "--process-slot-var"],
   },
   busybox: {},
   toybox: {},
@@ -67,10 +70,11 @@ function behind(wrapper: Wrapper, args: readonly string[]): readonly ProgramCall
 }
 
 /** Whether the option's value is the next argument. GNU takes abbreviations of long names. */
-function takesNext({ valued = "", longValued = [] }: Wrapper, option: string): boolean {
+function takesNext({ valued = "", joined = "", longValued = [] }: Wrapper, option: string): boolean {
   if (option.startsWith("--")) return !option.includes("=") && longValued.some((long) => long.startsWith(option));
-  const first = Array.from(option.slice(1)).findIndex((letter) => valued.includes(letter));
-  return first !== -1 && first === option.length - 2;
+  const letters = Array.from(option.slice(1));
+  const first = letters.findIndex((letter) => valued.includes(letter) || joined.includes(letter));
+  return first !== -1 && first === letters.length - 1 && valued.includes(letters[first] ?? "");
 }
 
 /** `env -S "rm -rf /"`, also as -iS, --split-string and with the line joined. Quotes only group words here, and are left out. */
