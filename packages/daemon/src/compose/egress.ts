@@ -3,7 +3,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { ownAddresses } from "../egress/addresses.ts";
 import { EgressPolicy } from "../egress/egress-policy.ts";
 import { defaultEgressLimits, EgressProxy } from "../egress/egress-proxy.ts";
-import { systemResolver } from "../egress/route.ts";
+import { boundedResolver, lookupsMax, systemResolver } from "../egress/route.ts";
 import type { Audit } from "./audit.ts";
 
 export interface EgressPorts {
@@ -21,7 +21,7 @@ export function composeEgress(ports: EgressPorts): EgressProxy | undefined {
   return new EgressProxy({
     socketPath,
     policy: new EgressPolicy({ allowed: sandbox.proxy_allowed_hosts, blocked, ownAddresses }),
-    resolve: systemResolver,
+    resolve: boundedResolver(systemResolver, lookupsMax),
     clock,
     limits: defaultEgressLimits,
     onDecision: audit.egress,

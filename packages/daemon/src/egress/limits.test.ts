@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { describe, test } from "node:test";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { EgressFixture, headOf, textOf } from "./egress.fixture.test.ts";
+import { boundedResolver } from "./route.ts";
 
 const echo = (socket: Socket): void => void socket.pipe(socket);
 
@@ -67,6 +68,51 @@ describe("egress limits", () => {
       ["fail"],
     );
     resolving.resolve(["127.0.0.1"]);
+  });
+
+  test("lookupsMax: look-ups that were given up count until they end; one more name is 502, the same name joins", async () => {
+    const clock = new ManualClock();
+    const lookups: PromiseWithResolvers<readonly string[]>[] = [];
+    const asked: string[] = [];
+    let onAsked = Promise.withResolvers<undefined>();
+    const resolve = boundedResolver((host) => {
+      asked.push(host);
+      const lookup = Promise.withResolvers<readonly string[]>();
+      lookups.push(lookup);
+      return lookup.promise;
+    }, 2);
+    await using fixture = await EgressFixture.start({
+      allowed: ["*.example", "127.0.0.1"],
+      limits: { connectMs: 1_000 },
+      clock,
+      resolve: (host) => {
+        onAsked.resolve(undefined);
+        return resolve(host);
+      },
+    });
+    const port = await fixture.serve(echo);
+    for (const name of ["a.example", "b.example"]) {
+      onAsked = Promise.withResolvers();
+      const given = fixture.tunnel(`${name}:${port}`);
+      await onAsked.promise;
+      await clock.advance(1_000);
+      assert.match((await given).head, /^HTTP\/1\.1 504 /);
+    }
+    const over = await fixture.tunnel(`c.example:${port}`);
+    assert.match(over.head, /^HTTP\/1\.1 502 /);
+    assert.match(await textOf(over.socket), /2 names are being looked up/);
+    onAsked = Promise.withResolvers();
+    const joining = fixture.tunnel(`a.example:${port}`);
+    await onAsked.promise;
+    lookups[0]!.resolve(["127.0.0.1"]);
+    assert.match((await joining).head, /^HTTP\/1\.1 200 /);
+    assert.deepEqual(asked, ["a.example", "b.example"]);
+    lookups[1]!.reject(new Error("no such name"));
+    onAsked = Promise.withResolvers();
+    const next = fixture.tunnel(`c.example:${port}`);
+    await onAsked.promise;
+    lookups[2]!.resolve(["127.0.0.1"]);
+    assert.match((await next).head, /^HTTP\/1\.1 200 /);
   });
 
   test("idleMs: a tunnel in which nothing moves is closed, one in which something moves is not", async () => {

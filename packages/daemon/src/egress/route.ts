@@ -15,6 +15,26 @@ export type Resolver = (host: string) => Promise<readonly string[]>;
 export const systemResolver: Resolver = async (host) =>
   (await lookup(host, { all: true, order: "verbatim" })).map(({ address }) => address);
 
+/** Names looked up at once; one more is refused. libuv works at two at a time, so a longer queue would only be waited for in vain. */
+export const lookupsMax = 32;
+
+/**
+ * Nobody can call a look-up back, so those that were given up stay in libuv's queue: here they are counted until they have ended, and
+ * who asks for a name that is being looked up waits for the same answer.
+ */
+export function boundedResolver(resolver: Resolver, max: number): Resolver {
+  const underWay = new Map<string, Promise<readonly string[]>>();
+  return async (host) => {
+    const joined = underWay.get(host);
+    if (joined !== undefined) return joined;
+    if (underWay.size >= max)
+      throw new Error(`${max} names are being looked up already, which is the limit: try again`);
+    const lookup = resolver(host).finally(() => underWay.delete(host));
+    underWay.set(host, lookup);
+    return lookup;
+  };
+}
+
 /** The policy has said no. The message is one line for the person who meets it. */
 export class EgressRefused extends Error {
   override readonly name = "EgressRefused";
