@@ -14,8 +14,8 @@ const ranges: Readonly<Record<Exclude<AddressKind, "public" | "own">, readonly s
     // "This network" and unspecified; link-local, with the metadata address; multicast; reserved and broadcast.
     ...["0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"],
     ...["::/128", "fe80::/10", "fec0::/10", "ff00::/8"],
-    // Metadata and agents of two clouds (Azure's WireServer, Alibaba's) at addresses that look like others.
-    ...["168.63.129.16/32", "100.100.100.200/32"],
+    // Metadata and agents of clouds (Azure's WireServer, Alibaba's, Amazon's by IPv6) at addresses that look like others.
+    ...["168.63.129.16/32", "100.100.100.200/32", "fd00:ec2::254/128"],
     // Teredo: it hides the address of somebody else's relay.
     "2001::/32",
   ],

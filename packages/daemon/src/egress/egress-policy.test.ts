@@ -119,7 +119,10 @@ describe("egress policy: addresses", () => {
       const verdict = judge([address, "169.254.0.0/16", "100.64.0.0/10"], address, address);
       assert.match(reasonOf(verdict), /no key allows it/, address);
     }
-    assert.match(reasonOf(judge(["[fe80::1]:80"], "[fe80::1]:80", "fe80::1")), /no key allows it/);
+    for (const address of ["fe80::1", "fd00:ec2::254"]) {
+      const target = `[${address}]:80`;
+      assert.match(reasonOf(judge([target], target, address)), /no key allows it/);
+    }
   });
 
   test("the block list wins: by name, by address, behind a name, and in the mapped form", () => {
