@@ -151,6 +151,7 @@ async function runFile(file: string, msMax: number, folder: string): Promise<Fil
   const args = ["--test-reporter=spec", "--disable-warning=ExperimentalWarning", file];
   const child = spawn(process.execPath, args, {
     cwd: repositoryRoot,
+    // What V8 has compiled is kept for the next process, which then starts in half the time; hundreds are started.
     env: { NODE_COMPILE_CACHE: join(repositoryRoot, "node_modules/.cache/compiled"), ...process.env, TMPDIR: folder },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -20,10 +20,6 @@ run_from_checkout() {
     echo "$name: run \`npm ci\` in $root first ($node is missing)" >&2
     exit 69
   fi
-  # What V8 has compiled is kept for the next start, which then takes half as long. Not where coverage is measured: that wants it afresh.
-  if [ -z "$NODE_V8_COVERAGE" ]; then
-    export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE-$root/node_modules/.cache/compiled}"
-  fi
   # A small young generation: what a stream of output leaves behind is collected at once instead of growing the process.
   exec "$node" --disable-warning=ExperimentalWarning --max-semi-space-size=2 "$root/$entry" "$@"
 }

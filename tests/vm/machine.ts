@@ -152,7 +152,16 @@ async function makePayload(folder: string): Promise<string> {
   const tree = join(folder, "payload");
   const disk = join(folder, "payload.ext4");
   await mkdir(tree);
-  const needless = ["typescript", "typescript-eslint", "@typescript-eslint", "eslint", "prettier", "playwright-core"];
+  // What was compiled here is for this processor, and the emulated one is another.
+  const needless = [
+    ".cache",
+    "typescript",
+    "typescript-eslint",
+    "@typescript-eslint",
+    "eslint",
+    "prettier",
+    "playwright-core",
+  ];
   const excluded = needless.map((name) => `--exclude=node_modules/${name}`);
   const parts = ["bin", "native/hl-runner", "node_modules", "packages", "package.json", "tests"];
   const copy = `tar -C "$1" ${excluded.join(" ")} --exclude=tests/agents/node_modules -cf - ${parts.join(" ")} | tar -C "$2" -xf -`;

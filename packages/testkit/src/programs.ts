@@ -25,8 +25,14 @@ export interface SpawnOptions {
 
 /** Only what programs need; a test must not depend on the variables of whoever runs it. */
 function cleanEnvironment(extra: Readonly<Record<string, string>> | undefined): Record<string, string> {
-  const { PATH = "/usr/local/bin:/usr/bin:/bin", HOME = "/", TERM = "dumb", NODE_V8_COVERAGE } = process.env;
-  return { PATH, HOME, TERM, ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }), ...extra };
+  const { PATH = "/usr/local/bin:/usr/bin:/bin", HOME = "/", TERM = "dumb" } = process.env;
+  const { NODE_V8_COVERAGE, NODE_COMPILE_CACHE } = process.env;
+  return {
+    ...{ PATH, HOME, TERM },
+    ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }),
+    ...(NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }),
+    ...extra,
+  };
 }
 
 export function spawnProgram(name: ProgramName, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
