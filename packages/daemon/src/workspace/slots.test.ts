@@ -48,3 +48,18 @@ test("who leaves while waiting is passed over, and a failure frees the place", a
   assert.equal(await last, "last");
   assert.equal(await slots.run(never, async () => "free"), "free");
 });
+
+test("P7: who leaves is let go at once, and the place is free when the work is over", async () => {
+  const slots = new Slots(1, 5);
+  const work = Promise.withResolvers<undefined>();
+  const leaving = new AbortController();
+  const left = slots.run(leaving.signal, () => work.promise);
+  let isFree = false;
+  const next = slots.run(never, async () => (isFree = true));
+  leaving.abort(new Error("left"));
+  await assert.rejects(left, /left/);
+  assert.equal(isFree, false);
+  work.reject(new Error("nobody hears of it"));
+  await next;
+  assert.equal(isFree, true);
+});

@@ -1,6 +1,9 @@
 import { HlError } from "@hl/protocol/errors.ts";
 
-/** So many at once, the others one behind the other in the order they came; one that would wait behind too many is refused. */
+/**
+ * So many at once, the others one behind the other in the order they came; one that would wait behind too many is refused. Who leaves is let go
+ * at once, and the place stays taken until the work is over: what it holds is held until then.
+ */
 export class Slots {
   readonly #atOnceMax: number;
   readonly #waitingMax: number;
@@ -15,6 +18,10 @@ export class Slots {
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (this.#taken < this.#atOnceMax) this.#taken += 1;
     else await this.#turn(signal);
+    return unlessAborted(signal, this.#work(work));
+  }
+
+  async #work<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } finally {
@@ -46,5 +53,17 @@ export class Slots {
     } finally {
       signal.removeEventListener("abort", leave);
     }
+  }
+}
+
+async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const leave = (): void => reject(signal.reason as Error);
+  signal.addEventListener("abort", leave, { once: true });
+  if (signal.aborted) leave();
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", leave);
   }
 }

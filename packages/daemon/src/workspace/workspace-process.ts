@@ -1,10 +1,11 @@
+import { randomUUID } from "node:crypto";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { LineTransport } from "@hl/core/rpc/line-transport.ts";
-import { ConnectionClosed, Peer } from "@hl/core/rpc/peer.ts";
+import { cancelMethod, ConnectionClosed, Peer } from "@hl/core/rpc/peer.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { InputOf, ResultOf } from "@hl/protocol/method.ts";
-import { workspaceLineBytesMax, type WorkspaceMethods } from "@hl/protocol/workspace-methods.ts";
+import { workspaceLineBytesMax, workspaceMethods, type WorkspaceMethods } from "@hl/protocol/workspace-methods.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import type { EndRecord } from "../runner/records.ts";
 import { ProgramOutput } from "../runner/program-output.ts";
@@ -74,7 +75,7 @@ export class WorkspaceProcess {
   async call<Name extends keyof WorkspaceMethods>(
     method: Name,
     params: InputOf<WorkspaceMethods[Name]>,
-    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number; readonly id?: string } = {},
   ): Promise<ResultOf<WorkspaceMethods[Name]>> {
     try {
       return (await this.#peer.request(method, params, options)) as ResultOf<WorkspaceMethods[Name]>;
@@ -89,8 +90,36 @@ export class WorkspaceProcess {
     }
   }
 
-  async stop(): Promise<void> {
-    this.#peer.close("hl-workspace is stopped"); // Which stops the run.
+  /**
+   * As `call`, and settles only when hl-workspace is through with it, also when the caller has left: the signal then asks for that. One that
+   * does not get there within the time of the method never will, and is stopped.
+   */
+  async callToItsEnd<Name extends keyof WorkspaceMethods>(
+    method: Name,
+    params: InputOf<WorkspaceMethods[Name]>,
+    signal: AbortSignal,
+  ): Promise<ResultOf<WorkspaceMethods[Name]>> {
+    signal.throwIfAborted();
+    const { clock, logger } = this.#options;
+    const id = randomUUID();
+    const cancel = (): void => void this.#peer.notify(cancelMethod, { id }).catch(() => {});
+    const { timeoutMs } = workspaceMethods[method];
+    const onStuck = (): void => {
+      logger.error({ pid: this.pid, method, ms: timeoutMs }, "hl-workspace is stuck and is stopped");
+      void this.stop(`it was stuck for ${timeoutMs} ms`);
+    };
+    const free = timeoutMs === null ? (): void => {} : clock.after(timeoutMs, onStuck);
+    signal.addEventListener("abort", cancel, { once: true });
+    try {
+      return await this.call(method, params, { id });
+    } finally {
+      free();
+      signal.removeEventListener("abort", cancel);
+    }
+  }
+
+  async stop(reason = "hl-workspace is stopped"): Promise<void> {
+    this.#peer.close(reason); // Which stops the run.
     await this.ended;
   }
 

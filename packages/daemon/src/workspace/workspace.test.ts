@@ -7,8 +7,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { systemClock } from "@hl/core/clock.ts";
-import { silentLogger } from "@hl/core/logger.ts";
+import { systemClock, type Clock } from "@hl/core/clock.ts";
+import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { until } from "@hl/testkit/waiting.ts";
 import { findWorkspaceProgram } from "../host-facts.ts";
@@ -114,18 +114,19 @@ test("X1: the kernel judges behind hl-workspace: what its own judgement would le
     },
   });
   writeFileSync(join(root, "f"), "outside of what the kernel lets it");
-  for (const call of [
+  const calls = [
     workspace.call("file/read", { path: join(root, "f") }, never),
     workspace.call("file/write", { path: join(root, "f"), data: "" }, never),
     workspace.call("file/remove", { path: join(root, "f") }, never),
     workspace.call("file/list", { path: root }, never),
-  ]) {
-    await assert.rejects(call, (error: unknown) => {
-      assert.ok(error instanceof HlError && error.type === "path_denied", String(error));
-      assert.match(error.message, /the kernel refuses it/);
-      return true;
-    });
-  }
+  ];
+  const isRefused = (error: unknown): boolean => {
+    assert.ok(error instanceof HlError && error.type === "path_denied", String(error));
+    assert.match(error.message, /the kernel refuses it/);
+    return true;
+  };
+  // In whatever order their answers come.
+  await Promise.all(calls.map((call) => assert.rejects(call, isRefused)));
   assert.equal(readFileSync(join(root, "f"), "utf8"), "outside of what the kernel lets it");
 });
 
@@ -140,6 +141,52 @@ test("a caller that leaves is let go, and the others are served", async (t) => {
     if (status === "rejected") assert.match(String((rest as { reason: unknown }).reason), /left/);
   }
   assert.equal((await stays).data, "f");
+});
+
+/** A time limit of the methods is over at once; whoever needs the pid of hl-workspace finds it in the log. */
+function stoppable(t: TestContext, limitMs: number): { options: Partial<WorkspaceOptions>; pids: number[] } {
+  const pids: number[] = [];
+  const note: Logger["debug"] = ({ pid }, message) => {
+    if (message === "hl-workspace is there") pids.push(Number(pid));
+  };
+  t.after(() => {
+    for (const pid of pids) if (existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
+  });
+  const after: Clock["after"] = (ms, callback) => systemClock.after(ms === 60_000 ? limitMs : ms, callback);
+  return {
+    pids,
+    options: { idleMs: 50_000, logger: { ...silentLogger, debug: note }, clock: { ...systemClock, after } },
+  };
+}
+
+test("A1: one that is stuck is stopped when a call's time is over; the others hear of it, and the next call starts another", async (t) => {
+  const { options, pids } = stoppable(t, 200);
+  const { workspace } = await setUp(t, options);
+  await workspace.call("file/list", {}, never);
+  process.kill(pids[0]!, "SIGSTOP");
+  const others = [workspace.call("file/stat", { path: "." }, never), workspace.call("file/list", {}, never)];
+  await Promise.all(others.map((call) => assert.rejects(call, isError("workspace_lost"))));
+  await workspace.call("file/list", {}, never);
+  assert.equal(pids.length, 2);
+});
+
+test("P7: calls whose callers have left hold their place until hl-workspace is through with them, and stop nothing", async (t) => {
+  const { options, pids } = stoppable(t, 60_000);
+  const { workspace } = await setUp(t, options);
+  await workspace.call("file/list", {}, never);
+  process.kill(pids[0]!, "SIGSTOP");
+  for (let round = 0; round < 4; round += 1) {
+    const leaving = new AbortController();
+    const call = workspace.call("file/write", { path: "f", data: "x".repeat(1_000_000) }, leaving.signal);
+    await new Promise(setImmediate);
+    leaving.abort(new Error("left"));
+    await assert.rejects(call, /left/);
+  }
+  const waiting = Array.from({ length: 256 }, () => workspace.call("file/stat", { path: "." }, never));
+  await assert.rejects(workspace.call("file/stat", { path: "." }, never), isError("rate_limited"));
+  process.kill(pids[0]!, "SIGCONT");
+  await Promise.all(waiting);
+  assert.equal(pids.length, 1);
 });
 
 test("P1: what a killed daemon has left is ended by the next one, and other runs are left alone", async (t) => {

@@ -60,7 +60,7 @@ export class Workspace {
     signal: AbortSignal,
   ): Promise<ResultOf<WorkspaceMethods[Name]>> {
     return this.#using(() =>
-      this.#slots.run(signal, async () => (await this.#obtain()).call(method, params, { signal })),
+      this.#slots.run(signal, async () => (await this.#obtain()).callToItsEnd(method, params, signal)),
     );
   }
 
@@ -73,7 +73,7 @@ export class Workspace {
       random,
       begin: async (until) => {
         const process = await this.#obtain();
-        const begun = await this.#slots.run(until, () => process.call("file/watch", params, { signal: until }));
+        const begun = await this.#slots.run(until, () => process.callToItsEnd("file/watch", params, until));
         return { process, begun };
       },
       onEnd: () => {
