@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import {
+  chmodSync,
+  chownSync,
   constants,
   existsSync,
   mkdirSync,
@@ -21,7 +23,9 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { HlError } from "@hl/protocol/errors.ts";
 import { Access } from "./access.ts";
+import { move } from "./change-tree.ts";
 import { Folder } from "./folder.ts";
+import { writeFile as writeWhole } from "./write-file.ts";
 
 function world(t: TestContext): { workspace: string; outside: string; access: Access } {
   const root = realpathSync(mkdtempSync(join(tmpdir(), "hl-folder-")));
@@ -32,6 +36,9 @@ function world(t: TestContext): { workspace: string; outside: string; access: Ac
   writeFileSync(join(outside, "f"), "outside");
   return { workspace, outside, access: new Access({ workspace, allowedPaths: [workspace], blockedPaths: [] }) };
 }
+
+const ordinaryUser = 65_534;
+const never = new AbortController().signal;
 
 const isDenied = (error: unknown): boolean => error instanceof HlError && error.type === "path_denied";
 
@@ -88,4 +95,24 @@ test("X1: missing folders are made one by one in what was opened", async (t) => 
   symlinkSync(outside, join(workspace, "a/x/out"));
   await assert.rejects(Folder.make(access, join(workspace, "a/x/out/new")));
   assert.equal(existsSync(join(outside, "new")), false);
+});
+
+test("P2: what was done in a folder that may be written and not read is done", async (t) => {
+  const { workspace, access } = world(t);
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) {
+    chmodSync(join(workspace, ".."), 0o755);
+    chmodSync(workspace, 0o755);
+    chownSync(join(workspace, "a"), ordinaryUser, ordinaryUser);
+    process.seteuid?.(ordinaryUser); // The kernel lets root read everything.
+  }
+  try {
+    chmodSync(join(workspace, "a"), 0o300);
+    await writeWhole(access, { path: "a/f", data: "1", encoding: "utf8", create_parents: false, final: false }, never);
+    await move(access, { from: "a/f", to: "a/g", overwrite: false });
+    assert.equal(readFileSync(join(workspace, "a/g"), "utf8"), "1");
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    chmodSync(join(workspace, "a"), 0o700);
+  }
 });

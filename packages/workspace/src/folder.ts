@@ -122,9 +122,17 @@ export class Folder implements AsyncDisposable {
     return this.#handle.stat();
   }
 
-  /** Makes renames in it outlive a power cut. */
+  /** Makes renames in it outlive a power cut, where it may be read. */
   async sync(): Promise<void> {
-    await using readable = await open(this.self, O_RDONLY | O_DIRECTORY);
+    let readable: FileHandle;
+    try {
+      readable = await open(this.self, O_RDONLY | O_DIRECTORY);
+    } catch (error) {
+      // A folder may be closed to readers and open to writers. What was done in it is done, and an error would say that it was not (P2).
+      if (isCode(error, "EACCES", "EPERM")) return;
+      throw error;
+    }
+    await using _closed = readable;
     await readable.sync();
   }
 
@@ -139,7 +147,9 @@ async function placeOf(handle: FileHandle): Promise<string> {
   const place = await readlink(`/proc/self/fd/${handle.fd}`);
   // Removed while it was opened: where it would lie cannot be said any more. A file may also be called so, and then it is there.
   if (place.endsWith(goneMark) && (await handle.stat()).nlink === 0) {
-    throw new HlError("file_not_found", `${JSON.stringify(place.slice(0, -goneMark.length))} was removed just now`);
+    // In the kernel's words, as where it is gone a moment earlier: whoever walks a tree goes on without it.
+    const text = `${JSON.stringify(place.slice(0, -goneMark.length))} was removed just now`;
+    throw Object.assign(new Error(text), { code: "ENOENT" });
   }
   return place;
 }

@@ -42,7 +42,7 @@ export function workspaceHandlers(clock: Clock, pid: number): Handlers<Workspace
     "file/mkdir": (params) => onPath(params.path, () => makeFolder(access(), params)),
     "file/move": (params) => onPath(params.from, () => move(access(), params)),
     "file/remove": (params, { signal }) => onPath(params.path, () => remove(access(), params, signal)),
-    "file/watch": (params) => onPath(params.path, () => watches.begin(access(), params)),
+    "file/watch": (params, { signal }) => onPath(params.path, () => watches.begin(access(), params, signal)),
     "workspace/changes": ({ watch_id }, { signal }) => watches.next(watch_id, signal),
     "workspace/unwatch": async ({ watch_id }) => {
       watches.end(watch_id);

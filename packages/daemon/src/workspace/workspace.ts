@@ -73,7 +73,7 @@ export class Workspace {
       random,
       begin: async (until) => {
         const process = await this.#obtain();
-        const begun = await this.#slots.run(until, () => process.callToItsEnd("file/watch", params, until));
+        const begun = await this.#slots.run(until, () => beginWatch(process, params, until));
         return { process, begun };
       },
       onEnd: () => {
@@ -190,4 +190,15 @@ export class Workspace {
     this.#processes.add(process);
     void process.ended.then(() => this.#processes.delete(process));
   }
+}
+
+async function beginWatch(
+  process: WorkspaceProcess,
+  params: WatchParams,
+  signal: AbortSignal,
+): Promise<ResultOf<WorkspaceMethods["file/watch"]>> {
+  const begun = await process.callToItsEnd("file/watch", params, signal);
+  // The caller has left when the answer was on its way already: nobody else knows of this watch.
+  if (signal.aborted) process.call("workspace/unwatch", { watch_id: begun.watch_id }).catch(() => {});
+  return begun;
 }

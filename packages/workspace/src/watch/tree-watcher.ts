@@ -51,11 +51,12 @@ export class TreeWatcher implements Disposable {
   }
 
   /** Resolves when every change from now on is seen. */
-  async begin(): Promise<void> {
+  async begin(signal: AbortSignal): Promise<void> {
     const { access, place } = this.#options;
     try {
       await using top = await Folder.open(access, place);
-      await this.#enter(top, "", false);
+      await this.#enter(top, "", false, signal);
+      signal.throwIfAborted();
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -79,7 +80,8 @@ export class TreeWatcher implements Disposable {
   }
 
   /** @param isNews what lies in it has come with it. */
-  async #enter(folder: Folder, path: string, isNews: boolean): Promise<void> {
+  async #enter(folder: Folder, path: string, isNews: boolean, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
     const { recursive, namesMax, onChange } = this.#options;
     const isWanted = (name: string): boolean => this.#isWanted(join(folder.path, name), name);
     const watched = await this.#watch(folder, path, isWanted);
@@ -89,7 +91,7 @@ export class TreeWatcher implements Disposable {
     for (const name of watched.names) {
       const inner = below(path, name);
       if (isNews) onChange(inner, "created");
-      if (recursive) await this.#enterIfFolder(folder, name, inner, isNews);
+      if (recursive) await this.#enterIfFolder(folder, name, inner, isNews, signal);
     }
   }
 
@@ -104,11 +106,17 @@ export class TreeWatcher implements Disposable {
     }
   }
 
-  async #enterIfFolder(parent: Folder, name: string, path: string, isNews: boolean): Promise<void> {
+  async #enterIfFolder(
+    parent: Folder,
+    name: string,
+    path: string,
+    isNews: boolean,
+    signal?: AbortSignal,
+  ): Promise<void> {
     try {
       if (!(await lstat(parent.at(name))).isDirectory()) return;
       await using inner = await parent.enter(name);
-      await this.#enter(inner, path, isNews);
+      await this.#enter(inner, path, isNews, signal);
     } catch (error) {
       // Gone or replaced since, of which an event tells; or closed to us, and then there is nothing to tell.
       if (!isCode(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM")) throw error;

@@ -3,6 +3,8 @@
  * when all before it has been seen, so that nothing sleeps; where events are to be missed, the limit at which that counts is set low.
  */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   appendFileSync,
   mkdirSync,
@@ -19,7 +21,10 @@ import { test, type TestContext } from "node:test";
 import { systemClock } from "@hl/core/clock.ts";
 import type { FileChanged } from "@hl/protocol/methods/file-watch.ts";
 import { Access } from "../access.ts";
+import { listFolder } from "../list-folder.ts";
 import { Watches, type WatchLimits } from "./watches.ts";
+
+const never = new AbortController().signal;
 
 interface World {
   readonly root: string;
@@ -38,7 +43,8 @@ async function world(
   const access = new Access({ workspace: root, allowedPaths: [root], blockedPaths: [join(root, "blocked")] });
   const watches = new Watches(systemClock, options.limits);
   const exclude = ["node_modules", ".git"];
-  const { watch_id: id } = await watches.begin(access, { path: ".", recursive: options.recursive ?? true, exclude });
+  const params = { path: ".", recursive: options.recursive ?? true, exclude };
+  const { watch_id: id } = await watches.begin(access, params, never);
   t.after(() => {
     watches.end(id);
     rmSync(root, { recursive: true, force: true });
@@ -49,7 +55,7 @@ async function world(
     writeFileSync(join(root, marker), "");
     const told: FileChanged[] = [];
     for (;;) {
-      const batch = await watches.next(id, new AbortController().signal);
+      const batch = await watches.next(id, never);
       const isLast = batch.changes.some(({ path }) => path === marker) || batch.ended !== undefined;
       told.push({ ...batch, changes: batch.changes.filter(({ path }) => !path.startsWith("marker-")) });
       if (isLast) return told;
@@ -143,4 +149,44 @@ test("a watch ends, and says why, when its folder goes; others cannot be too man
     for (let index = 0; index < 10; index += 1) writeFileSync(join(folder, `f${index}`), "");
   };
   await assert.rejects(world(t, { limits: { namesMax: 9 }, prepare: many }), /more than 9 names/);
+});
+
+test("P7: a watch whose caller leaves before it is begun is none, however many there were", async (t) => {
+  const prepare = (root: string): void => mkdirSync(join(root, "a/b/c/d/e/f/g/h"), { recursive: true });
+  const { root, watches } = await world(t, { prepare });
+  const access = new Access({ workspace: root, allowedPaths: [root], blockedPaths: [] });
+  const params = { path: ".", recursive: true, exclude: [] };
+  for (let round = 0; round < 70; round += 1) {
+    const leaving = new AbortController();
+    const begun = watches.begin(access, params, leaving.signal);
+    if (round % 2 === 0) setImmediate(() => leaving.abort(new Error("left")));
+    else leaving.abort(new Error("left"));
+    await assert.rejects(begun, /left/);
+  }
+  watches.end((await watches.begin(access, params, never)).watch_id);
+});
+
+test("S2: folders inside that come and go at once end neither the watch nor a list", async (t) => {
+  const { root, watches, id, settle } = await world(t);
+  const script = "while :; do mkdir -p $0/x/y; rmdir $0/x/y $0/x; done 2>/dev/null";
+  const loops = ["one", "two"].map((name) => {
+    mkdirSync(join(root, name));
+    return spawn("sh", ["-c", script, join(root, name)], { stdio: "ignore" });
+  });
+  t.after(() => loops.forEach((loop) => loop.kill("SIGKILL")));
+  const access = new Access({ workspace: root, allowedPaths: [root], blockedPaths: [] });
+  const listing = { path: ".", depth: 9, limit: 1_000, include_hidden: true, gitignore: false };
+  for (let round = 0; round < 300; round += 1) {
+    await listFolder(access, listing, never);
+    watches.end((await watches.begin(access, { path: ".", recursive: true, exclude: [] }, never)).watch_id);
+  }
+  for (const loop of loops) {
+    const gone = once(loop, "exit");
+    loop.kill("SIGKILL");
+    await gone;
+  }
+  assert.ok(
+    (await settle()).every(({ ended }) => ended === undefined),
+    id,
+  );
 });

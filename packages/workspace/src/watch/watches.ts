@@ -34,7 +34,12 @@ export class Watches {
     });
   }
 
-  async begin(access: Access, params: ParamsOf<typeof fileWatch>): Promise<ResultOf<typeof fileWatch>> {
+  /** Nothing is left of a watch whose signal aborts before it is answered: nobody knows its id. */
+  async begin(
+    access: Access,
+    params: ParamsOf<typeof fileWatch>,
+    signal: AbortSignal,
+  ): Promise<ResultOf<typeof fileWatch>> {
     const { watchesMax, namesMax, pendingMax } = this.#limits;
     if (this.#watches.size >= watchesMax) {
       throw new HlError("process_limit", `${watchesMax} watches are there, and no more can be`, {
@@ -58,7 +63,7 @@ export class Watches {
     });
     this.#watches.set(id, { tree, mail });
     try {
-      await tree.begin();
+      await tree.begin(signal);
     } catch (error) {
       this.end(id);
       throw error;
