@@ -190,9 +190,9 @@ test("P7: calls whose callers have left hold their place until hl-workspace is t
 });
 
 test("P1: what a killed daemon has left is ended by the next one, and other runs are left alone", async (t) => {
-  const { there, workspace, root } = await setUp(t);
-  await workspace.call("file/list", {}, never);
-  const [left = ""] = await runsOf(there);
+  const { there, root } = await setUp(t);
+  const left = "workspace_left";
+  there.leave(await there.start(left, "exec sleep 600"));
   const command = await there.start("command", "exec sleep 600");
   const next = new Workspace({
     ...findWorkspaceProgram(),

@@ -152,7 +152,9 @@ test("a watch ends, and says why, when its folder goes; others cannot be too man
 });
 
 test("P7: a watch whose caller leaves before it is begun is none, however many there were", async (t) => {
-  const prepare = (root: string): void => mkdirSync(join(root, "a/b/c/d/e/f/g/h"), { recursive: true });
+  const prepare = (root: string): void => {
+    mkdirSync(join(root, "a/b/c/d/e/f/g/h"), { recursive: true });
+  };
   const { root, watches } = await world(t, { prepare });
   const access = new Access({ workspace: root, allowedPaths: [root], blockedPaths: [] });
   const params = { path: ".", recursive: true, exclude: [] };
