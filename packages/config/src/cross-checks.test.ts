@@ -190,7 +190,7 @@ describe("network of commands and agents", () => {
     "daemon.json": { security: { ...security, sandbox: keys } },
   });
   it("the entries of the proxy's list have the five forms, and nothing is allowed by default", () => {
-    const hosts = ["registry.npmjs.org", "*.example:443", "10.0.0.0/8", "127.0.0.1:8080", "::1"];
+    const hosts = ["packages.example", "*.example:443", "10.0.0.0/8", "127.0.0.1:8080", "::1"];
     const { daemon } = accepted(sandbox({ network: "proxy", agent_network: "proxy", proxy_allowed_hosts: hosts }));
     assert.deepEqual(daemon.security.sandbox.proxy_allowed_hosts, hosts);
     assert.deepEqual(accepted({}).daemon.security.sandbox.proxy_allowed_hosts, []);
