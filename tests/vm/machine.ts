@@ -4,13 +4,13 @@
  */
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { repositoryRoot } from "@hl/testkit/programs.ts";
 import { ensureImage, type Image } from "./image.ts";
+import { makePayload, payloadRoot } from "./payload.ts";
 
 const execute = promisify(execFile);
 
@@ -37,7 +37,7 @@ export class Machine implements AsyncDisposable {
     this.#ssh = ssh;
   }
 
-  /** Resolves when it takes commands. The repository is at /mnt/hl, read-only, with what the programs need to run. */
+  /** Resolves when it takes commands. The programs are at `payloadRoot`, read-only. */
   static async boot(memoryMb = 1024): Promise<Machine> {
     const image = await ensureImage();
     const folder = mkdtempSync(join(tmpdir(), "hl-vm-"));
@@ -49,7 +49,7 @@ export class Machine implements AsyncDisposable {
     });
     const machine = new Machine(folder, qemu, ssh);
     await machine.#ready();
-    await machine.mustRun("mkdir -p /mnt/hl && mount -o ro /dev/vdb /mnt/hl");
+    await machine.mustRun(`mkdir -p ${payloadRoot} && mount -o ro /dev/vdb ${payloadRoot}`);
     return machine;
   }
 
@@ -145,30 +145,6 @@ function sshArguments(image: Image, folder: string, port: number): string[] {
   };
   const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
   return ["-i", image.key, "-p", String(port), ...flags, "root@127.0.0.1"];
-}
-
-/** The programs as they lie here, on a disk of their own: copying them over the network would take the machine longer than booting. */
-async function makePayload(folder: string): Promise<string> {
-  const tree = join(folder, "payload");
-  const disk = join(folder, "payload.ext4");
-  await mkdir(tree);
-  // What was compiled here is for this processor, and the emulated one is another.
-  const needless = [
-    ".cache",
-    "typescript",
-    "typescript-eslint",
-    "@typescript-eslint",
-    "eslint",
-    "prettier",
-    "playwright-core",
-  ];
-  const excluded = needless.map((name) => `--exclude=node_modules/${name}`);
-  const parts = ["bin", "native/hl-runner", "node_modules", "packages", "package.json", "tests"];
-  const copy = `tar -C "$1" ${excluded.join(" ")} --exclude=tests/agents/node_modules -cf - ${parts.join(" ")} | tar -C "$2" -xf -`;
-  await execute("sh", ["-c", copy, "sh", repositoryRoot, tree]);
-  await execute("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", tree, disk, "1G"]);
-  await rm(tree, { recursive: true, force: true });
-  return disk;
 }
 
 async function freePort(): Promise<number> {

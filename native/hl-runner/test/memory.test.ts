@@ -82,9 +82,13 @@ test("P2: pages that processes share since a fork count once", async () => {
 });
 
 test("P2: what was never looked at has no peak of its tree, and says how it was measured", async () => {
-  const { end } = await runner.run({ argv: ["/bin/true"], numbers: { memory_bytes_max: 64 * MB } });
-  assert.equal(end["usage_source"], "wait4");
-  assert.equal(end["memory_peak_kb"], undefined);
-  assert.equal(end["oom_kills"], undefined);
-  assert.ok(Number(end["max_rss_kb"]) > 0);
+  /* The first look comes after a tenth of a second, in which a slow machine may not have got through. */
+  for (let attempt = 1; ; attempt += 1) {
+    const { end } = await runner.run({ argv: ["/bin/true"], numbers: { memory_bytes_max: 64 * MB } });
+    assert.ok(Number(end["max_rss_kb"]) > 0);
+    assert.equal(end["usage_source"], end["memory_peak_kb"] === undefined ? "wait4" : "watch");
+    assert.equal(end["oom_kills"], undefined);
+    if (end["usage_source"] === "wait4") return;
+    assert.ok(attempt < 10, "each of ten was looked at");
+  }
 });
