@@ -4,7 +4,7 @@ const clockOnly = "Inject a Clock (packages/core/src/clock.ts): tests then need 
 const exitOnly = "Only main.ts decides how a program ends; release everything and set process.exitCode there.";
 
 export default tseslint.config(
-  { ignores: ["node_modules", "**/node_modules", ".hl", "packages/cloud/src/dashboard/assets"] },
+  { ignores: ["node_modules", "**/node_modules", ".hl", "build", "packages/cloud/src/dashboard/assets"] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { project: "./tsconfig.json", tsconfigRootDir: import.meta.dirname } },

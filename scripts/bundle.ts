@@ -1,11 +1,23 @@
 /**
- * One file a program, with everything in it that is not Node itself: starts in a third of the time of the sources, and nothing has to be
- * compiled from TypeScript where it runs.
+ * One file a program, with everything in it that is not Node itself: starts in half the time of the sources, and nothing has to be compiled
+ * from TypeScript where it runs.
  */
 import { execFile } from "node:child_process";
+import { cpSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
+
+/** Entry points, from the root of the repository. */
+const programs: Readonly<Record<string, string>> = {
+  "hl-daemon": "packages/daemon/src/main.ts",
+  "hl-workspace": "packages/workspace/src/main.ts",
+  "hl-client": "packages/client/src/main.ts",
+  "hl-health-check": "packages/client/src/health-check/main.ts",
+  "hl-cloud": "packages/cloud/src/main.ts",
+};
+/** What hl-cloud reads beside itself. */
+const assets = "packages/cloud/src/dashboard/assets";
 
 /** Some libraries are CommonJS and call `require` for parts of Node, which a module does not have. */
 const banner = `import { createRequire as hlCreateRequire } from "node:module"; const require = hlCreateRequire(import.meta.url);`;
@@ -13,8 +25,16 @@ const banner = `import { createRequire as hlCreateRequire } from "node:module"; 
 /** @param entry from the root of the repository. Rejects with what the bundler says. */
 export async function bundle(entry: string, outputFile: string): Promise<void> {
   const bundler = join(repositoryRoot, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`);
+  if (!existsSync(bundler)) throw new Error(`${bundler} is missing: run \`npm ci\` (optional dependencies included)`);
   const how = ["--bundle", "--platform=node", "--format=esm", "--target=node24", "--log-level=warning"];
   await promisify(execFile)(bundler, [entry, ...how, `--banner:js=${banner}`, `--outfile=${outputFile}`], {
     cwd: repositoryRoot,
   });
+}
+
+/** All of them below `build/programs` of a root that is laid out like this repository; `bin/` finds them there. */
+export async function bundlePrograms(root: string): Promise<void> {
+  const folder = join(root, "build/programs");
+  for (const [name, entry] of Object.entries(programs)) await bundle(entry, join(folder, name, "main.mjs"));
+  cpSync(join(repositoryRoot, assets), join(folder, "hl-cloud/assets"), { recursive: true });
 }

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { isRunning, processesOf } from "@hl/testkit/processes.ts";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
 import { ensureAgents } from "../tests/agents/install.ts";
+import { bundlePrograms } from "./bundle.ts";
 
 interface Tier {
   readonly patterns: readonly string[];
@@ -99,6 +100,7 @@ async function main(names: readonly string[]): Promise<number> {
   const verdicts: Verdict[] = [];
   if (wanted.length > 0) {
     execFileSync("sh", [join(repositoryRoot, "scripts/build-native.sh")], { stdio: "inherit" });
+    await bundlePrograms(repositoryRoot);
   }
   for (const name of wanted as TierName[]) {
     if (!stopping.aborted) verdicts.push(await runTier(name, tiers[name]));
@@ -152,7 +154,13 @@ async function runFile(file: string, msMax: number, folder: string): Promise<Fil
   const child = spawn(process.execPath, args, {
     cwd: repositoryRoot,
     // What V8 has compiled is kept for the next process, which then starts in half the time; hundreds are started.
-    env: { NODE_COMPILE_CACHE: join(repositoryRoot, "node_modules/.cache/compiled"), ...process.env, TMPDIR: folder },
+    env: {
+      NODE_COMPILE_CACHE: join(repositoryRoot, "node_modules/.cache/compiled"),
+      // For the same reason, and because a release is made of them.
+      HL_PROGRAMS: "bundled",
+      ...process.env,
+      TMPDIR: folder,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";

@@ -18,7 +18,8 @@ test("npm start prints a dashboard and three commands, each of them works, and C
   using folder = temporaryFolder("hl");
   const checkout = folder.path;
   cloneWorkingTree(checkout);
-  const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"] ?? ""}` };
+  const { HL_PROGRAMS: _bundles, PATH: path = "", ...others } = process.env; // A newcomer has the sources and no bundles.
+  const env = { ...others, PATH: `${dirname(process.execPath)}:${path}` };
   const starting = spawn("npm", ["start"], { cwd: checkout, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   const ended = collect(starting);
   const leave = (): void => void process.kill(-starting.pid!, "SIGINT");

@@ -62,7 +62,7 @@ export function findRunnerBinary(): string {
   return places.find((path) => existsSync(path)) ?? (places[0] as string);
 }
 
-/** How hl-workspace is started: by the Node that we run in ourselves, from the sources beside ours. */
+/** How hl-workspace is started: by the Node that we run in ourselves, from what lies beside ours: its bundle or its sources. */
 export interface WorkspaceProgram {
   readonly argv: readonly string[];
   /** What the sandbox must let it read to run. */
@@ -70,17 +70,20 @@ export interface WorkspaceProgram {
 }
 
 export function findWorkspaceProgram(): WorkspaceProgram {
-  const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+  const here = dirname(fileURLToPath(import.meta.url));
+  const root = join(here, "../../..");
   const node = realpathSync(process.execPath);
+  const bundle = join(here, "../hl-workspace/main.mjs");
+  const [main, sources] = existsSync(bundle)
+    ? [bundle, [dirname(bundle)]]
+    : [
+        join(root, "packages/workspace/src/main.ts"),
+        ["packages", "node_modules", "package.json"].map((name) => join(root, name)),
+      ];
   return {
     // As in bin/: a small young generation, because chunks of files are collected at once or grow the process.
-    argv: [
-      node,
-      "--disable-warning=ExperimentalWarning",
-      "--max-semi-space-size=2",
-      join(root, "packages/workspace/src/main.ts"),
-    ],
-    read: [node, ...["packages", "node_modules", "package.json"].map((name) => join(root, name))],
+    argv: [node, "--disable-warning=ExperimentalWarning", "--max-semi-space-size=2", main],
+    read: [node, ...sources],
   };
 }
 

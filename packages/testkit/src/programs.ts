@@ -26,13 +26,11 @@ export interface SpawnOptions {
 /** Only what programs need; a test must not depend on the variables of whoever runs it. */
 function cleanEnvironment(extra: Readonly<Record<string, string>> | undefined): Record<string, string> {
   const { PATH = "/usr/local/bin:/usr/bin:/bin", HOME = "/", TERM = "dumb" } = process.env;
-  const { NODE_V8_COVERAGE, NODE_COMPILE_CACHE } = process.env;
-  return {
-    ...{ PATH, HOME, TERM },
-    ...(NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }),
-    ...(NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }),
-    ...extra,
-  };
+  const kept = ["NODE_V8_COVERAGE", "NODE_COMPILE_CACHE", "HL_PROGRAMS"].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...{ PATH, HOME, TERM }, ...Object.fromEntries(kept), ...extra };
 }
 
 export function spawnProgram(name: ProgramName, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
