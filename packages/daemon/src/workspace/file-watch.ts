@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Backoff } from "@hl/core/backoff.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
-import { HlError } from "@hl/protocol/errors.ts";
+import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import type { FileChanged } from "@hl/protocol/methods/file-watch.ts";
 import type { WorkspaceProcess } from "./workspace-process.ts";
 
@@ -23,9 +23,12 @@ export interface FileWatchOptions {
 /** Between two attempts to go on behind an hl-workspace that has ended. */
 const againMs = { minMs: 100, maxMs: 10_000 };
 
+/** Errors of an hl-workspace that is not there, or has no room, just now: they go by themselves. Any other ends the watch. */
+const passing: ReadonlySet<ErrorType> = new Set(["workspace_lost", "runner_unavailable", "rate_limited"]);
+
 /**
  * One caller's watch. It outlives hl-workspace: begun again in the next one, with a gap for what nobody saw meanwhile (S2). States:
- * begun → ended.
+ * begun ⇄ lost → ended.
  */
 export class FileWatch {
   readonly id = randomUUID();
@@ -72,8 +75,7 @@ export class FileWatch {
 
   async #next(signal: AbortSignal, backoff: Backoff): Promise<FileChanged> {
     if (this.#current === undefined) {
-      await this.#options.clock.sleep(backoff.nextMs(), signal);
-      await this.begin(signal);
+      await this.#beginAgain(signal, backoff);
       return { watch_id: this.id, changes: [], gap: true };
     }
     const { process, begun } = this.#current;
@@ -85,6 +87,18 @@ export class FileWatch {
       if (signal.aborted || !(error instanceof HlError) || error.type !== "workspace_lost") throw error;
       this.#current = undefined;
       return this.#next(signal, backoff);
+    }
+  }
+
+  async #beginAgain(signal: AbortSignal, backoff: Backoff): Promise<void> {
+    for (;;) {
+      await this.#options.clock.sleep(backoff.nextMs(), signal);
+      try {
+        await this.begin(signal);
+        return;
+      } catch (error) {
+        if (signal.aborted || !(error instanceof HlError) || !passing.has(error.type)) throw error;
+      }
     }
   }
 

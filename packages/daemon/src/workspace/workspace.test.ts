@@ -3,13 +3,14 @@
  * hl-runner and the real hl-workspace, no daemon around them.
  */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { FileChanged } from "@hl/protocol/methods/file-watch.ts";
 import { until } from "@hl/testkit/waiting.ts";
 import { findWorkspaceProgram } from "../host-facts.ts";
 import { sandboxRules } from "../sandbox/rules.ts";
@@ -168,6 +169,28 @@ test("A1: one that is stuck is stopped when a call's time is over; the others he
   await Promise.all(others.map((call) => assert.rejects(call, isError("workspace_lost"))));
   await workspace.call("file/list", {}, never);
   assert.equal(pids.length, 2);
+});
+
+test("S2: a watch outlives several hl-workspaces that end before it is begun again, and ends with the reason when its folder is gone", async (t) => {
+  const { options, pids } = stoppable(t, 60_000);
+  const program = findWorkspaceProgram();
+  // For each file in it one start fails.
+  const crashes = mkdtempSync(join(tmpdir(), "hl-crashes-"));
+  t.after(() => rmSync(crashes, { recursive: true }));
+  const script = `for f in ${crashes}/*; do test -e "$f" && rm "$f" && exit 3; done; exec "$0" "$@"`;
+  const { workspace, root } = await setUp(t, { ...options, argv: ["/bin/sh", "-c", script, ...program.argv] });
+  mkdirSync(join(root, "watched"));
+  const watch = await workspace.watch({ path: "watched" }, never);
+  const told: FileChanged[] = [];
+  const delivered = watch.deliver(async (changed) => void told.push(changed));
+  for (const name of ["1", "2", "3"]) writeFileSync(join(crashes, name), "");
+  process.kill(pids[0]!, "SIGKILL");
+  await until("it goes on", () => told.length > 0);
+  assert.deepEqual([told, readdirSync(crashes)], [[{ watch_id: watch.id, changes: [], gap: true }], []]);
+  process.kill(pids[1]!, "SIGKILL");
+  rmSync(join(root, "watched"), { recursive: true });
+  await delivered;
+  assert.match(told.at(-1)?.ended ?? "", /does not exist/);
 });
 
 test("P7: calls whose callers have left hold their place until hl-workspace is through with them, and stop nothing", async (t) => {
