@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import {
+  chmodSync,
+  chownSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -18,14 +20,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { systemClock } from "@hl/core/clock.ts";
-import { HlError } from "@hl/protocol/errors.ts";
+import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
+import type { Handlers, MethodCall } from "@hl/protocol/method.ts";
+import type { WorkspaceMethods } from "@hl/protocol/workspace-methods.ts";
 import { Access } from "./access.ts";
 import { move, remove } from "./change-tree.ts";
 import { writeDraftOf } from "./draft-names.ts";
+import { workspaceHandlers } from "./handlers.ts";
 import { writePart, type Part } from "./upload.ts";
 import { writeFile } from "./write-file.ts";
 
 const never = new AbortController().signal;
+const call = { signal: never } as MethodCall;
 
 function world(t: TestContext): { workspace: string; outside: string; access: Access } {
   const root = realpathSync(mkdtempSync(join(tmpdir(), "hl-change-")));
@@ -37,6 +43,14 @@ function world(t: TestContext): { workspace: string; outside: string; access: Ac
   return { workspace, outside, access: new Access({ workspace, allowedPaths: [workspace], blockedPaths: [] }) };
 }
 
+/** The methods as they are served, which is where errors get their path. */
+async function served(workspace: string): Promise<Handlers<WorkspaceMethods>> {
+  const handlers = workspaceHandlers(systemClock, 1);
+  await handlers["workspace/begin"]({ workspace, allowed_paths: [workspace], blocked_paths: [] }, call);
+  return handlers;
+}
+
+const ordinaryUser = 65_534;
 const writing = { encoding: "utf8", create_parents: false, final: false } as const;
 
 test("X1: a tree is removed with the links in it, and nothing that they lead to", async (t) => {
@@ -59,6 +73,52 @@ test("X1: a link is moved as itself, and one at the target is replaced, not foll
   await move(access, { from: "new", to: "tree/link", overwrite: true });
   assert.equal(readFileSync(join(workspace, "tree/link"), "utf8"), "new");
   assert.equal(readFileSync(join(outside, "f"), "utf8"), "outside");
+});
+
+test("an error of a move names the path that it is about", async (t) => {
+  const { workspace, outside } = world(t);
+  const handlers = await served(workspace);
+  mkdirSync(join(workspace, "folder/inner"), { recursive: true });
+  mkdirSync(join(workspace, "closed"));
+  for (const name of ["file", "closed/file"]) writeFileSync(join(workspace, name), "");
+  const long = "n".repeat(256);
+  const isRoot = process.getuid?.() === 0;
+  const rows: [from: string, to: string, overwrite: boolean, type: ErrorType, about: "from" | "to"][] = [
+    ["file", "tree", true, "not_a_file", "to"],
+    ["tree", "file", true, "not_a_directory", "to"],
+    ["tree", "folder", true, "directory_not_empty", "to"],
+    ["file", "folder", false, "file_exists", "to"],
+    ["file", long, false, "invalid_params", "to"],
+    ["tree", long, true, "invalid_params", "to"],
+    ["file", "none/file", false, "file_not_found", "to"],
+    ["file", "file/x", false, "not_a_directory", "to"],
+    ["file", join(outside, "new"), false, "path_denied", "to"],
+    [long, "new", false, "invalid_params", "from"],
+    ["none", "folder", true, "file_not_found", "from"],
+    ["folder", "folder/inner/x", false, "invalid_params", "from"],
+    ["closed/file", "new", true, "path_denied", "from"],
+  ];
+  // Which of the two folders is closed is asked for the real user.
+  if (!isRoot) rows.push(["file", "closed/new", true, "path_denied", "to"]);
+  if (isRoot) {
+    chmodSync(join(workspace, ".."), 0o755);
+    for (const path of [".", "closed", "tree", "folder", "file"])
+      chownSync(join(workspace, path), ordinaryUser, ordinaryUser);
+    process.seteuid?.(ordinaryUser); // The kernel lets root write everywhere.
+  }
+  try {
+    chmodSync(join(workspace, "closed"), 0o500);
+    for (const [from, to, overwrite, type, about] of rows) {
+      await assert.rejects(handlers["file/move"]({ from, to, overwrite }, call), (error: unknown) => {
+        assert.ok(error instanceof HlError, String(error));
+        assert.deepEqual([error.type, error.facts["path"]], [type, about === "to" ? to : from], `${from} → ${to}`);
+        return true;
+      });
+    }
+  } finally {
+    chmodSync(join(workspace, "closed"), 0o700);
+    if (isRoot) process.seteuid?.(0);
+  }
 });
 
 test("X1: a link in the place of our own draft is taken away, and what it leads to is not written", async (t) => {

@@ -6,7 +6,7 @@ import type { fileMkdir } from "@hl/protocol/methods/file-mkdir.ts";
 import type { fileMove } from "@hl/protocol/methods/file-move.ts";
 import type { fileRemove } from "@hl/protocol/methods/file-remove.ts";
 import type { Access } from "./access.ts";
-import { isCode, onPath } from "./file-error.ts";
+import { fileError, isCode, onPath } from "./file-error.ts";
 import { Folder } from "./folder.ts";
 
 /** Each level of a tree that is removed holds a descriptor. */
@@ -45,18 +45,28 @@ export async function move(
   const old = sourceFolder.at(basename(source));
   const next = targetFolder.at(basename(target));
   const found = await lstat(old);
-  if (overwrite) {
-    await rename(old, next);
-  } else if (found.isDirectory()) {
-    // There is no rename that refuses: what the look misses can only be an empty folder, which a rename may replace.
-    await refuseExisting(next, to);
-    await rename(old, next);
-  } else {
-    await moveToFreeName(old, next, to);
+  try {
+    if (overwrite) {
+      await rename(old, next);
+    } else if (found.isDirectory()) {
+      // There is no rename that refuses: what the look misses can only be an empty folder, which a rename may replace.
+      await refuseExisting(next, to);
+      await rename(old, next);
+    } else {
+      await moveToFreeName(old, next, to);
+    }
+  } catch (error) {
+    throw (await isAboutTarget(error, targetFolder)) ? fileError(error, to) : error;
   }
   await sourceFolder.sync();
   await targetFolder.sync();
   return { from: source, to: target };
+}
+
+/** Of two names the kernel does not say which it means; the old one was found just before. */
+async function isAboutTarget(error: unknown, folder: Folder): Promise<boolean> {
+  if (isCode(error, "EACCES", "EPERM", "EROFS")) return !(await folder.isWritable());
+  return isCode(error, "EEXIST", "ENOTEMPTY", "EISDIR", "ENOTDIR", "ENAMETOOLONG", "ENOSPC", "EDQUOT");
 }
 
 /** A link takes a name only where there is none. Where a file system has no hard links, a look has to do. */

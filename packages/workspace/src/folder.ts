@@ -1,5 +1,5 @@
 import { constants, type Stats } from "node:fs";
-import { chmod, lstat, mkdir, open, readlink, type FileHandle } from "node:fs/promises";
+import { access as checkAccess, chmod, lstat, mkdir, open, readlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Access } from "./access.ts";
@@ -120,6 +120,14 @@ export class Folder implements AsyncDisposable {
 
   stat(): Promise<Stats> {
     return this.#handle.stat();
+  }
+
+  /** Whether the kernel lets us make and rename names in it. */
+  async isWritable(): Promise<boolean> {
+    return checkAccess(this.self, constants.W_OK).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Makes renames in it outlive a power cut, where it may be read. */
