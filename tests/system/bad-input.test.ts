@@ -223,6 +223,7 @@ describe("bad input to command/*", () => {
       ["subscribe", { command_id: "ended", offset: 6 }, invalid, /6 is behind the end of the output \(5\)/],
       ["input", { data: "!!!!", encoding: "base64" }, invalid, /"!!!!" is not base64/],
       ["input", { data: "YQ", encoding: "base64" }, invalid, /"YQ" is not base64/],
+      ["input", { data: "a\ud800" }, invalid, /half a surrogate pair \("\\ud800"\) at 1/],
       ["input", { encoding: "hex" }, invalid, /encoding: .*hex/],
       ["input", { data: "x" }, invalid, /"running" has no standard input: it was started without `stdin` and `pty`/],
       ["input", { offset: -1 }, invalid, /offset: .*-1/],

@@ -135,6 +135,21 @@ test("X1: a link in the place of our own draft is taken away, and what it leads 
   assert.equal(readFileSync(join(outside, "f"), "utf8"), "outside");
 });
 
+test("P6: data that is no base64, or text with half a surrogate pair, is refused and written nowhere", async (t) => {
+  const { workspace } = world(t);
+  const handlers = await served(workspace);
+  const upload = { upload_id: "u", offset: 0 };
+  for (const data of [{ data: "!!!!", encoding: "base64" } as const, { data: "\ud800", encoding: "utf8" } as const]) {
+    for (const part of [{}, upload]) {
+      await assert.rejects(
+        handlers["file/write"]({ ...writing, path: "f", ...data, ...part }, call),
+        (error: unknown) => error instanceof HlError && error.type === "invalid_params",
+      );
+    }
+  }
+  assert.deepEqual(readdirSync(workspace), ["tree"]);
+});
+
 test("an upload that nobody has gone on with for a week goes when another begins; younger ones stay", async (t) => {
   const { workspace, access } = world(t);
   for (const [name, days] of [

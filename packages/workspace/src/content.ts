@@ -13,10 +13,6 @@ export function contentOf(bytes: Buffer, wanted: Content["encoding"] | undefined
   return { data: bytes.toString(encoding), encoding };
 }
 
-export function bytesOf({ data, encoding }: Content): Buffer {
-  return Buffer.from(data, encoding);
-}
-
 export function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }

@@ -2,9 +2,10 @@ import { constants, type Stats } from "node:fs";
 import { lstat, readdir, unlink } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Clock } from "@hl/core/clock.ts";
+import { bytesOf } from "@hl/protocol/data-bytes.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Access } from "./access.ts";
-import { bytesOf, sha256OfFile, writeFully } from "./content.ts";
+import { sha256OfFile, writeFully } from "./content.ts";
 import { isUploadDraft, uploadDraftOf } from "./draft-names.ts";
 import type { Folder } from "./folder.ts";
 import { isCode } from "./file-error.ts";
@@ -27,7 +28,7 @@ const abandonedMs = 7 * 86_400_000;
 export async function writePart(access: Access, part: Part, clock: Clock, signal: AbortSignal): Promise<WriteResult> {
   const { path, upload_id, offset, create_parents, final } = part;
   const place = access.follow(path);
-  const bytes = bytesOf(part);
+  const bytes = bytesOf(part.data, part.encoding);
   await using folder = await openTarget(access, dirname(place), create_parents);
   const draft = uploadDraftOf(upload_id);
   if (final && (await isDone(folder, basename(place), draft, part, signal))) {

@@ -1,11 +1,12 @@
 import { constants } from "node:fs";
 import { link, lstat, rename, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
+import { bytesOf } from "@hl/protocol/data-bytes.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
 import type { fileWrite } from "@hl/protocol/methods/file-write.ts";
 import type { Access } from "./access.ts";
-import { bytesOf, sha256Of, sha256OfFile, writeFully } from "./content.ts";
+import { sha256Of, sha256OfFile, writeFully } from "./content.ts";
 import { writeDraftOf } from "./draft-names.ts";
 import { isCode } from "./file-error.ts";
 import { Folder } from "./folder.ts";
@@ -25,7 +26,7 @@ const createTriesMax = 3;
 export async function writeFile(access: Access, params: WriteParams, signal: AbortSignal): Promise<WriteResult> {
   const { path, mode, create_parents, expected_sha256 } = params;
   const place = access.follow(path);
-  const bytes = bytesOf(params);
+  const bytes = bytesOf(params.data, params.encoding);
   const sha256 = sha256Of(bytes);
   await using folder = await openTarget(access, dirname(place), create_parents);
   const name = basename(place);

@@ -1,3 +1,4 @@
+import { bytesOf } from "@hl/protocol/data-bytes.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Handlers } from "@hl/protocol/method.ts";
 import type { DaemonMethods } from "@hl/protocol/methods.ts";
@@ -18,7 +19,7 @@ export function interactiveHandlers(commands: Commands): Pick<Handlers<DaemonMet
   };
   return {
     "command/input": async ({ command_id, data, encoding, eof, offset }) => {
-      const bytes = inputBytes(data, encoding);
+      const bytes = bytesOf(data, encoding);
       const run = await runOf(command_id);
       if (run === undefined) return { accepted_bytes: 0, closed: true };
       if (run.stdin === "null") {
@@ -56,13 +57,4 @@ export function interactiveHandlers(commands: Commands): Pick<Handlers<DaemonMet
       return { delivered: command.run.signal(number) };
     },
   };
-}
-
-/** Node skips what is no base64, and a program would get other bytes than were meant (P6). */
-function inputBytes(data: string, encoding: "utf8" | "base64"): Buffer {
-  if (encoding === "utf8") return Buffer.from(data, "utf8");
-  if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(data)) {
-    throw new HlError("invalid_params", `data: ${JSON.stringify(data.slice(0, 40))} is not base64 (with its padding)`);
-  }
-  return Buffer.from(data, "base64");
 }
