@@ -25,6 +25,7 @@ import type { Handlers, MethodCall } from "@hl/protocol/method.ts";
 import type { WorkspaceMethods } from "@hl/protocol/workspace-methods.ts";
 import { Access } from "./access.ts";
 import { move, remove } from "./change-tree.ts";
+import { sha256Of } from "./content.ts";
 import { writeDraftOf } from "./draft-names.ts";
 import { workspaceHandlers } from "./handlers.ts";
 import { writePart, type Part } from "./upload.ts";
@@ -148,6 +149,21 @@ test("P6: data that is no base64, or text with half a surrogate pair, is refused
     }
   }
   assert.deepEqual(readdirSync(workspace), ["tree"]);
+});
+
+test("a part that cannot be taken leaves nothing: one beyond the end, and any for a target that is a folder", async (t) => {
+  const { workspace, access } = world(t);
+  const upload = { ...writing, data: "x", upload_id: "u" };
+  const parts: [part: Part, type: ErrorType][] = [
+    [{ ...upload, path: "f", offset: 1 }, "upload_offset"],
+    [{ ...upload, path: "tree", offset: 0 }, "not_a_file"],
+    [{ ...upload, path: "tree", offset: 0, final: true, sha256: sha256Of(Buffer.from("x")) }, "not_a_file"],
+  ];
+  for (const [part, type] of parts) {
+    const isRefused = (error: unknown): boolean => error instanceof HlError && error.type === type;
+    await assert.rejects(writePart(access, part, systemClock, never), isRefused, JSON.stringify(part));
+    assert.deepEqual(readdirSync(workspace), ["tree"], JSON.stringify(part));
+  }
 });
 
 test("an upload that nobody has gone on with for a week goes when another begins; younger ones stay", async (t) => {

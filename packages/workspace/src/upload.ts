@@ -9,7 +9,7 @@ import { sha256OfFile, writeFully } from "./content.ts";
 import { isUploadDraft, uploadDraftOf } from "./draft-names.ts";
 import type { Folder } from "./folder.ts";
 import { isCode } from "./file-error.ts";
-import { modeOf, openTarget, replace, type WriteParams, type WriteResult } from "./write-file.ts";
+import { modeOf, openTarget, refuseFolder, replace, type WriteParams, type WriteResult } from "./write-file.ts";
 
 const { O_RDONLY, O_RDWR, O_CREAT } = constants;
 
@@ -28,21 +28,24 @@ const abandonedMs = 7 * 86_400_000;
 export async function writePart(access: Access, part: Part, clock: Clock, signal: AbortSignal): Promise<WriteResult> {
   const { path, upload_id, offset, create_parents, final } = part;
   const place = access.follow(path);
+  const name = basename(place);
   const bytes = bytesOf(part.data, part.encoding);
   await using folder = await openTarget(access, dirname(place), create_parents);
   const draft = uploadDraftOf(upload_id);
-  if (final && (await isDone(folder, basename(place), draft, part, signal))) {
-    return { path: place, size: offset + bytes.length, sha256: part.sha256 };
+  // What will never be the file is refused before a byte of it is kept.
+  await refuseFolder(folder, name);
+  if (!(await exists(folder, draft))) {
+    if (final && (await isDone(folder, name, part, signal))) {
+      return { path: place, size: offset + bytes.length, sha256: part.sha256 };
+    }
+    if (offset > 0) throw holeBefore(part, 0);
+    await removeAbandoned(folder, clock);
   }
-  if (!(await exists(folder, draft))) await removeAbandoned(folder, clock);
   // Nobody else reads what is not finished and may be secret.
-  const mode = await modeOf(folder, basename(place), part.mode);
+  const mode = await modeOf(folder, name, part.mode);
   await using file = await folder.openFile(draft, O_RDWR | O_CREAT, mode === undefined ? 0o666 : 0o600);
   const { size: received } = await file.stat();
-  if (offset > received) {
-    const text = `${received} bytes of the upload have arrived; a part at ${offset} leaves a hole`;
-    throw new HlError("upload_offset", text, { path, upload_id, received_bytes: received });
-  }
+  if (offset > received) throw holeBefore(part, received);
   await writeFully(file, bytes, offset);
   const end = offset + bytes.length;
   if (!final) {
@@ -59,13 +62,18 @@ export async function writePart(access: Access, part: Part, clock: Clock, signal
     });
   }
   if (mode !== undefined) await file.chmod(mode);
-  await replace({ folder, name: basename(place), draft, file, sha256, expected: part.expected_sha256 }, signal);
+  await replace({ folder, name, draft, file, sha256, expected: part.expected_sha256 }, signal);
   return { path: place, size: end, sha256 };
 }
 
+function holeBefore({ path, upload_id, offset }: Part, received: number): HlError {
+  const text = `${received} bytes of the upload have arrived; a part at ${offset} leaves a hole`;
+  return new HlError("upload_offset", text, { path, upload_id, received_bytes: received });
+}
+
 /** The answer to the last part may have been lost: then the parts are gone, and the file is there. */
-async function isDone(folder: Folder, name: string, draft: string, part: Part, signal: AbortSignal): Promise<boolean> {
-  if (part.offset === 0 || (await exists(folder, draft))) return false;
+async function isDone(folder: Folder, name: string, part: Part, signal: AbortSignal): Promise<boolean> {
+  if (part.offset === 0) return false;
   try {
     await using file = await folder.openFile(name, O_RDONLY);
     return (await sha256OfFile(file, signal)) === part.sha256;

@@ -73,6 +73,12 @@ export async function replace(replacement: Replacement, signal: AbortSignal): Pr
   await folder.sync();
 }
 
+/** A folder is never replaced by a file. */
+export async function refuseFolder(folder: Folder, name: string): Promise<void> {
+  const found = await lstat(folder.at(name)).catch(() => undefined);
+  if (found?.isDirectory() === true) throw new HlError("not_a_file", `${JSON.stringify(name)} is a folder`);
+}
+
 /** The permission bits of a new file, kept from the one it replaces; undefined leaves them to the umask. */
 export async function modeOf(folder: Folder, name: string, wanted: number | undefined): Promise<number | undefined> {
   if (wanted !== undefined) return wanted;
@@ -103,8 +109,7 @@ async function mayReplace(
   signal: AbortSignal,
 ): Promise<"free" | "done"> {
   if (expected === undefined || expected === "") {
-    const found = await lstat(folder.at(name)).catch(() => undefined);
-    if (found?.isDirectory() === true) throw notAFile(name);
+    await refuseFolder(folder, name);
     return "free";
   }
   const now = await currentHash(folder, name, signal);
@@ -141,8 +146,4 @@ async function currentHash(folder: Folder, name: string, signal: AbortSignal): P
     if (isCode(error, "ENOENT")) return undefined;
     throw error;
   }
-}
-
-function notAFile(name: string): HlError {
-  return new HlError("not_a_file", `${JSON.stringify(name)} is a folder`);
 }
