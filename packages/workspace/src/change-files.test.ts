@@ -26,7 +26,7 @@ import type { WorkspaceMethods } from "@hl/protocol/workspace-methods.ts";
 import { Access } from "./access.ts";
 import { move, remove } from "./change-tree.ts";
 import { sha256Of } from "./content.ts";
-import { writeDraftOf } from "./draft-names.ts";
+import { uploadDraftOf, writeDraftOf } from "./draft-names.ts";
 import { workspaceHandlers } from "./handlers.ts";
 import { writePart, type Part } from "./upload.ts";
 import { writeFile } from "./write-file.ts";
@@ -131,7 +131,7 @@ test("X1: a link in the place of our own draft is taken away, and what it leads 
   await writeFile(access, { ...writing, path: "f", data: "2" }, never);
   assert.equal(readFileSync(join(workspace, "f"), "utf8"), "2");
   const part: Part = { ...writing, path: "f", data: "3", upload_id: "u", offset: 0 };
-  symlinkSync(join(outside, "f"), join(workspace, ".hl-upload-u"));
+  symlinkSync(join(outside, "f"), join(workspace, uploadDraftOf("f", "u")));
   await assert.rejects(writePart(access, part, systemClock, never), { code: "ELOOP" });
   assert.equal(readFileSync(join(outside, "f"), "utf8"), "outside");
 });
@@ -166,19 +166,37 @@ test("a part that cannot be taken leaves nothing: one beyond the end, and any fo
   }
 });
 
+test("two targets in one folder with one upload_id are two uploads", async (t) => {
+  const { workspace, access } = world(t);
+  const part = (path: string, data: string, offset: number): Part => ({
+    ...writing,
+    path,
+    data,
+    upload_id: "u",
+    offset,
+  });
+  const last = { final: true, sha256: sha256Of(Buffer.from("aabb")) };
+  await writePart(access, part("a", "aa", 0), systemClock, never);
+  await writePart(access, part("b", "xxxx", 0), systemClock, never);
+  await writePart(access, { ...part("a", "bb", 2), ...last }, systemClock, never);
+  assert.equal(readFileSync(join(workspace, "a"), "utf8"), "aabb");
+  assert.equal((await writePart(access, part("b", "", 4), systemClock, never)).received_bytes, 4);
+});
+
 test("an upload that nobody has gone on with for a week goes when another begins; younger ones stay", async (t) => {
   const { workspace, access } = world(t);
   for (const [name, days] of [
     ["old", 8],
     ["young", 6],
   ] as const) {
-    const path = join(workspace, `.hl-upload-${name}`);
+    const path = join(workspace, uploadDraftOf("f", name));
     writeFileSync(path, "");
     const seconds = Date.now() / 1000 - days * 86_400;
     utimesSync(path, seconds, seconds);
   }
   await writePart(access, { ...writing, path: "f", data: "part", upload_id: "new", offset: 0 }, systemClock, never);
-  assert.deepEqual(readdirSync(workspace).sort(), [".hl-upload-new", ".hl-upload-young", "tree"]);
+  const draft = uploadDraftOf("f", "new");
+  assert.deepEqual(readdirSync(workspace).sort(), [draft, uploadDraftOf("f", "young"), "tree"].sort());
   await assert.rejects(
     writePart(access, { ...writing, path: "f", data: "x", upload_id: "new", offset: 9 }, systemClock, never),
     (error: unknown) => error instanceof HlError && error.facts["received_bytes"] === 4,

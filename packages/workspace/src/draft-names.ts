@@ -6,11 +6,12 @@ const uploadPrefix = ".hl-upload-";
 
 /** The same for every write to a name: what a crash has left is taken away by the next one, and nothing gathers. */
 export function writeDraftOf(name: string): string {
-  return `${writePrefix}${createHash("sha256").update(name).digest("hex").slice(0, 24)}`;
+  return `${writePrefix}${hashOf(name)}`;
 }
 
-export function uploadDraftOf(uploadId: string): string {
-  return `${uploadPrefix}${uploadId}`;
+/** For each target: callers may use one id for several. */
+export function uploadDraftOf(name: string, uploadId: string): string {
+  return `${uploadPrefix}${uploadId}-${hashOf(name)}`;
 }
 
 export function isUploadDraft(name: string): boolean {
@@ -19,4 +20,8 @@ export function isUploadDraft(name: string): boolean {
 
 export function isDraft(name: string): boolean {
   return name.startsWith(writePrefix) || isUploadDraft(name);
+}
+
+function hashOf(name: string): string {
+  return createHash("sha256").update(name).digest("hex").slice(0, 24);
 }

@@ -31,7 +31,7 @@ export async function writePart(access: Access, part: Part, clock: Clock, signal
   const name = basename(place);
   const bytes = bytesOf(part.data, part.encoding);
   await using folder = await openTarget(access, dirname(place), create_parents);
-  const draft = uploadDraftOf(upload_id);
+  const draft = uploadDraftOf(name, upload_id);
   // What will never be the file is refused before a byte of it is kept.
   await refuseFolder(folder, name);
   if (!(await exists(folder, draft))) {
