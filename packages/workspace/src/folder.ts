@@ -1,5 +1,5 @@
-import { constants, type Stats } from "node:fs";
-import { access as checkAccess, chmod, lstat, mkdir, open, readlink, type FileHandle } from "node:fs/promises";
+import { constants, type Dirent, type Stats } from "node:fs";
+import { access as checkAccess, chmod, lstat, mkdir, open, opendir, readlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Access } from "./access.ts";
@@ -8,6 +8,8 @@ import { isCode } from "./file-error.ts";
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 /** Node has no name for it. A way in is enough: the kernel lets through where it does not let look around. */
 const O_PATH = 0o10000000;
+/** Asked of the kernel in one go. */
+const entriesAtOnce = 256;
 
 /**
  * A folder that was opened, found to lie where it may, and stays that folder whatever becomes of its name: names in it are reached through
@@ -116,6 +118,13 @@ export class Folder implements AsyncDisposable {
       await handle.close();
       throw error;
     }
+  }
+
+  /** What lies in it, in the kernel's order; read bit by bit, because a folder may have millions of names (P7). */
+  async entries(): Promise<AsyncIterable<Dirent<Buffer>>> {
+    // Node's types know the option for text only.
+    const options = { encoding: "buffer" as BufferEncoding, bufferSize: entriesAtOnce };
+    return (await opendir(this.self, options)) as unknown as AsyncIterable<Dirent<Buffer>>;
   }
 
   stat(): Promise<Stats> {

@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { lstat, readdir, readlink } from "node:fs/promises";
+import { lstat, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
 import type { fileList, ListedFile } from "@hl/protocol/methods/file-list.ts";
@@ -8,6 +8,7 @@ import { describe } from "./describe-file.ts";
 import { isCode } from "./file-error.ts";
 import { Folder } from "./folder.ts";
 import { GitIgnore } from "./gitignore.ts";
+import { SmallestNames } from "./smallest-names.ts";
 
 /** Of the entries as JSON, roughly: answers wait for their reader in a log of bounded size. */
 const answerBytesMax = 1_048_576;
@@ -37,23 +38,30 @@ export async function listFolder(
   const unreadable: string[] = [];
   let bytesLeft = answerBytesMax;
   for (let level = waiting.shift(); level !== undefined; level = waiting.shift()) {
-    let found: Found[];
+    let read: LevelEntries;
     try {
-      found = await readLevel(access, level, params, signal);
+      read = await readLevel(access, level, { ...params, limit: params.limit - entries.length }, signal);
     } catch (error) {
       if (level.path === "" || !isGone(error)) throw error;
       if (isCode(error, "EACCES", "EPERM")) unreadable.push(level.path);
       continue;
     }
-    for (const { entry, inner } of found) {
+    for (const { entry, inner } of read.found) {
       bytesLeft -=
         entryBytes + JSON.stringify(entry.path).length + (entry.path_base64?.length ?? 0) + (entry.target?.length ?? 0);
-      if (entries.length >= params.limit || bytesLeft < 0) return { path: top, entries, truncated: true, unreadable };
+      if (bytesLeft < 0) return { path: top, entries, truncated: true, unreadable };
       entries.push(entry);
       if (inner !== undefined) waiting.push(inner);
     }
+    if (read.isCut) return { path: top, entries, truncated: true, unreadable };
   }
   return { path: top, entries, truncated: false, unreadable };
+}
+
+interface LevelEntries {
+  readonly found: readonly Found[];
+  /** It has more of them. */
+  readonly isCut: boolean;
 }
 
 interface Found {
@@ -62,31 +70,36 @@ interface Found {
   readonly inner: Level | undefined;
 }
 
-async function readLevel(access: Access, level: Level, params: ListParams, signal: AbortSignal): Promise<Found[]> {
+/** The first entries of a folder by their names; what is left out is judged before it takes the place of another. */
+async function readLevel(access: Access, level: Level, params: ListParams, signal: AbortSignal): Promise<LevelEntries> {
   await using folder = await Folder.open(access, level.place);
   const ignored = await level.ignored?.within(access, folder.path);
-  const names = await readdir(folder.self, { encoding: "buffer" });
-  const found: Found[] = [];
-  for (const bytes of names.sort((one, other) => one.compare(other))) {
-    signal.throwIfAborted();
-    const name = bytes.toString("utf8");
+  const isListed = (name: string, isFolder: boolean): boolean => {
     const place = join(folder.path, name);
-    if ((!params.include_hidden && name.startsWith(".")) || access.isBlocked(place)) continue;
+    if ((!params.include_hidden && name.startsWith(".")) || access.isBlocked(place)) return false;
+    return ignored?.ignores(place, isFolder) !== true;
+  };
+  const names = new SmallestNames(params.limit);
+  for await (const entry of await folder.entries()) {
+    signal.throwIfAborted();
+    if (names.isWanted(entry.name) && isListed(entry.name.toString("utf8"), entry.isDirectory())) names.add(entry.name);
+    if (names.isCut && params.limit === 0) break;
+  }
+  const found: Found[] = [];
+  for (const bytes of names.names()) {
+    signal.throwIfAborted();
     const described = await describeEntry(folder, bytes);
     if (described === undefined) continue; // Removed just now.
-    const isFolder = described.type === "directory";
-    if (ignored?.ignores(place, isFolder) === true) continue;
+    const name = bytes.toString("utf8");
     const path = level.path === "" ? name : `${level.path}/${name}`;
     const isText = isUtf8(bytes);
-    const deeper = isFolder && isText && level.depth < params.depth;
+    const deeper = described.type === "directory" && isText && level.depth < params.depth;
     found.push({
       entry: { path, ...(isText ? {} : { path_base64: bytes.toString("base64") }), ...described },
-      inner: deeper ? { place, path, depth: level.depth + 1, ignored } : undefined,
+      inner: deeper ? { place: join(folder.path, name), path, depth: level.depth + 1, ignored } : undefined,
     });
-    // More cannot be answered, and a folder may have millions.
-    if (found.length > params.limit) break;
   }
-  return found;
+  return { found, isCut: names.isCut };
 }
 
 async function describeEntry(folder: Folder, name: Buffer): Promise<Omit<ListedFile, "path"> | undefined> {
