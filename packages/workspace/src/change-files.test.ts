@@ -66,6 +66,18 @@ test("X1: a tree is removed with the links in it, and nothing that they lead to"
   assert.deepEqual(readdirSync(outside, { recursive: true }).sort(), ["deep", "deep/f", "f"]);
 });
 
+test("P7: a tree with more files and folders than are held at once is removed whole", async (t) => {
+  const { workspace, access } = world(t);
+  for (let index = 0; index < 300; index += 1) {
+    mkdirSync(join(workspace, `tree/folder-${index}`));
+    writeFileSync(join(workspace, `tree/file-${index}`), "");
+    symlinkSync("nowhere", join(workspace, `tree/folder-${index}/link`));
+  }
+  const { removed } = await remove(access, { path: "tree", recursive: true }, never);
+  assert.equal(removed, 902);
+  assert.deepEqual(readdirSync(workspace), []);
+});
+
 test("X1: a link is moved as itself, and one at the target is replaced, not followed", async (t) => {
   const { workspace, outside, access } = world(t);
   symlinkSync(join(outside, "f"), join(workspace, "link"));

@@ -1,4 +1,4 @@
-import { lstat, readdir, rename, rmdir, unlink, link } from "node:fs/promises";
+import { lstat, rename, rmdir, unlink, link } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
@@ -11,6 +11,8 @@ import { Folder } from "./folder.ts";
 
 /** Each level of a tree that is removed holds a descriptor. */
 const depthMax = 1_000;
+/** Names of one level that are held at once (P7). */
+const foldersHeldMax = 256;
 
 /** file/mkdir. */
 export async function makeFolder(
@@ -120,15 +122,30 @@ async function removeInside(
   if (depth > depthMax) throw new HlError("invalid_params", `the folder is more than ${depthMax} levels deep`);
   await using folder = await parent.enter(name);
   let removed = 0;
-  for (const entry of await readdir(folder.self, { withFileTypes: true, encoding: "buffer" })) {
+  for (;;) {
+    const { files, folders } = await removeFiles(folder, signal);
+    removed += files;
+    if (folders.length === 0) return removed;
+    for (const inner of folders) {
+      removed += await removeInside(folder, inner, signal, depth + 1);
+      await rmdir(folder.atBytes(inner));
+      removed += 1;
+    }
+  }
+}
+
+/** Removes what is no folder until so many folders are found that those have to go first. */
+async function removeFiles(folder: Folder, signal: AbortSignal): Promise<{ files: number; folders: Buffer[] }> {
+  let files = 0;
+  const folders: Buffer[] = [];
+  for await (const entry of await folder.entries()) {
     signal.throwIfAborted();
     if (entry.isDirectory()) {
-      removed += await removeInside(folder, entry.name, signal, depth + 1);
-      await rmdir(folder.atBytes(entry.name));
+      if (folders.push(entry.name) === foldersHeldMax) break;
     } else {
       await unlink(folder.atBytes(entry.name));
+      files += 1;
     }
-    removed += 1;
   }
-  return removed;
+  return { files, folders };
 }

@@ -1,5 +1,5 @@
 import { constants, type Stats } from "node:fs";
-import { lstat, readdir, unlink } from "node:fs/promises";
+import { lstat, unlink } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Clock } from "@hl/core/clock.ts";
 import { bytesOf } from "@hl/protocol/data-bytes.ts";
@@ -84,7 +84,8 @@ async function isDone(folder: Folder, name: string, part: Part, signal: AbortSig
 }
 
 async function removeAbandoned(folder: Folder, clock: Clock): Promise<void> {
-  for (const name of await readdir(folder.self)) {
+  for await (const entry of await folder.entries()) {
+    const name = entry.name.toString("utf8");
     if (!isUploadDraft(name)) continue;
     const found = await find(folder, name);
     if (found?.isFile() === true && clock.wallMs() - found.mtimeMs > abandonedMs)
