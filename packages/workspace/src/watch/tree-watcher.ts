@@ -1,4 +1,4 @@
-import { lstat, readdir } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
@@ -97,7 +97,10 @@ export class TreeWatcher implements Disposable {
 
   async #watch(folder: Folder, path: string, isWanted: (name: string) => boolean): Promise<WatchedFolder> {
     try {
-      return await WatchedFolder.begin(folder, path, isWanted, (watched, name) => this.#onName(watched, name));
+      const { namesMax } = this.#options;
+      return await WatchedFolder.begin(folder, path, isWanted, namesMax, (watched, name) =>
+        this.#onName(watched, name),
+      );
     } catch (error) {
       if (!isCode(error, "ENOSPC", "EMFILE")) throw error;
       const text =
@@ -168,14 +171,22 @@ export class TreeWatcher implements Disposable {
 
   /** Names that have come and gone unseen; what is below new folders comes with them. */
   async #markAll(): Promise<void> {
+    const { namesMax } = this.#options;
     this.#isOverrun = false;
+    let newNames = 0;
     for (const folder of [...this.#folders.values()]) {
       await using open = await this.#open(folder);
-      const found = new Set(open === undefined ? [] : await readdir(open.self));
-      const wanted = [...found].filter((name) => open !== undefined && this.#isWanted(join(open.path, name), name));
-      const isNew = (name: string): boolean => !folder.names.has(name) || this.#folders.has(below(folder.path, name));
-      const gone = [...folder.names].filter((name) => !found.has(name));
-      for (const name of [...wanted.filter(isNew), ...gone]) this.#mark(folder, name);
+      const gone = new Set(folder.names);
+      for await (const entry of (await open?.entries()) ?? []) {
+        const name = entry.name.toString("utf8");
+        gone.delete(name);
+        const isKnown = folder.names.has(name);
+        if (isKnown && !this.#folders.has(below(folder.path, name))) continue;
+        if (open === undefined || !this.#isWanted(join(open.path, name), name)) continue;
+        if (!isKnown && (newNames += 1) > namesMax) throw tooLarge(namesMax);
+        this.#mark(folder, name);
+      }
+      for (const name of gone) this.#mark(folder, name);
     }
   }
 

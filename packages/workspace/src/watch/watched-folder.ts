@@ -1,5 +1,4 @@
 import { watch, type FSWatcher } from "node:fs";
-import { readdir } from "node:fs/promises";
 import type { Folder } from "../folder.ts";
 
 /** One folder of a watched tree: its inotify watch, and the names in it that are known. */
@@ -17,11 +16,15 @@ export class WatchedFolder implements Disposable {
     this.#watcher = watcher;
   }
 
-  /** Watches first and reads then, so that nothing is missed in between. The watch is on what was opened, not on its name. */
+  /**
+   * Watches first and reads then, so that nothing is missed in between. The watch is on what was opened, not on its name.
+   * @param namesMax of more only one is read (P7): they are too many to be watched.
+   */
   static async begin(
     folder: Folder,
     path: string,
     isWanted: (name: string) => boolean,
+    namesMax: number,
     onName: (folder: WatchedFolder, name: string | null) => void,
   ): Promise<WatchedFolder> {
     let begun: WatchedFolder | undefined;
@@ -33,7 +36,12 @@ export class WatchedFolder implements Disposable {
     watcher.on("error", () => watcher.close());
     try {
       const { ino } = await folder.stat();
-      const names = new Set((await readdir(folder.self)).filter(isWanted));
+      const names = new Set<string>();
+      for await (const entry of await folder.entries()) {
+        const name = entry.name.toString("utf8");
+        if (isWanted(name)) names.add(name);
+        if (names.size > namesMax) break;
+      }
       begun = new WatchedFolder(path, ino, names, watcher);
       for (const name of early) onName(begun, name);
       return begun;
