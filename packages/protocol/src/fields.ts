@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { ErrorType } from "./errors.ts";
 
 /** Fields that several methods share, each described once. */
 const printable = /^[^\p{Cc}]+$/u;
@@ -68,4 +69,20 @@ export const sha256 = z
 
 export const fileMode = z.int().min(0).max(0o7777);
 
-export const fileType = z.enum(["file", "directory", "symlink", "other"]);
+/** What is known of a file, link or folder without reading it. */
+export const fileFacts = {
+  type: z.enum(["file", "directory", "symlink", "other"]),
+  size: z.int().describe("In bytes"),
+  mode: z.int().describe("Permission bits"),
+  mtime: unixTime("Last change of the content"),
+  target: z.string().optional().describe("Of a symbolic link: what it says, not where that leads"),
+};
+
+/** Of every method that hl-workspace serves: why it did not come to answer. */
+export const workspaceErrors = [
+  "sandbox_unavailable",
+  "runner_unavailable",
+  "workspace_lost",
+  "rate_limited",
+  "shutting_down",
+] as const satisfies readonly ErrorType[];

@@ -1,3 +1,4 @@
+import { fileMethods } from "./file-methods.ts";
 import { authLogin } from "./methods/auth-login.ts";
 import { claudeInterrupt } from "./methods/claude-interrupt.ts";
 import { claudeList } from "./methods/claude-list.ts";
@@ -15,15 +16,7 @@ import { commandStatus } from "./methods/command-status.ts";
 import { commandSubscribe } from "./methods/command-subscribe.ts";
 import { eventStream } from "./methods/event-stream.ts";
 import { eventSubscribe } from "./methods/event-subscribe.ts";
-import { fileList } from "./methods/file-list.ts";
-import { fileMkdir } from "./methods/file-mkdir.ts";
-import { fileMove } from "./methods/file-move.ts";
-import { fileRead } from "./methods/file-read.ts";
-import { fileRemove } from "./methods/file-remove.ts";
-import { fileStat } from "./methods/file-stat.ts";
 import { fileUnwatch } from "./methods/file-unwatch.ts";
-import { fileWatch } from "./methods/file-watch.ts";
-import { fileWrite } from "./methods/file-write.ts";
 import { rpcDiscover } from "./methods/rpc-discover.ts";
 import { systemConfigGet } from "./methods/system-config-get.ts";
 import { systemHealth } from "./methods/system-health.ts";
@@ -47,14 +40,7 @@ export const daemonMethods = {
   "command/resize": commandResize,
   "command/signal": commandSignal,
   "command/cancel": commandCancel,
-  "file/read": fileRead,
-  "file/write": fileWrite,
-  "file/list": fileList,
-  "file/stat": fileStat,
-  "file/mkdir": fileMkdir,
-  "file/move": fileMove,
-  "file/remove": fileRemove,
-  "file/watch": fileWatch,
+  ...fileMethods,
   "file/unwatch": fileUnwatch,
   "event/stream": eventStream,
   "event/subscribe": eventSubscribe,

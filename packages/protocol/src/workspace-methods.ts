@@ -1,13 +1,7 @@
 import { z } from "zod";
+import { fileMethods } from "./file-methods.ts";
 import { defineMethod, type MethodDefinition } from "./method.ts";
-import { fileList } from "./methods/file-list.ts";
-import { fileMkdir } from "./methods/file-mkdir.ts";
-import { fileMove } from "./methods/file-move.ts";
-import { fileRead } from "./methods/file-read.ts";
-import { fileRemove } from "./methods/file-remove.ts";
-import { fileStat } from "./methods/file-stat.ts";
-import { fileChanged, fileWatch } from "./methods/file-watch.ts";
-import { fileWrite } from "./methods/file-write.ts";
+import { fileChanged } from "./methods/file-watch.ts";
 
 /** What hl-daemon asks of hl-workspace: the file methods as callers know them, and what only the two of them need. */
 const shared = {
@@ -54,14 +48,7 @@ export const workspaceMethods = {
   "workspace/begin": workspaceBegin,
   "workspace/changes": workspaceChanges,
   "workspace/unwatch": workspaceUnwatch,
-  "file/read": fileRead,
-  "file/write": fileWrite,
-  "file/list": fileList,
-  "file/stat": fileStat,
-  "file/mkdir": fileMkdir,
-  "file/move": fileMove,
-  "file/remove": fileRemove,
-  "file/watch": fileWatch,
+  ...fileMethods,
 } as const;
 
 export type WorkspaceMethods = typeof workspaceMethods;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { filePath, fileType, unixTime } from "../fields.ts";
+import { fileFacts, filePath, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 
 const entry = z.object({
@@ -8,11 +8,7 @@ const entry = z.object({
     .string()
     .optional()
     .describe("Its bytes, where they are not valid UTF-8: `path` then only looks like it (P6)"),
-  type: fileType,
-  size: z.int().describe("In bytes"),
-  mode: z.int().describe("Permission bits"),
-  mtime: unixTime("Last change of the content"),
-  target: z.string().optional().describe("Of a symbolic link: what it says, not where that leads"),
+  ...fileFacts,
 });
 
 export type ListedFile = z.output<typeof entry>;
@@ -24,16 +20,7 @@ export const fileList = defineMethod({
   permission: "file:read",
   idempotent: true,
   timeoutMs: 60_000,
-  errors: [
-    "path_denied",
-    "file_not_found",
-    "not_a_directory",
-    "sandbox_unavailable",
-    "runner_unavailable",
-    "workspace_lost",
-    "rate_limited",
-    "shutting_down",
-  ],
+  errors: ["path_denied", "file_not_found", "not_a_directory", ...workspaceErrors],
   params: z.object({
     path: filePath.default("."),
     depth: z.int().min(1).max(100).default(1).describe("1 is the folder's own entries"),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { fileMode, filePath } from "../fields.ts";
+import { fileMode, filePath, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 
 export const fileMkdir = defineMethod({
@@ -9,18 +9,7 @@ export const fileMkdir = defineMethod({
   permission: "file:write",
   idempotent: false,
   timeoutMs: 60_000,
-  errors: [
-    "path_denied",
-    "file_not_found",
-    "file_exists",
-    "not_a_directory",
-    "no_space",
-    "sandbox_unavailable",
-    "runner_unavailable",
-    "workspace_lost",
-    "rate_limited",
-    "shutting_down",
-  ],
+  errors: ["path_denied", "file_not_found", "file_exists", "not_a_directory", "no_space", ...workspaceErrors],
   params: z.object({
     path: filePath,
     parents: z.boolean().default(false).describe("Make those above it too, and be content with one that is there"),

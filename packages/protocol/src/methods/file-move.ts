@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { filePath } from "../fields.ts";
+import { filePath, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 
 export const fileMove = defineMethod({
@@ -17,11 +17,7 @@ export const fileMove = defineMethod({
     "not_a_directory",
     "directory_not_empty",
     "no_space",
-    "sandbox_unavailable",
-    "runner_unavailable",
-    "workspace_lost",
-    "rate_limited",
-    "shutting_down",
+    ...workspaceErrors,
   ],
   params: z.object({
     from: filePath,

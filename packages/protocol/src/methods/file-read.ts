@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { byteOffset, encoding, filePath, sha256, unixTime } from "../fields.ts";
+import { byteOffset, encoding, filePath, sha256, unixTime, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 
 /** One answer carries at most so much of a file: answers wait for their reader in a log of bounded size. */
@@ -12,18 +12,7 @@ export const fileRead = defineMethod({
   permission: "file:read",
   idempotent: true,
   timeoutMs: 60_000,
-  errors: [
-    "path_denied",
-    "file_not_found",
-    "not_a_file",
-    "not_a_directory",
-    "file_too_large",
-    "sandbox_unavailable",
-    "runner_unavailable",
-    "workspace_lost",
-    "rate_limited",
-    "shutting_down",
-  ],
+  errors: ["path_denied", "file_not_found", "not_a_file", "not_a_directory", "file_too_large", ...workspaceErrors],
   params: z.object({
     path: filePath,
     offset: byteOffset.optional().describe("First byte of the range; default 0"),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { filePath } from "../fields.ts";
+import { filePath, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 
 export const fileRemove = defineMethod({
@@ -9,17 +9,7 @@ export const fileRemove = defineMethod({
   permission: "file:write",
   idempotent: false,
   timeoutMs: 600_000,
-  errors: [
-    "path_denied",
-    "file_not_found",
-    "not_a_directory",
-    "directory_not_empty",
-    "sandbox_unavailable",
-    "runner_unavailable",
-    "workspace_lost",
-    "rate_limited",
-    "shutting_down",
-  ],
+  errors: ["path_denied", "file_not_found", "not_a_directory", "directory_not_empty", ...workspaceErrors],
   params: z.object({
     path: filePath,
     recursive: z.boolean().default(false).describe("With all that the folder holds"),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { filePath, fileType, sha256, unixTime } from "../fields.ts";
+import { fileFacts, filePath, sha256, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 
 export const fileStat = defineMethod({
@@ -9,17 +9,7 @@ export const fileStat = defineMethod({
   permission: "file:read",
   idempotent: true,
   timeoutMs: 600_000,
-  errors: [
-    "path_denied",
-    "file_not_found",
-    "not_a_file",
-    "not_a_directory",
-    "sandbox_unavailable",
-    "runner_unavailable",
-    "workspace_lost",
-    "rate_limited",
-    "shutting_down",
-  ],
+  errors: ["path_denied", "file_not_found", "not_a_file", "not_a_directory", ...workspaceErrors],
   params: z.object({
     path: filePath,
     checksum: z
@@ -29,11 +19,7 @@ export const fileStat = defineMethod({
   }),
   result: z.object({
     path: z.string().describe("Where it really lies"),
-    type: fileType,
-    size: z.int().describe("In bytes"),
-    mode: z.int().describe("Permission bits"),
-    mtime: unixTime("Last change of the content"),
-    target: z.string().optional().describe("Of a symbolic link: what it says, not where that leads"),
+    ...fileFacts,
     sha256: sha256.optional(),
   }),
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { filePath } from "../fields.ts";
+import { filePath, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 
 const change = z.object({
@@ -26,17 +26,7 @@ export const fileWatch = defineMethod({
   permission: "file:read",
   idempotent: true,
   timeoutMs: 60_000,
-  errors: [
-    "path_denied",
-    "file_not_found",
-    "not_a_directory",
-    "process_limit",
-    "sandbox_unavailable",
-    "runner_unavailable",
-    "workspace_lost",
-    "rate_limited",
-    "shutting_down",
-  ],
+  errors: ["path_denied", "file_not_found", "not_a_directory", "process_limit", ...workspaceErrors],
   params: z.object({
     path: filePath.default("."),
     recursive: z.boolean().default(true).describe("The folders below too; links are not followed"),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { byteOffset, encoding, fileMode, filePath, sha256 } from "../fields.ts";
+import { byteOffset, encoding, fileMode, filePath, sha256, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 
 export const fileWrite = defineMethod({
@@ -20,11 +20,7 @@ export const fileWrite = defineMethod({
     "file_changed",
     "upload_offset",
     "checksum_mismatch",
-    "sandbox_unavailable",
-    "runner_unavailable",
-    "workspace_lost",
-    "rate_limited",
-    "shutting_down",
+    ...workspaceErrors,
   ],
   params: z
     .object({
