@@ -85,8 +85,15 @@ export class TreeWatcher implements Disposable {
     const { recursive, namesMax, onChange } = this.#options;
     const isWanted = (name: string): boolean => this.#isWanted(join(folder.path, name), name);
     const watched = await this.#watch(folder, path, isWanted);
+    const other = this.#folders.get(path);
+    // Ended, or entered by a look of its own, meanwhile: nobody would close this one.
+    if (this.#isEnded || other?.inode === watched.inode) {
+      watched[Symbol.dispose]();
+      return;
+    }
+    other?.[Symbol.dispose]();
     this.#folders.set(path, watched);
-    this.#namesKnown += watched.names.size;
+    this.#namesKnown += watched.names.size - (other?.names.size ?? 0);
     if (this.#namesKnown > namesMax) throw tooLarge(namesMax);
     for (const name of watched.names) {
       const inner = below(path, name);
