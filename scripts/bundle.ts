@@ -26,7 +26,8 @@ const banner = `import { createRequire as hlCreateRequire } from "node:module"; 
 export async function bundle(entry: string, outputFile: string): Promise<void> {
   const bundler = join(repositoryRoot, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`);
   if (!existsSync(bundler)) throw new Error(`${bundler} is missing: run \`npm ci\` (optional dependencies included)`);
-  const how = ["--bundle", "--platform=node", "--format=esm", "--target=node24", "--log-level=warning"];
+  // esnext: nothing is rewritten for an older language. What `using` would become keeps the error of an earlier round of a loop.
+  const how = ["--bundle", "--platform=node", "--format=esm", "--target=esnext", "--log-level=warning"];
   await promisify(execFile)(bundler, [entry, ...how, `--banner:js=${banner}`, `--outfile=${outputFile}`], {
     cwd: repositoryRoot,
   });
