@@ -67,7 +67,11 @@ void control_handle(struct shim *shim, struct frame *frame) {
       else stop_signal(shim, (int)control.signal, control.scope);
       break;
     case FRAME_STOP: stop_begin(shim, control.reason, control.grace_ms); break;
-    case FRAME_INPUT: break;
+    case FRAME_INPUT:
+      /* Whoever writes waits for what comes of it: it is told at once, and what was asked for is no flood. */
+      shim->output_next_us = 0;
+      priority_forget(shim);
+      break;
     case FRAME_INPUT_EOF: input_finish(shim); break;
     case FRAME_RESIZE: terminal_resize(shim, control.rows, control.columns); break;
     case FRAME_RELEASE:

@@ -38,6 +38,11 @@ void priority_watch(struct shim *shim) {
   shim->flood_from = position;
 }
 
+void priority_forget(struct shim *shim) {
+  shim->flood_began_us = monotonic_us();
+  shim->flood_from = log_position(&shim->log);
+}
+
 void priority_lower(struct shim *shim) {
   shim->deadlines[DEADLINE_PRIORITY] = NEVER;
   if (!shim->program_yields) shim->program_yields = shim->main_ended || lower(shim->pid);

@@ -179,6 +179,7 @@ void memory_look(struct shim *shim);
 
 /* shim-priority.c: a flood yields to the daemon. */
 void priority_watch(struct shim *shim);
+void priority_forget(struct shim *shim);
 void priority_lower(struct shim *shim);
 
 /* shim-wire.c: the connection. */

@@ -37,3 +37,22 @@ test(
     }
   },
 );
+
+test("P5: a program that answers much, and only what it is asked, keeps its weight", { skip }, async () => {
+  await using runner = await Runner.start();
+  const answerBytes = 3_000_000;
+  const asked = runner.start({
+    argv: ["/bin/sh", "-c", `while read line; do head -c ${answerBytes} /dev/zero; done`],
+    numbers: { stdin: 1, log_bytes_max: 1 << 20 },
+  });
+  const { pid, shim_pid } = await asked.frame(TYPE.started);
+  for (let answers = 1; answers <= 12; answers += 1) {
+    asked.send(frame(TYPE.input, [["data", "\n"]]));
+    await asked.frame(TYPE.output, (fields) => Number(fields["stdout_bytes"]) >= answers * answerBytes);
+  }
+  for (const each of [pid, shim_pid]) assert.match(autogroup(each), /nice 0/);
+  asked.send(frame(TYPE.inputEof));
+  await asked.frame(TYPE.end);
+  asked.send(frame(TYPE.release));
+  await asked.untilClosed();
+});
