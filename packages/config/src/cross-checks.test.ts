@@ -61,6 +61,12 @@ describe("limits", () => {
       /ping_interval: is not longer|dead_after|would count as dead/,
     );
     one(refused({ "daemon.json": { cloud_api: { connection: { retry_delay: 61 } } } }), /longer than max_retry_delay/);
+    for (const pair of ["refused_retry_delay", "revoked_retry_delay"]) {
+      const connection = { [pair]: 9, [`${pair}_max`]: 8 };
+      one(refused({ "daemon.json": { cloud_api: { connection } } }), new RegExp(`longer than ${pair}_max`));
+    }
+    const connection = { heartbeat_interval_min: 301 };
+    one(refused({ "daemon.json": { cloud_api: { connection } } }), /longer than heartbeat_interval_max/);
     one(refused({ "daemon.json": { event_streaming: { max_queue_bytes: "100KB" } } }), /larger than the whole queue/);
     one(refused({ "security.json": { authentication: { jwt: { expiry: 300 } } } }), /renewed without end/);
   });

@@ -52,6 +52,14 @@ export function* networkChecks(trees: Trees): Generator<Finding> {
   yield* tlsChecks(trees);
 }
 
+/** Settings of `cloud_api.connection` of which the first must not be longer than the second. */
+const orderedPairs = [
+  ["retry_delay", "max_retry_delay"],
+  ["refused_retry_delay", "refused_retry_delay_max"],
+  ["revoked_retry_delay", "revoked_retry_delay_max"],
+  ["heartbeat_interval_min", "heartbeat_interval_max"],
+] as const;
+
 function* connectionChecks({ daemon }: Trees): Generator<Finding> {
   const { connection } = daemon.cloud_api;
   if (connection.dead_after <= connection.ping_interval)
@@ -61,13 +69,15 @@ function* connectionChecks({ daemon }: Trees): Generator<Finding> {
       value: connection.dead_after,
       message: `is not longer than ping_interval (${connection.ping_interval} s): a healthy connection would count as dead`,
     };
-  if (connection.retry_delay > connection.max_retry_delay)
-    yield {
-      severity: "problem",
-      keys: ["/cloud_api/connection/retry_delay", "/cloud_api/connection/max_retry_delay"],
-      value: connection.retry_delay,
-      message: `is longer than max_retry_delay (${connection.max_retry_delay} s)`,
-    };
+  for (const [shorter, longer] of orderedPairs) {
+    if (connection[shorter] > connection[longer])
+      yield {
+        severity: "problem",
+        keys: [`/cloud_api/connection/${shorter}`, `/cloud_api/connection/${longer}`],
+        value: connection[shorter],
+        message: `is longer than ${longer} (${connection[longer]} s)`,
+      };
+  }
   if (!isLoopbackHost(daemon.local_api.http_host))
     yield {
       severity: "warning",

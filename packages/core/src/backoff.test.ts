@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Backoff } from "./backoff.ts";
+import { Backoff, BackoffWindows } from "./backoff.ts";
 
 test("C3: the window doubles up to maxMs and a reset begins again", () => {
   const backoff = new Backoff({ minMs: 500, maxMs: 60_000, random: () => 0.999_999 });
@@ -26,4 +26,23 @@ test("C3: whatever the dice say and however often, a delay is a whole number wit
   );
   const eager = new Backoff({ minMs: 500, maxMs: 60_000, random: () => 0 });
   for (let count = 0; count < 2_000; count += 1) assert.equal(eager.nextMs(), 0);
+});
+
+test("C3: windows follow each other without a gap or an overlap: an early attempt waits the rest of its window out", () => {
+  let now = 0;
+  let dice = 0.25;
+  const windows = new BackoffWindows({ minMs: 10_000, maxMs: 60_000, random: () => dice, now: () => now });
+  const attempts: number[] = [];
+  for (let count = 0; count < 5; count += 1) {
+    now += windows.nextMs();
+    attempts.push(now);
+  }
+  // Windows: 0-10, 10-30, 30-70, 70-130, 130-190 s; a quarter into each.
+  assert.deepEqual(attempts, [2_500, 15_000, 40_000, 85_000, 145_000]);
+  now = 1_000_000; // Long after the last window: the next begins now.
+  assert.equal(windows.nextMs(), 15_000);
+  windows.reset();
+  dice = 0.999_999;
+  assert.equal(windows.nextMs(), 10_000);
+  assert.equal(windows.attempt, 1);
 });

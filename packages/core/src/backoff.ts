@@ -33,3 +33,43 @@ export class Backoff {
     this.#attempt = 0;
   }
 }
+
+export interface WindowsOptions extends BackoffOptions {
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+}
+
+/**
+ * Exponential back-off over windows that follow each other (C3): an attempt comes at any moment of its window, and the next
+ * window begins when this one has ended. Full jitter alone would add up delays, whose sum crowds around its middle.
+ */
+export class BackoffWindows {
+  readonly #options: WindowsOptions;
+  #attempt = 0;
+  #endsAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: WindowsOptions) {
+    this.#options = options;
+  }
+
+  /** How many windows have begun since the last reset. */
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  /** From now until the next attempt. */
+  nextMs(): number {
+    const { minMs, maxMs, random, now } = this.#options;
+    const windowMs = Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt, 30));
+    const startsAt = Math.max(now(), this.#endsAt);
+    this.#attempt += 1;
+    this.#endsAt = startsAt + windowMs;
+    return Math.round(startsAt - now() + random() * windowMs);
+  }
+
+  /** The next window is the first one again, and begins at once. */
+  reset(): void {
+    this.#attempt = 0;
+    this.#endsAt = Number.NEGATIVE_INFINITY;
+  }
+}

@@ -274,6 +274,24 @@ export const errorTable = {
     "the daemon restarted while this request ran; whether it had an effect is not known",
     "Look before you repeat it; it is never repeated by itself.",
   ),
+  identity_in_use: row(
+    1706,
+    "backoff",
+    "another daemon is connected under the same identity",
+    "A copied VM must be enrolled under an instance id of its own (`hl-cloud enroll`); where the other one is the copy, stop that.",
+  ),
+  instance_revoked: row(
+    1707,
+    "never",
+    "an operator has revoked this VM",
+    "Its events are kept and it takes no work; `hl-cloud enroll --home DIR --instance ID` and the new token let it in again.",
+  ),
+  protocol_unsupported: row(
+    1708,
+    "never",
+    "the two sides have no version of the protocol in common",
+    "data.supported lists what the other side speaks: upgrade the older one.",
+  ),
 } as const satisfies Record<string, ErrorSpec>;
 
 export type ErrorType = keyof typeof errorTable;

@@ -31,7 +31,7 @@ const testConfiguration: Configuration = {
     alerts: { cpu_threshold: 100, memory_threshold: 100, disk_threshold: 100, load_threshold: 10_000 },
   },
   event_streaming: { flush_interval: 0.05 },
-  cloud_api: { connection: { retry_delay: 0.1, max_retry_delay: 1 } },
+  cloud_api: { connection: { retry_delay: 0.1, max_retry_delay: 1, drain_spread_max: 1 } },
 };
 
 export interface DaemonOptions {

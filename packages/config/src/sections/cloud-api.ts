@@ -60,14 +60,83 @@ const connection = section({
       max: 3600,
       default: 5,
       reload: "live",
-      summary: "First delay of the back-off, which doubles with full jitter.",
+      summary:
+        "First window of the back-off of requests: a repetition comes at any moment in it; the next is twice as long.",
     }),
     max_retry_delay: seconds({
       min: 0.1,
       max: 86_400,
       default: 60,
       reload: "live",
-      summary: "Longest delay of the back-off.",
+      summary: "Longest window of the back-off, of requests and of the command channel.",
+    }),
+    reconnect_spread: seconds({
+      min: 0.01,
+      max: 3600,
+      default: 10,
+      reload: "restart",
+      summary:
+        "First window after the command channel was lost without a word: a fleet comes back spread over it, at most over `max_retry_delay`.",
+    }),
+    drain_spread_max: seconds({
+      max: 3600,
+      default: 600,
+      reload: "restart",
+      summary:
+        "Longest spread that is obeyed when the control plane announces its stop and says how to spread the return.",
+    }),
+    healthy_after: seconds({
+      max: 3600,
+      default: 60,
+      reload: "restart",
+      summary:
+        "A command channel that was answered and lived for so long was healthy: the next loss begins with the first window again.",
+    }),
+    retry_after_max: seconds({
+      min: 1,
+      max: 86_400,
+      default: 900,
+      reload: "restart",
+      summary:
+        "Longest `Retry-After` that is obeyed (the shortest is a second); up to half of it is added at random, because the whole fleet is told the same.",
+    }),
+    refused_retry_delay: seconds({
+      min: 0.01,
+      max: 86_400,
+      default: 60,
+      reload: "restart",
+      summary:
+        "First wait after credentials were refused although they had been renewed; doubles, and up to half is added at random.",
+    }),
+    refused_retry_delay_max: seconds({
+      min: 0.01,
+      max: 86_400,
+      default: 900,
+      reload: "restart",
+      summary: "Longest of these waits.",
+    }),
+    revoked_retry_delay: seconds({
+      min: 0.01,
+      max: 86_400,
+      default: 300,
+      reload: "restart",
+      summary:
+        "First wait before a VM that the control plane has revoked asks again; doubles, and up to half is added.",
+    }),
+    revoked_retry_delay_max: seconds({
+      min: 0.01,
+      max: 86_400,
+      default: 3600,
+      reload: "restart",
+      summary: "Longest of these waits.",
+    }),
+    connect_timeout: seconds({
+      min: 0.1,
+      max: 600,
+      default: 15,
+      reload: "restart",
+      summary:
+        "Name look-up, connection and TLS together. Not shorter than a busy server needs for the handshakes of a whole fleet.",
     }),
     keepalive: flag({ default: true, reload: "restart", summary: "Keep connections open between requests." }),
     max_connections: count({
@@ -89,7 +158,22 @@ const connection = section({
       max: 86_400,
       default: 30,
       reload: "live",
-      summary: "Between heartbeats (±10 %), until registration says another interval.",
+      summary:
+        "Between heartbeats (±10 %), until the control plane says another interval. The first comes somewhere within it.",
+    }),
+    heartbeat_interval_min: seconds({
+      min: 0.1,
+      max: 3600,
+      default: 15,
+      reload: "restart",
+      summary: "Shortest interval that is taken over from the control plane.",
+    }),
+    heartbeat_interval_max: seconds({
+      min: 0.1,
+      max: 86_400,
+      default: 300,
+      reload: "restart",
+      summary: "Longest interval that is taken over from the control plane.",
     }),
     ping_interval: seconds({
       min: 0.1,

@@ -153,13 +153,14 @@ export class Agents {
   /** Refuses new agents; with `stopAll` ends the running ones, else leaves them to their shims for the next daemon. */
   async drain(stopAll: boolean): Promise<void> {
     this.#accepting = false;
-    const running = this.#live();
-    if (stopAll) {
-      const stopped = Promise.allSettled(running.map((agent) => agent.stop({ force: false, timeoutMs: 3_000 })));
-      await settledWithin(this.#options.clock, 15_000, stopped);
-    } else {
-      for (const agent of running) agent.detach();
-    }
+    if (stopAll) await this.stopAll();
+    else for (const agent of this.#live()) agent.detach();
+  }
+
+  /** Ends the running ones in order (P1). */
+  async stopAll(): Promise<void> {
+    const stops = this.#live().map((agent) => agent.stop({ force: false, timeoutMs: 3_000 }));
+    await settledWithin(this.#options.clock, 15_000, Promise.allSettled(stops));
   }
 
   #processOf(record: AgentRecord, run: Run): AgentProcess {

@@ -7,9 +7,10 @@ import { Peer, type PeerRefusals } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import { LoopService } from "@hl/core/service.ts";
-import type { ParamsOf } from "@hl/protocol/method.ts";
-import type { vmHello } from "@hl/protocol/methods/vm.ts";
-import { CloudUnreachable, retryAfterMs } from "./http.ts";
+import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
+import { vmDrain, vmHello } from "@hl/protocol/methods/vm.ts";
+import { fromRpcError } from "@hl/protocol/wire-error.ts";
+import { cloudErrorIn, CloudUnreachable, retryAfterMs } from "./http.ts";
 import type { Retry } from "./retry.ts";
 
 export interface ChannelOptions {
@@ -27,23 +28,27 @@ export interface ChannelOptions {
   readonly handler: RequestHandler;
   readonly refusals: PeerRefusals;
   readonly inFlightMax: number;
-  readonly onConnected: () => void;
+  /** Longest `Retry-After` that is obeyed. */
+  readonly retryAfterMaxMs: number;
+  /** Longest spread of an announced stop that is obeyed. */
+  readonly drainSpreadMaxMs: number;
+  readonly onConnected: (welcome: ResultOf<typeof vmHello>, tookMs: number) => void;
   /** After a loss, and after each attempt that failed. */
   readonly onDisconnected: (reason: string, wasConnected: boolean) => void;
 }
 
-/** A channel that lived for so long was healthy: the next loss starts the back-off anew. */
-const healthyMs = 60_000;
-
 /**
  * The command channel: an outbound WebSocket on which the cloud asks and we answer.
- * States: connecting → greeting (vm/hello) → connected → lost → waiting → connecting.
+ * States: connecting → greeting (vm/hello) → connected → lost → waiting → connecting. Who was told that the cloud stops
+ * comes back spread over the time that the cloud asked for; who lost it without a word, by the windows of the back-off.
  */
 export class CommandChannel extends LoopService {
   override readonly name = "cloud/channel";
   readonly #options: ChannelOptions;
   #peer: Peer | undefined;
   #reconnects = -1;
+  /** Set while the cloud has announced its stop on this connection. */
+  #spreadMs: number | undefined;
 
   constructor(options: ChannelOptions) {
     super();
@@ -59,18 +64,15 @@ export class CommandChannel extends LoopService {
   }
 
   protected override async run(signal: AbortSignal): Promise<void> {
-    const { clock, retry, onDisconnected } = this.#options;
-    const isAborted = (): boolean => signal.aborted;
+    const { retry, onDisconnected } = this.#options;
     const stopped = (): boolean => signal.aborted; // A call, because it changes while we wait.
     while (!stopped()) {
       let error: unknown;
-      let connectedAt = Number.POSITIVE_INFINITY;
       try {
         const peer = await this.#connect(signal);
-        connectedAt = clock.now();
         const onAbort = (): void => peer.close("the daemon is stopping");
         signal.addEventListener("abort", onAbort, { once: true });
-        if (isAborted()) onAbort(); // While it connected: no event comes any more.
+        if (stopped()) onAbort(); // While it connected: no event comes any more.
         error = new CloudUnreachable(`the command channel closed: ${await peer.closed}`);
         signal.removeEventListener("abort", onAbort);
       } catch (caught) {
@@ -79,33 +81,49 @@ export class CommandChannel extends LoopService {
       const wasConnected = this.#peer !== undefined;
       this.#peer = undefined;
       if (!stopped()) onDisconnected(errorText(error), wasConnected);
-      if (clock.now() - connectedAt > healthyMs) retry.succeeded();
-      await retry.failed(error, "the command channel", signal);
+      await retry.failed(error, "the command channel", signal, wasConnected ? this.#spreadMs : undefined);
     }
   }
 
   async #connect(signal: AbortSignal): Promise<Peer> {
     const options = this.#options;
+    const { clock, retry, connectTimeoutMs } = options;
     const { url, token } = await options.target(signal);
     const socket = await this.#openSocket(url.replace(/^http/, "ws"), token, signal);
     const transport = new WebSocketTransport({ ...options, socket });
     const { handler, refusals, inFlightMax } = options;
-    const peer = new Peer({ transport, clock: options.clock, handler, refusals, inFlightMax }).open();
+    const peer = new Peer({ transport, clock, handler, refusals, inFlightMax });
+    this.#spreadMs = undefined;
+    peer.onNotification(({ method, params }) => {
+      if (method === "vm/drain") this.#drainAnnounced(params);
+    });
+    peer.open();
+    const greetedAt = clock.now();
     try {
-      await peer.request("vm/hello", options.hello(), { timeoutMs: options.connectTimeoutMs, signal });
+      const answer = await peer.request("vm/hello", options.hello(), { timeoutMs: connectTimeoutMs, signal });
+      const welcome = vmHello.result.parse(answer);
+      this.#peer = peer;
+      this.#reconnects += 1;
+      retry.succeeded();
+      options.onConnected(welcome, clock.now() - greetedAt);
     } catch (error) {
-      peer.close("vm/hello was not answered");
-      throw error;
+      peer.close("vm/hello was not answered well");
+      throw fromRpcError(error);
     }
-    this.#peer = peer;
-    this.#reconnects += 1;
-    options.onConnected();
     options.logger.info({ url, reconnects: this.reconnects }, "connected to the cloud");
     return peer;
   }
 
+  #drainAnnounced(params: unknown): void {
+    const announced = vmDrain.safeParse(params);
+    if (!announced.success) return;
+    const { drainSpreadMaxMs, logger } = this.#options;
+    this.#spreadMs = Math.min(announced.data.spread_seconds * 1000, drainSpreadMaxMs);
+    logger.info({ spread_ms: this.#spreadMs }, "the cloud is going to stop");
+  }
+
   async #openSocket(url: string, token: string, signal: AbortSignal): Promise<WebSocket> {
-    const { connectTimeoutMs, limits, renew } = this.#options;
+    const { connectTimeoutMs, limits, renew, retryAfterMaxMs } = this.#options;
     try {
       return await connectWebSocket({
         url,
@@ -119,9 +137,12 @@ export class CommandChannel extends LoopService {
     } catch (error) {
       if (!(error instanceof UpgradeRefused))
         throw new CloudUnreachable(`${url} cannot be reached: ${errorText(error)}`);
-      if (error.status === 401) await renew(signal);
-      const said = `${url} answered ${error.status}: ${error.body.slice(0, 200)}`;
-      throw new CloudUnreachable(said, retryAfterMs(error.retryAfter));
+      // Only an answer of ours is an answer: a proxy's page with the same status is the network failing.
+      const answered = cloudErrorIn(error.body);
+      if (error.status === 401 && answered !== undefined) await renew(signal);
+      const retryAfter = retryAfterMs(error.retryAfter, retryAfterMaxMs);
+      if (answered !== undefined && retryAfter === undefined) throw answered;
+      throw new CloudUnreachable(`${url} answered ${error.status}: ${error.body.slice(0, 200)}`, retryAfter);
     }
   }
 }

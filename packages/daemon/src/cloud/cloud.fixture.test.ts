@@ -68,6 +68,8 @@ export class ScriptedCloud implements AsyncDisposable {
       compress: true,
       connectionsMax: 4,
       answerBytesMax: 100_000,
+      connectTimeoutMs: 10_000,
+      retryAfterMaxMs: 900_000,
       ...changes,
     });
   }

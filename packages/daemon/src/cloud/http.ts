@@ -17,6 +17,12 @@ export interface CloudHttpOptions {
   readonly compress: boolean;
   readonly connectionsMax: number;
   readonly answerBytesMax: number;
+  /** Name look-up, connection and TLS together. */
+  readonly connectTimeoutMs: number;
+  /** Longest `Retry-After` that is obeyed. */
+  readonly retryAfterMaxMs: number;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** The cloud could not be reached, or what answered was not the cloud. */
@@ -43,7 +49,7 @@ export class CloudHttp implements AsyncDisposable {
     this.#options = options;
     this.#agent = new Agent({
       connections: options.connectionsMax,
-      connect: { timeout: 15_000, minVersion: "TLSv1.3" },
+      connect: { timeout: options.connectTimeoutMs, minVersion: "TLSv1.3" },
       headersTimeout: options.timeoutMs,
       bodyTimeout: options.timeoutMs,
     });
@@ -93,7 +99,7 @@ export class CloudHttp implements AsyncDisposable {
   }
 
   async #post(url: string, text: string, token: string | undefined, signal: AbortSignal): Promise<ResponseMessage[]> {
-    const { timeoutMs, compress: mayCompress, answerBytesMax } = this.#options;
+    const { timeoutMs, compress: mayCompress, answerBytesMax, retryAfterMaxMs } = this.#options;
     const squeeze = mayCompress && text.length >= compressBytesMin;
     const body = squeeze ? await compress(text) : text;
     let status: number;
@@ -105,6 +111,7 @@ export class CloudHttp implements AsyncDisposable {
         dispatcher: this.#agent,
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
         headers: {
+          ...this.#options.headers,
           "content-type": "application/json",
           ...(squeeze ? { "content-encoding": "gzip" } : {}),
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -120,10 +127,13 @@ export class CloudHttp implements AsyncDisposable {
     }
     const responses = responsesIn(answerText);
     if (responses === undefined || (status >= 500 && status !== 503)) {
-      throw new CloudUnreachable(`${url} answered ${status} with something that is not ours`, retryAfterMs(retryAfter));
+      throw new CloudUnreachable(
+        `${url} answered ${status} with something that is not ours`,
+        retryAfterMs(retryAfter, retryAfterMaxMs),
+      );
     }
     if (status === 429 || status === 503) {
-      throw new CloudUnreachable(`${url} asks to wait (${status})`, retryAfterMs(retryAfter));
+      throw new CloudUnreachable(`${url} asks to wait (${status})`, retryAfterMs(retryAfter, retryAfterMaxMs));
     }
     return responses;
   }
@@ -133,6 +143,14 @@ function responsesIn(text: string): ResponseMessage[] | undefined {
   const { messages } = parseInput(text, { depthMax: 64, batchLengthMax: 100_000 });
   const responses = messages.filter((message) => message.kind === "response");
   return responses.length === messages.length && responses.length > 0 ? responses : undefined;
+}
+
+/** The cloud's own error in the body of a refused upgrade; undefined where something else has answered. */
+export function cloudErrorIn(body: string): unknown {
+  const [response] = responsesIn(body) ?? [];
+  if (response === undefined || "result" in response.outcome) return undefined;
+  const { code, message, data } = response.outcome.error;
+  return fromRpcError(new RpcError(code, message, data));
 }
 
 function resultOf(response: ResponseMessage): unknown {
@@ -157,10 +175,10 @@ function firstOf(header: string | string[] | undefined): string | undefined {
 }
 
 /** Seconds only; clamped, so that a mistaken server can neither silence a VM for a day nor make it ask without a pause. */
-export function retryAfterMs(header: string | undefined): number | undefined {
+export function retryAfterMs(header: string | undefined, maxMs = 900_000): number | undefined {
   if (header === undefined || !/^\s*\d+\s*$/.test(header)) return undefined;
   const seconds = Number(header);
-  return Math.min(Math.max(seconds, 1), 900) * 1000;
+  return Math.min(Math.max(seconds * 1000, 1_000), maxMs);
 }
 
 function reasonOf(error: unknown): string {

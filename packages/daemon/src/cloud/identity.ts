@@ -8,6 +8,7 @@ import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import { vmRegister, vmTokenRefresh } from "@hl/protocol/methods/vm.ts";
 import { CloudUnreachable, type CloudHttp } from "./http.ts";
+import { NotEnrolled } from "./retry.ts";
 
 export type RegisterParams = ParamsOf<typeof vmRegister>;
 
@@ -47,10 +48,23 @@ export class Identity {
     this.#options = options;
     this.#registration = parseFile(options.registrationFile, registrationSchema);
     this.#accessToken = readToken(options.accessTokenFile);
+    // A copied VM that was given an id of its own: what it has belongs to the one it was copied from.
+    const owner = subjectOf(this.#accessToken);
+    if (owner !== undefined && owner !== options.describe().instance_id) this.#registration = undefined;
   }
 
   get registration(): Registration | undefined {
     return this.#registration;
+  }
+
+  /** The cloud accepts our credentials no more; a token in the enrolment file is the way back. */
+  get refused(): boolean {
+    return this.#refused;
+  }
+
+  /** The cloud has said, somewhere else than at a rotation, that it does not want us, or does again. */
+  setRefused(refused: boolean): void {
+    this.#refused = refused;
   }
 
   /** Enrols where that has not been done. Rejects when there is no way to. */
@@ -62,7 +76,7 @@ export class Identity {
     if (this.#registration !== undefined && isRegistered) return this.#registration;
     const token = renewed ?? this.#options.enrollmentToken ?? readToken(enrollmentTokenFile);
     if (token === undefined) {
-      throw new HlError(
+      throw new NotEnrolled(
         "unauthenticated",
         `this VM is not enrolled: put a token from \`hl-cloud enroll\` into ${enrollmentTokenFile}`,
       );
@@ -160,7 +174,7 @@ export class Identity {
   }
 }
 
-const refusals = new Set<ErrorType>(["unauthenticated", "token_superseded"]);
+const refusals = new Set<ErrorType>(["unauthenticated", "token_superseded", "instance_revoked", "identity_in_use"]);
 
 export function resolveUrl(baseUrl: string, endpoint: string): string {
   return new URL(endpoint, baseUrl.endsWith("/") ? baseUrl : `${baseUrl}/`).href;
@@ -170,6 +184,14 @@ function readToken(path: string): string | undefined {
   if (!existsSync(path)) return undefined;
   const token = readFileSync(path, "utf8").trim();
   return token === "" ? undefined : token;
+}
+
+function subjectOf(token: string | undefined): string | undefined {
+  try {
+    return token === undefined ? undefined : decodeJwt(token).sub;
+  } catch {
+    return undefined; // Cut off; it is renewed before it is used.
+  }
 }
 
 function parseFile<T>(path: string, schema: z.ZodType<T>): T | undefined {

@@ -5,53 +5,13 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { CommandChannel } from "./channel.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { CloudHttp } from "./http.ts";
-import { resolveUrl, type Identity, type Registration } from "./identity.ts";
+import type { CloudTarget } from "./target.ts";
 import type { Uplink } from "./uplink.ts";
-
-export type Endpoint = "commands" | "events" | "heartbeat" | "status";
 
 export interface LinkOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly http: CloudHttp;
-}
-
-export interface TargetOptions {
-  readonly identity: Identity;
-  readonly baseUrl: string;
-  /** What is configured for the connection and cannot be enforced: then nothing is sent (X2). */
-  readonly refusal: string | undefined;
-}
-
-/**
- * Where and as whom to speak to the cloud. Enrolment is done once, by whichever part needs the cloud first; the others
- * wait for the same attempt.
- */
-export class CloudTarget {
-  readonly #options: TargetOptions;
-  #registering: Promise<Registration> | undefined;
-
-  constructor(options: TargetOptions) {
-    this.#options = options;
-  }
-
-  async endpoint(which: Endpoint, signal: AbortSignal): Promise<{ url: string; token: string }> {
-    const { identity, baseUrl, refusal } = this.#options;
-    if (refusal !== undefined) throw new Error(refusal);
-    const registration = await this.#registered(signal);
-    const token = await identity.accessToken(signal);
-    return { url: resolveUrl(baseUrl, registration.api_endpoints[which]), token };
-  }
-
-  async renew(signal: AbortSignal): Promise<void> {
-    await this.#options.identity.refresh(signal);
-  }
-
-  #registered(signal: AbortSignal): Promise<Registration> {
-    const { identity } = this.#options;
-    this.#registering ??= identity.ensureRegistered(signal).finally(() => (this.#registering = undefined));
-    return this.#registering;
-  }
 }
 
 export interface LinkParts {
@@ -69,6 +29,7 @@ export class CloudLink implements Service {
   #lastContactMs: number | null = null;
   #lastError: string | undefined;
   #disconnectedSince: number;
+  #clockSkewMs: number | undefined;
 
   constructor(options: LinkOptions, parts: LinkParts) {
     this.#options = options;
@@ -101,6 +62,11 @@ export class CloudLink implements Service {
     return this.connected ? 0 : this.#options.clock.now() - this.#disconnectedSince;
   }
 
+  /** How far the cloud's clock is ahead of ours; undefined before it has said what time it is. */
+  get clockSkewMs(): number | undefined {
+    return this.#clockSkewMs;
+  }
+
   attemptFailed(reason: string, wasConnected: boolean): void {
     if (wasConnected) this.#disconnectedSince = this.#options.clock.now();
     this.#lastError = reason;
@@ -109,6 +75,11 @@ export class CloudLink implements Service {
   contact(): void {
     this.#lastContactMs = this.#options.clock.wallMs();
     this.#lastError = undefined;
+  }
+
+  /** @param tookMs how long the question for the time was under way; it was read about half of that ago */
+  setServerTime(serverMs: number, tookMs: number): void {
+    this.#clockSkewMs = Math.round(serverMs + tookMs / 2 - this.#options.clock.wallMs());
   }
 
   async start(): Promise<void> {

@@ -4,9 +4,13 @@ import { test } from "node:test";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { CloudUnreachable } from "./http.ts";
-import { Retry } from "./retry.ts";
+import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
+import { NotEnrolled, Retry, type RetryOptions } from "./retry.ts";
 
-function fixture(random = 0.999999): { clock: ManualClock; retry: Retry; levels: string[]; pauses: number[] } {
+function fixture(
+  random = 0.999999,
+  changes: Partial<RetryOptions> = {},
+): { clock: ManualClock; retry: Retry; levels: string[]; pauses: number[] } {
   const levels: string[] = [];
   const pauses: number[] = [];
   const note =
@@ -21,7 +25,14 @@ function fixture(random = 0.999999): { clock: ManualClock; retry: Retry; levels:
     clock,
     levels,
     pauses,
-    retry: new Retry({ clock, random: () => random, minMs: 1_000, maxMs: 60_000, logger }),
+    retry: new Retry({
+      clock,
+      random: () => random,
+      minMs: 1_000,
+      maxMs: 60_000,
+      logger,
+      ...changes,
+    }),
   };
 }
 
@@ -60,6 +71,66 @@ test("C3: a wait that was asked for is kept, with jitter on top, and does not mo
   await fail(f, new CloudUnreachable("busy", 30_000));
   await fail(f, new CloudUnreachable("gone"));
   assert.deepEqual(f.pauses.slice(1), [1_000]);
+});
+
+test("C3: no success resets the back-off before it has lasted: a channel that flaps comes back ever later", async () => {
+  const f = fixture(1, { healthyMs: 60_000 });
+  for (let at = 0; at < 3; at += 1) {
+    f.retry.succeeded();
+    await f.clock.advance(59_999);
+    await fail(f, new Error("x"));
+  }
+  assert.deepEqual(f.pauses, [1_000, 2_000, 4_000]);
+  await f.clock.advance(1_000_000); // Time that passed without an answer proves nothing.
+  await fail(f, new Error("x"));
+  f.retry.succeeded();
+  await f.clock.advance(60_000);
+  await fail(f, new Error("x"));
+  assert.deepEqual(f.pauses.slice(3), [8_000, 1_000]);
+});
+
+test("C3: refused credentials are renewed once, then asked with from 60 s up to 15 min", async () => {
+  const f = fixture(0);
+  for (let at = 0; at < 7; at += 1) await fail(f, new HlError("unauthenticated", "x"));
+  assert.deepEqual(f.pauses, [0, 60_000, 120_000, 240_000, 480_000, 900_000, 900_000]);
+  f.retry.succeeded();
+  await fail(f, new HlError("unauthenticated", "x"));
+  await fail(f, new HlError("unauthenticated", "x"));
+  assert.deepEqual(f.pauses.slice(7), [0, 60_000]);
+  for (const type of ["token_superseded", "identity_in_use", "protocol_unsupported"] satisfies ErrorType[]) {
+    const g = fixture(1);
+    await fail(g, new HlError(type, "x"));
+    assert.deepEqual(g.pauses, [90_000], "with up to half of it added");
+  }
+});
+
+test("C3: a revoked VM asks again after 5 min, doubling to an hour", async () => {
+  const f = fixture(0);
+  for (let at = 0; at < 6; at += 1) await fail(f, new HlError("instance_revoked", "x"));
+  assert.deepEqual(f.pauses, [300_000, 600_000, 1_200_000, 2_400_000, 3_600_000, 3_600_000]);
+});
+
+test("a VM that nobody has enrolled looks for its token at the pace of the network's failures", async () => {
+  const f = fixture(1);
+  for (let at = 0; at < 3; at += 1) await fail(f, new NotEnrolled("unauthenticated", "x"));
+  assert.deepEqual(f.pauses, [1_000, 2_000, 4_000]);
+});
+
+test("C3: an announced stop spreads the return over what was said, and is no failed attempt", async () => {
+  const f = fixture(0.5);
+  const done = f.retry.failed(new Error("x"), "it", new AbortController().signal, 40_000);
+  await f.clock.advance(10_000_000);
+  await done;
+  await fail(f, new Error("x"));
+  assert.deepEqual(f.pauses, [20_000, 500]);
+});
+
+test("a wait ends early when what it waited for has happened", async () => {
+  const f = fixture();
+  const done = f.retry.failed(new HlError("instance_revoked", "x"), "it", new AbortController().signal);
+  f.retry.wake();
+  await done;
+  assert.equal(f.clock.timers, 0);
 });
 
 test("C3: a stop ends the wait without an error, and before it nothing is said", async () => {

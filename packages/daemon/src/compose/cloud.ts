@@ -6,15 +6,18 @@ import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import type { PeerRefusals } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
-import { protocolVersion, version } from "@hl/protocol/version.ts";
+import { runIdHeader } from "@hl/protocol/methods/vm.ts";
+import { protocolVersion, protocolVersionMin, version } from "@hl/protocol/version.ts";
+import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { CommandChannel } from "../cloud/channel.ts";
 import { Heartbeat } from "../cloud/heartbeat.ts";
 import { CloudHttp } from "../cloud/http.ts";
 import { Identity } from "../cloud/identity.ts";
 import { InboxHandler } from "../cloud/inbox-handler.ts";
-import { CloudLink, CloudTarget, isUnauthenticated } from "../cloud/link.ts";
-import { Retry } from "../cloud/retry.ts";
+import { CloudLink, isUnauthenticated } from "../cloud/link.ts";
+import { Retry, type RetryOptions } from "../cloud/retry.ts";
+import { CloudTarget, type Shut } from "../cloud/target.ts";
 import { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
@@ -42,6 +45,8 @@ export interface CloudPorts {
   readonly runningCommands: () => string[];
   /** The command channel came up, or has been down for the hold-off: health is to be judged again. */
   readonly onConnection: () => void;
+  /** The cloud does not want this VM any more: what runs for it is to end, what is spooled is kept. */
+  readonly onShut: (why: Shut) => void;
 }
 
 /** A connection that is back within this time was a blip and no alert. */
@@ -50,6 +55,8 @@ export const cloudHoldOffMs = 10_000;
 export interface ComposedCloud extends AsyncDisposable {
   readonly link: CloudLink;
   readonly uplink: Uplink;
+  /** Why the cloud does not want this VM; undefined while it does. */
+  shut(): Shut | undefined;
   sendStatus(health: Health, signal: AbortSignal): Promise<void>;
 }
 
@@ -59,19 +66,29 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const logger = ports.logger.child({ part: "cloud" });
   const { connection, auth, endpoints } = config.daemon.cloud_api;
   const authFolder = dirname(auth.refresh_token_file);
-  const retryOptions = {
+  const retryOptions: RetryOptions = {
     clock,
     random,
     logger,
     minMs: connection.retry_delay * 1000,
     maxMs: connection.max_retry_delay * 1000,
+    refused: { minMs: connection.refused_retry_delay * 1000, maxMs: connection.refused_retry_delay_max * 1000 },
+    revoked: { minMs: connection.revoked_retry_delay * 1000, maxMs: connection.revoked_retry_delay_max * 1000 },
+    onFailure: (error) => target.noticed(error),
   };
+  const connectTimeoutMs = Math.min(connection.timeout, connection.connect_timeout) * 1000;
+  const retryAfterMaxMs = connection.retry_after_max * 1000;
+  // One a process: who restarts, and who was copied, is another run under the same identity.
+  const runId = randomUUID();
   const http = new CloudHttp({
     clock,
     timeoutMs: connection.timeout * 1000,
     compress: connection.compression === "gzip",
     connectionsMax: connection.max_connections,
     answerBytesMax: limits.messageBytesMax,
+    connectTimeoutMs,
+    retryAfterMaxMs,
+    headers: { [runIdHeader]: runId },
   });
   const identity = new Identity({
     http,
@@ -102,7 +119,25 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     }),
   });
   const tls = tlsPolicy(config);
-  const target = new CloudTarget({ identity, baseUrl, refusal: refusalOf(baseUrl, tls) });
+  const uplinkRetry = new Retry(retryOptions);
+  const channelRetry = new Retry({
+    ...retryOptions,
+    minMs: connection.reconnect_spread * 1000,
+    healthyMs: connection.healthy_after * 1000,
+  });
+  const target: CloudTarget = new CloudTarget({
+    identity,
+    baseUrl,
+    refusal: refusalOf(baseUrl, tls),
+    onShut: (why) => {
+      logger.error({ why }, "the cloud does not want this VM: only the heartbeat asks again, the others wait for it");
+      ports.onShut(why);
+    },
+    onOpened: () => {
+      logger.info({}, "the cloud accepts this VM again");
+      for (const retry of [uplinkRetry, channelRetry]) retry.wake();
+    },
+  });
   const registrationId = (): string => identity.registration?.registration_id ?? "";
   const renew = (signal: AbortSignal): Promise<void> => target.renew(signal);
   const onContact = (): void => link.contact();
@@ -111,7 +146,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     http,
     clock,
     logger,
-    retry: new Retry(retryOptions),
+    retry: uplinkRetry,
     batchEventsMax: config.daemon.event_streaming.batch_size,
     batchBytesMax: 1_048_576,
     flushIntervalMs: config.daemon.event_streaming.flush_interval * 1000,
@@ -126,6 +161,9 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     random,
     http,
     retry: new Retry(retryOptions),
+    intervalMs: connection.heartbeat_interval * 1000,
+    intervalMinMs: connection.heartbeat_interval_min * 1000,
+    intervalMaxMs: connection.heartbeat_interval_max * 1000,
     target: (signal) => target.endpoint("heartbeat", signal),
     renew,
     isUnauthenticated,
@@ -142,24 +180,32 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
         clock: clock.wallMs() / 1000,
       };
     },
-    onContact,
+    onContact: (serverTimeMs, tookMs) => {
+      onContact();
+      link.setServerTime(serverTimeMs, tookMs);
+      target.accepted();
+    },
   });
   let cancelHoldOff = (): void => {};
   const channel = new CommandChannel({
     clock,
     logger,
     limits,
-    retry: new Retry(retryOptions),
+    retry: channelRetry,
     pingIntervalMs: connection.ping_interval * 1000,
     deadAfterMs: connection.dead_after * 1000,
-    connectTimeoutMs: Math.min(connection.timeout * 1000, 15_000),
+    connectTimeoutMs,
+    retryAfterMaxMs,
+    drainSpreadMaxMs: connection.drain_spread_max * 1000,
     target: (signal) => target.endpoint("commands", signal),
     renew,
     hello: () => ({
       registration_id: registrationId(),
       daemon_version: version,
       protocol_version: protocolVersion,
+      protocol_min: protocolVersionMin,
       boot_id: host.bootId,
+      run_id: runId,
       epoch: spool.epoch,
       running: ports.runningCommands(),
       unacked_results: [],
@@ -167,8 +213,10 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     handler: new InboxHandler(ports.handler, ports.inbox, isIdempotent),
     refusals: ports.refusals,
     inFlightMax: config.daemon.local_api.max_pending_requests,
-    onConnected: () => {
+    onConnected: (welcome, tookMs) => {
       link.contact();
+      link.setServerTime(welcome.server_time * 1000, tookMs);
+      if (welcome.heartbeat_interval !== undefined) heartbeat.setInterval(welcome.heartbeat_interval);
       ports.onConnection();
     },
     onDisconnected: (reason, wasConnected) => {
@@ -179,6 +227,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const link = new CloudLink({ clock, logger, http }, { channel, heartbeat, uplink });
   return {
     link,
+    shut: () => target.shut,
     uplink,
     sendStatus: (health, signal) => link.sendStatus(target, { registration_id: registrationId(), health }, signal),
     async [Symbol.asyncDispose]() {

@@ -6,6 +6,8 @@ import { errorText, type Logger } from "@hl/core/logger.ts";
 import { defaultTransportLimits, type TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { Service } from "@hl/core/service.ts";
 import { claudeHandlers } from "../claude/handlers.ts";
+import type { Agents } from "../claude/agents.ts";
+import type { Commands } from "../commands/commands.ts";
 import { commandHandlers } from "../commands/handlers.ts";
 import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
@@ -184,6 +186,10 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
         health: () => monitor.read(false),
         runningCommands: () => commands.runningIds(),
         onConnection: () => monitor.check(),
+        onShut: (why) => {
+          monitor.check();
+          if (why === "instance_revoked") void stopWork(commands, agents).catch(failure("work could not be stopped"));
+        },
       }),
     );
     events.onAccepted(() => cloud?.uplink.poke());
@@ -220,6 +226,12 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     },
     dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
   };
+}
+
+/** An operator has revoked this VM: what runs here ends (P1). Nothing new comes, because there is no command channel. */
+async function stopWork(commands: Commands, agents: Agents): Promise<void> {
+  const running = commands.runningIds().map(async (id) => commands.cancel(await commands.get(id), undefined));
+  await Promise.allSettled([...running, agents.stopAll()]);
 }
 
 function shownConfig(config: Config): { config: Record<string, unknown>; sources: Record<string, string> } {

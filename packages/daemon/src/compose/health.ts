@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
+import { errorTable } from "@hl/protocol/errors.ts";
 import { version } from "@hl/protocol/version.ts";
 import type { Agents } from "../claude/agents.ts";
 import type { Commands } from "../commands/commands.ts";
@@ -60,6 +61,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           connected: link?.connected ?? false,
           last_contact: lastContactMs === null ? null : lastContactMs / 1000,
           reconnects: link?.reconnects ?? 0,
+          clock_skew_ms: link?.clockSkewMs ?? null,
           lastError: link?.lastError,
         };
       },
@@ -90,6 +92,11 @@ function conditionsOf(config: Config, enforceable: Enforceable, cloud: ComposedC
     const who = (ofAll ?? network.problem) === undefined ? "agents" : "commands";
     const text = `${problem}; ${who} are refused until it is, or until security.sandbox_mode is false`;
     alerts.push({ code: "sandbox_unavailable", severity: "warning", title: "The sandbox cannot be enforced", text });
+  }
+  const shut = cloud?.shut();
+  if (shut !== undefined) {
+    const text = `${errorTable[shut].when}: ${errorTable[shut].help} Events are kept`;
+    alerts.push({ code: `cloud_${shut}`, severity: "warning", title: "The control plane refuses this VM", text });
   }
   if (cloud !== undefined && cloud.link.disconnectedMs > cloudHoldOffMs) {
     const text = `${cloud.link.lastError ?? "no attempt has been made yet"}; events are kept and commands of the cloud wait`;

@@ -53,6 +53,11 @@ export const systemHealth = defineMethod({
       configured: z.boolean(),
       last_contact: z.number().nullable().describe("Unix seconds"),
       reconnects: z.int(),
+      clock_skew_ms: z
+        .int()
+        .nullable()
+        .optional()
+        .describe("How far the control plane's clock is ahead of this machine's; null before it has said the time"),
     }),
     process: z.object({
       memory_rss_mb: z.number().describe("The daemon's own resident memory"),

@@ -23,7 +23,7 @@ export const vmRegister = defineMethod({
   permission: "none",
   idempotent: true,
   timeoutMs: 30_000,
-  errors: ["unauthenticated", "enrollment_invalid", "rate_limited"],
+  errors: ["unauthenticated", "enrollment_invalid", "instance_revoked", "rate_limited"],
   params: z.object({
     instance_id: z.string().min(1).max(256),
     workspace_id: z.string().max(256),
@@ -53,7 +53,7 @@ export const vmTokenRefresh = defineMethod({
   permission: "none",
   idempotent: true,
   timeoutMs: 30_000,
-  errors: ["unauthenticated", "token_superseded"],
+  errors: ["unauthenticated", "token_superseded", "identity_in_use", "instance_revoked"],
   params: z.object({ refresh_token: z.string().min(1).max(16_384), rotation_id: z.uuid() }),
   result: tokens,
 });
@@ -65,7 +65,7 @@ export const vmHeartbeat = defineMethod({
   permission: "any",
   idempotent: true,
   timeoutMs: 30_000,
-  errors: [],
+  errors: ["identity_in_use", "instance_revoked"],
   params: z.object({
     registration_id: z.string(),
     status: z.enum(["healthy", "degraded", "unhealthy"]),
@@ -86,10 +86,22 @@ export const vmStatus = defineMethod({
   permission: "any",
   idempotent: true,
   timeoutMs: 30_000,
-  errors: [],
+  errors: ["identity_in_use", "instance_revoked"],
   params: z.object({ registration_id: z.string(), health: z.record(z.string(), z.unknown()) }),
   result: z.object({ ok: z.literal(true) }),
 });
+
+/**
+ * Sent by hl-cloud before it stops in order: the daemons come back at any moment within so many seconds, each by its own
+ * dice, so that the next hl-cloud meets a fleet and not a wave. 0 is at once.
+ */
+export const vmDrain = z.object({ spread_seconds: z.number().min(0) });
+
+/**
+ * On every HTTP request of a daemon: which process of it asks. Two that are alive under one identity are a copied VM, and
+ * only the one that holds the command channel is served.
+ */
+export const runIdHeader = "hl-run-id";
 
 export const vmHello = defineMethod({
   name: "vm/hello",
@@ -98,17 +110,30 @@ export const vmHello = defineMethod({
   permission: "any",
   idempotent: true,
   timeoutMs: 15_000,
-  errors: ["unauthenticated"],
+  errors: ["unauthenticated", "identity_in_use", "instance_revoked", "protocol_unsupported"],
   params: z.object({
     registration_id: z.string(),
     daemon_version: z.string(),
-    protocol_version: z.string(),
+    protocol_version: z.string().describe("Newest version that the daemon speaks"),
+    protocol_min: z.string().optional().describe("Oldest one; without it the newest alone"),
     boot_id: z.string(),
+    run_id: z.string().max(64).optional().describe("The process of the daemon, new at each of its starts"),
     epoch: z.string(),
     running: z.array(z.string()).describe("Command ids"),
     unacked_results: z.array(z.string()).describe("Request ids whose answers may not have arrived"),
   }),
-  result: z.object({ protocol_version: z.string(), session_id: z.string(), server_time: z.number() }),
+  result: z.object({
+    protocol_version: z.string().describe("The one that both sides speak from now on"),
+    session_id: z.string(),
+    server_time: z.number(),
+    fence: z.int().optional().describe("Grows with every session of the instance: of two, the higher one is the newer"),
+    heartbeat_interval: z.number().optional().describe("Seconds; the daemon keeps it within its own limits"),
+    limits: z
+      .object({ message_bytes_max: z.int(), in_flight_max: z.int() })
+      .optional()
+      .describe("What the control plane accepts in a message, and how many requests it has at the daemon at once"),
+  }),
+  notifications: { "vm/drain": vmDrain },
 });
 
 export const cloudMethods = {
