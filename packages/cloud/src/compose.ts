@@ -50,6 +50,10 @@ export interface CloudLimits {
   readonly eventLifeMs: number;
   readonly requestLifeMs: number;
   readonly drainMs: number;
+  /** Daemons are told to spread their return over so much when hl-cloud stops. */
+  readonly drainSpreadSeconds: number;
+  /** A daemon has so long to show that it lives, when another one comes under its identity. */
+  readonly livenessMs: number;
 }
 
 const dayMs = 24 * 3_600_000;
@@ -72,6 +76,8 @@ export const defaultLimits: CloudLimits = {
   eventLifeMs: 30 * dayMs,
   requestLifeMs: 7 * dayMs,
   drainMs: 4_000,
+  drainSpreadSeconds: 60, // A core takes about 1000 TLS handshakes a second; twice what 20 000 daemons need on one.
+  livenessMs: 5_000,
 };
 
 export interface CloudOptions {
@@ -121,7 +127,8 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     secret: keys.secret,
     clock,
     logger,
-    onFenced: (instanceId) => fleet.disconnect(instanceId, "these credentials are fenced"),
+    onFenced: (instanceId, why) => fleet.disconnect(instanceId, why),
+    requireSole: (instanceId, runId) => fleet.requireSole(instanceId, runId),
   });
   const operators = new Operators(store.operators, clock);
   const presence = stack.use(
@@ -137,9 +144,16 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     logger,
     queueLifeMs: limits.queueLifeMs,
   });
+  const { inFlightPerInstanceMax: inFlightMax, requestsPerInstanceMax: requestsMax } = limits;
   const fleet: Fleet = new Fleet({
+    clock,
     logger,
-    limits: { inFlightMax: limits.inFlightPerInstanceMax, requestsMax: limits.requestsPerInstanceMax },
+    limits: { inFlightMax, requestsMax, drainSpreadSeconds: limits.drainSpreadSeconds, livenessMs: limits.livenessMs },
+    onIdentityInUse: (instanceId) => {
+      store.instances.setIdentityInUse(instanceId, clock.wallMs()).catch((error: unknown) => {
+        logger.error({ instance: instanceId, error }, "a copied identity could not be recorded");
+      });
+    },
     recover: (instanceId) => requests.recover(instanceId),
   });
 
@@ -159,8 +173,10 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     configuration: { heartbeatSeconds, eventBatchSize },
   });
   const clientCertificate = tls?.ca !== undefined;
-  vmRoutes(app, { methods, credentials, clock, clientCertificate });
-  instanceRoutes(app, { instances: store.instances, fleet, presence, guard });
+  const requireSole = fleet.requireSole.bind(fleet);
+  vmRoutes(app, { methods, credentials, clock, clientCertificate, requireSole });
+  const revoke = credentials.revoke.bind(credentials);
+  instanceRoutes(app, { instances: store.instances, fleet, presence, guard, revoke });
   eventRoutes(app, {
     instances: store.instances,
     events: store.events,
@@ -187,7 +203,20 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       clientCertificate,
       operators,
       limit,
-      channel: { fleet, instances: store.instances, presence, clock, logger, wireError, helloWithinMs, ...beat },
+      channel: {
+        fleet,
+        instances: store.instances,
+        presence,
+        clock,
+        logger,
+        wireError,
+        helloWithinMs,
+        ...beat,
+        welcome: {
+          heartbeat_interval: heartbeatSeconds,
+          limits: { message_bytes_max: limits.messageBytesMax, in_flight_max: inFlightMax },
+        },
+      },
       operatorSocket: { requests, clock, wireError, streamQueueBytesMax, ...beat },
     }),
   });

@@ -10,6 +10,7 @@ import { lineLogger, type LogLevel } from "./logger.ts";
 import { Operators } from "./operators/operators.ts";
 import { operatorRoleNames, type OperatorRole } from "./operators/roles.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
+import type { Store } from "./store/store.ts";
 import { AccessTokens } from "./tokens/access-tokens.ts";
 import { Credentials } from "./tokens/credentials.ts";
 import { loadKeys } from "./tokens/keys.ts";
@@ -25,6 +26,7 @@ interface ServeFlags {
   tlsKey?: string;
   clientCa?: string;
   accessTokenTtl: number;
+  drainSpread: number;
   logLevel: LogLevel;
 }
 
@@ -64,6 +66,12 @@ function program(): Command {
     .option("--tls-key <file>", "private key in PEM")
     .option("--client-ca <file>", "demand of every VM a certificate of this authority, besides its token")
     .option("--access-token-ttl <seconds>", "life of access tokens", seconds, defaultLimits.accessTokenSeconds)
+    .option(
+      "--drain-spread <seconds>",
+      "at a stop, daemons are told to come back at any moment within so long (0: at once)",
+      spreadSeconds,
+      defaultLimits.drainSpreadSeconds,
+    )
     .addOption(
       new Option("--log-level <level>", "logs go to stderr as JSON lines")
         .choices(["debug", "info", "warn", "error"])
@@ -78,6 +86,12 @@ function program(): Command {
     .option("--ttl <seconds>", "how long it may be used", seconds, 3_600)
     .option("--workspace <id>", "bind it to a workspace, too", identifier)
     .action(enroll);
+  command
+    .command("revoke")
+    .description("Let a VM in no more, until it is enrolled again; works while the server runs.")
+    .requiredOption(...home)
+    .requiredOption("--instance <id>", "whose credentials end", identifier)
+    .action(revoke);
   command
     .command("operator")
     .description("Manage the people and programs that may use the fleet.")
@@ -97,7 +111,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     level: flags.logLevel,
     write: (line) => void process.stderr.write(line),
   });
-  const limits = { accessTokenSeconds: flags.accessTokenTtl };
+  const limits = { accessTokenSeconds: flags.accessTokenTtl, drainSpreadSeconds: flags.drainSpread };
   const cloud = await startCloud({ home: flags.home, listen: flags.listen, tls: readTls(flags), logger, limits });
   let stopping: Promise<void> | undefined;
   const stop = (signal: NodeJS.Signals): void => {
@@ -117,17 +131,30 @@ async function serve(flags: ServeFlags): Promise<void> {
   process.stdout.write(`${JSON.stringify({ ready: true, url: cloud.url, pid: process.pid })}\n`);
 }
 
-async function enroll(flags: { home: string; instance: string; ttl: number; workspace?: string }): Promise<void> {
-  await using store = openSqliteStore(flags.home);
-  const keys = await loadKeys(flags.home);
-  const credentials = new Credentials({
+/** The credentials of a home, beside the server that may be running: it sees what was changed at its next look. */
+async function credentialsOf(home: string, store: Store): Promise<Credentials> {
+  const keys = await loadKeys(home);
+  return new Credentials({
     store: store.credentials,
     accessTokens: new AccessTokens(keys, systemClock, defaultLimits.accessTokenSeconds),
     secret: keys.secret,
     clock: systemClock,
     logger: silentLogger,
     onFenced: () => {},
+    requireSole: async () => {},
   });
+}
+
+async function revoke(flags: { home: string; instance: string }): Promise<void> {
+  await using store = openSqliteStore(flags.home);
+  const credentials = await credentialsOf(flags.home, store);
+  if (await credentials.revoke(flags.instance)) return;
+  throw new CloudConfigError(`there is no instance ${JSON.stringify(flags.instance)}, and no enrolment token for it`);
+}
+
+async function enroll(flags: { home: string; instance: string; ttl: number; workspace?: string }): Promise<void> {
+  await using store = openSqliteStore(flags.home);
+  const credentials = await credentialsOf(flags.home, store);
   process.stdout.write(`${await credentials.enroll(flags.instance, flags.ttl, flags.workspace)}\n`);
 }
 
@@ -167,6 +194,12 @@ function seconds(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0 && value <= 31_536_000) return value;
   throw new InvalidArgumentError("It must be a whole number of seconds, at least 1 and at most 31536000 (a year).");
+}
+
+function spreadSeconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 3_600) return value;
+  throw new InvalidArgumentError("It must be a whole number of seconds, at least 0 and at most 3600.");
 }
 
 function listenAddress(text: string): string {

@@ -9,13 +9,14 @@ import { requestHandler } from "@hl/protocol/dispatch.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { vmHello } from "@hl/protocol/methods/vm.ts";
 import { shippedRoles } from "@hl/protocol/permissions.ts";
-import { protocolVersion } from "@hl/protocol/version.ts";
+import { commonVersion, protocolVersion, protocolVersionMin } from "@hl/protocol/version.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
 import type { WebSocket } from "ws";
 import { peerRefusals } from "../peer-refusals.ts";
 import type { InstanceStore } from "../store/store.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Presence } from "./presence.ts";
+import type { VmConnection } from "./vm-connection.ts";
 
 /**
  * The command channel of one VM.
@@ -31,6 +32,11 @@ export interface CommandChannelOptions {
   readonly helloWithinMs: number;
   readonly pingIntervalMs: number;
   readonly deadAfterMs: number;
+  /** Told to the daemon in the answer to its hello. */
+  readonly welcome: {
+    readonly heartbeat_interval: number;
+    readonly limits: { readonly message_bytes_max: number; readonly in_flight_max: number };
+  };
 }
 
 export function openCommandChannel(socket: WebSocket, instanceId: string, options: CommandChannelOptions): Peer {
@@ -67,16 +73,41 @@ function helloHandler(instanceId: string, options: CommandChannelOptions, greete
       "vm/hello": async (hello, call) => {
         if (helloSeen) throw new HlError("invalid_request", "this connection has said hello already");
         helloSeen = true;
+        const version = commonVersion(
+          { newest: hello.protocol_version, oldest: hello.protocol_min ?? hello.protocol_version },
+          { newest: protocolVersion, oldest: protocolVersionMin },
+        );
+        if (version === undefined) {
+          const supported = [...new Set([protocolVersionMin, protocolVersion])];
+          const text = `hl-cloud speaks ${supported.join(" to ")} of the protocol, the daemon ${hello.protocol_version}`;
+          throw new HlError("protocol_unsupported", text, { supported });
+        }
+        await fleet.requireSole(instanceId, hello.run_id, true);
         const peer = greeted();
         const sessionId = randomUUID();
         presence.seen(instanceId);
-        await instances.setHello(instanceId, {
+        const fence = await instances.setHello(instanceId, {
           daemonVersion: hello.daemon_version,
           epoch: hello.epoch,
           bootId: hello.boot_id,
         });
-        const connection = { instanceId, sessionId, bootId: hello.boot_id, connectedAtMs: clock.wallMs(), peer };
-        logger.info({ instance: instanceId, session: sessionId, version: hello.daemon_version }, "a VM has connected");
+        const connection: VmConnection = {
+          instanceId,
+          sessionId,
+          bootId: hello.boot_id,
+          runId: hello.run_id,
+          connectedAtMs: clock.wallMs(),
+          peer,
+        };
+        const { daemon_version, unacked_results: unacked } = hello;
+        const about = {
+          instance: instanceId,
+          session: sessionId,
+          fence,
+          version: daemon_version,
+          unacked: unacked.length,
+        };
+        logger.info(about, "a VM has connected");
         // After the answer to the hello has gone out: no request overtakes it.
         call.stream(async () => {
           await fleet.attach(connection).catch((error: unknown) => {
@@ -84,7 +115,13 @@ function helloHandler(instanceId: string, options: CommandChannelOptions, greete
             peer.close(errorText(error));
           });
         });
-        return { protocol_version: protocolVersion, session_id: sessionId, server_time: clock.wallMs() / 1000 };
+        return {
+          protocol_version: version,
+          session_id: sessionId,
+          server_time: clock.wallMs() / 1000,
+          fence,
+          ...options.welcome,
+        };
       },
     },
     roles: shippedRoles,

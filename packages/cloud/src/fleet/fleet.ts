@@ -1,5 +1,7 @@
+import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import { Liveness } from "./liveness.ts";
 import { Outbox, type OutboundRequest } from "./outbox.ts";
 import type { VmConnection } from "./vm-connection.ts";
 
@@ -8,26 +10,38 @@ export interface FleetLimits {
   readonly inFlightMax: number;
   /** Requests of one VM that are unanswered, waiting ones included. */
   readonly requestsMax: number;
+  /** What daemons are told when hl-cloud stops: to come back at any moment within so many seconds. */
+  readonly drainSpreadSeconds: number;
+  /** How long a daemon has to show that it lives, when another one comes under its identity. */
+  readonly livenessMs: number;
 }
 
 export interface FleetOptions {
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: FleetLimits;
   /** Gives the requests of an instance that an earlier run of hl-cloud left unanswered. */
   readonly recover: (instanceId: string) => Promise<readonly OutboundRequest[]>;
+  /** A second daemon under one identity was turned away. */
+  readonly onIdentityInUse: (instanceId: string) => void;
 }
 
 const retryAfterMs = 1_000;
 
-/** Who is connected, and what is on its way to whom. A newer connection of an instance replaces the older one. */
+/**
+ * Who is connected, and what is on its way to whom. A newer connection of an instance replaces an older one behind which
+ * nobody answers any more; while somebody does, two daemons have one identity, and the newcomer is turned away (C5).
+ */
 export class Fleet implements AsyncDisposable {
   readonly #options: FleetOptions;
   readonly #outboxes = new Map<string, Promise<Outbox>>();
   readonly #connections = new Map<string, VmConnection>();
+  readonly #liveness: Liveness;
   #closing: Error | undefined;
 
   constructor(options: FleetOptions) {
     this.#options = options;
+    this.#liveness = new Liveness(options.clock, options.limits.livenessMs);
   }
 
   connection(instanceId: string): VmConnection | undefined {
@@ -36,6 +50,27 @@ export class Fleet implements AsyncDisposable {
 
   get connectedCount(): number {
     return this.#connections.size;
+  }
+
+  /**
+   * Throws `identity_in_use` where another daemon than this one is connected under the identity and lives.
+   * @param runId the process that asks; undefined where it does not say so, then nothing can be told apart
+   * @param isNew it opens a connection: then also its own earlier one has to be dead
+   */
+  async requireSole(instanceId: string, runId: string | undefined, isNew = false): Promise<void> {
+    const holder = this.#connections.get(instanceId);
+    if (runId === undefined || holder === undefined || holder.peer.isClosed) return;
+    if (holder.runId === undefined || (holder.runId === runId && !isNew)) return;
+    if (!(await this.#liveness.isAlive(holder))) {
+      holder.peer.close("nobody answers there any more, and a newer connection of this instance has come");
+      return;
+    }
+    this.#options.logger.warn(
+      { instance: instanceId, session: holder.sessionId, run: holder.runId, newcomer: runId },
+      "a second daemon has come under this identity and was turned away: the VM may have been copied",
+    );
+    this.#options.onIdentityInUse(instanceId);
+    throw new HlError("identity_in_use", `another daemon is connected as ${JSON.stringify(instanceId)}`);
   }
 
   /** Takes a VM in after its hello; resolves when what waited for it is on its way. */
@@ -86,7 +121,11 @@ export class Fleet implements AsyncDisposable {
     const outboxes = await Promise.allSettled(this.#outboxes.values());
     for (const outbox of outboxes) if (outbox.status === "fulfilled") outbox.value.close(this.#closing);
     const connections = [...this.#connections.values()];
-    for (const { peer } of connections) peer.close("hl-cloud is stopping");
+    const spread_seconds = this.#options.limits.drainSpreadSeconds;
+    for (const { peer } of connections) {
+      peer.notify("vm/drain", { spread_seconds }).catch(() => {}); // Who has left needs no word.
+      peer.close("hl-cloud is stopping");
+    }
   }
 
   #detach(connection: VmConnection, reason: string): void {

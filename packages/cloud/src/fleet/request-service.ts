@@ -145,8 +145,13 @@ export class RequestService {
   }
 
   async #requireInstance(instanceId: string): Promise<void> {
-    if ((await this.#options.instances.get(instanceId)) !== undefined) return;
-    throw new HlError("instance_unknown", `there is no instance ${JSON.stringify(instanceId)}`);
+    const record = await this.#options.instances.get(instanceId);
+    if (record === undefined)
+      throw new HlError("instance_unknown", `there is no instance ${JSON.stringify(instanceId)}`);
+    if (record.revokedAtMs === undefined) return;
+    // It may have been revoked from outside, by the command line.
+    this.#options.fleet().disconnect(instanceId, "this instance was revoked");
+    throw new HlError("instance_revoked", `the instance ${JSON.stringify(instanceId)} was revoked`);
   }
 }
 

@@ -5,6 +5,8 @@ export interface VmConnection {
   readonly instanceId: string;
   readonly sessionId: string;
   readonly bootId: string;
+  /** The process of the daemon; one of an older version does not say. */
+  readonly runId: string | undefined;
   readonly connectedAtMs: number;
   readonly peer: Peer;
 }

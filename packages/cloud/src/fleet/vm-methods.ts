@@ -84,10 +84,10 @@ export class VmMethods {
     return this.#handler({ "vm/register": vmRegister }, handlers, undefined);
   }
 
-  token(): RequestHandler {
+  token(runId: string | undefined): RequestHandler {
     const handlers: Handlers<{ "vm/token/refresh": typeof vmTokenRefresh }> = {
       "vm/token/refresh": ({ refresh_token, rotation_id }) =>
-        this.#options.credentials.refresh(refresh_token, rotation_id),
+        this.#options.credentials.refresh(refresh_token, rotation_id, runId),
     };
     return this.#handler({ "vm/token/refresh": vmTokenRefresh }, handlers, undefined);
   }

@@ -11,13 +11,25 @@ export interface InstanceRoutesOptions {
   readonly fleet: Fleet;
   readonly presence: Presence;
   readonly guard: OperatorGuard;
+  /** Ends everything that lets an instance in. */
+  readonly revoke: (instanceId: string) => Promise<boolean>;
 }
 
 export const instanceParams = z.object({ id: z.string().min(1).max(256) });
 
 /** The fleet as operators see it. */
 export function instanceRoutes(app: FastifyInstance, options: InstanceRoutesOptions): void {
-  const { instances, guard } = options;
+  const { instances, guard, revoke } = options;
+
+  app.post(
+    "/v1/instances/:id/revoke",
+    { onRequest: guard.needs("system:configure", "POST /v1/instances/{id}/revoke") },
+    async (request) => {
+      const { id } = await requireInstance(instances, request.params);
+      await revoke(id);
+      return { id, credentials: "revoked" };
+    },
+  );
 
   app.get("/v1/instances", { onRequest: guard.needs("system:monitor", "GET /v1/instances") }, async () => ({
     instances: (await instances.list()).map((record) => summary(record, options)),
@@ -33,6 +45,7 @@ export function instanceRoutes(app: FastifyInstance, options: InstanceRoutesOpti
         registration_id: record.registrationId,
         epoch: record.epoch,
         boot_id: record.bootId,
+        fence: record.fence,
         capabilities: record.capabilities,
         system_info: record.systemInfo,
         network_info: record.networkInfo,
@@ -41,6 +54,11 @@ export function instanceRoutes(app: FastifyInstance, options: InstanceRoutesOpti
       };
     },
   );
+}
+
+function standingOf({ revokedAtMs, fencedAtMs }: InstanceRecord): "valid" | "fenced" | "revoked" {
+  if (revokedAtMs !== undefined) return "revoked";
+  return fencedAtMs === undefined ? "valid" : "fenced";
 }
 
 export async function requireInstance(instances: InstanceStore, params: unknown): Promise<InstanceRecord> {
@@ -63,7 +81,8 @@ function summary(record: InstanceRecord, { fleet, presence }: InstanceRoutesOpti
     last_seen: (latest?.lastSeenMs ?? record.lastSeenMs) / 1000,
     registered_at: record.registeredAtMs / 1000,
     daemon_version: record.daemonVersion ?? null,
-    credentials: record.fencedAtMs === undefined ? "valid" : "fenced",
+    credentials: standingOf(record),
+    identity_in_use_at: record.identityInUseAtMs === undefined ? null : record.identityInUseAtMs / 1000,
     health: {
       status: heartbeat?.["status"] ?? record.health?.["status"] ?? "unknown",
       uptime: heartbeat?.["uptime"] ?? null,

@@ -2,6 +2,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParsedInput, Message } from "@hl/core/rpc/message.ts";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import { runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { vmPaths, type VmMethods } from "../fleet/vm-methods.ts";
 import type { Credentials } from "../tokens/credentials.ts";
 import { bearerOf } from "../tokens/secrets.ts";
@@ -13,6 +14,8 @@ export interface VmRoutesOptions {
   readonly clock: Clock;
   /** Whether a client certificate of the configured authority is demanded besides the token. */
   readonly clientCertificate: boolean;
+  /** Throws where another daemon is connected under this identity. */
+  readonly requireSole: (instanceId: string, runId: string | undefined) => Promise<void>;
 }
 
 /** Nobody who has shown no token yet may make us buffer more. */
@@ -24,7 +27,9 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
   const callers = new WeakMap<FastifyRequest, string>();
   /** Before the body is read: an unauthenticated body is not worth buffering. */
   const authenticate = async (request: FastifyRequest): Promise<void> => {
-    callers.set(request, await authenticateVm(request, options));
+    const instanceId = await authenticateVm(request, options);
+    await options.requireSole(instanceId, runIdOf(request));
+    callers.set(request, instanceId);
   };
   const certified = async (request: FastifyRequest): Promise<void> => requireCertificate(request, options);
   const instanceOf = (request: FastifyRequest): string => callers.get(request) ?? "";
@@ -33,7 +38,7 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
     serveRpc(request, reply, methods.register(bearerOf(request.headers.authorization)), clock),
   );
   app.post(vmPaths.token, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
-    serveRpc(request, reply, methods.token(), clock),
+    serveRpc(request, reply, methods.token(runIdOf(request)), clock),
   );
   app.post(vmPaths.heartbeat, { onRequest: authenticate }, (request, reply) =>
     serveRpc(request, reply, methods.heartbeat(instanceOf(request)), clock),
@@ -44,6 +49,11 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
   app.post(vmPaths.events, { onRequest: authenticate }, (request, reply) =>
     serveRpc(request, reply, methods.events(instanceOf(request)), clock, inSequence),
   );
+}
+
+function runIdOf({ headers }: Pick<FastifyRequest, "headers">): string | undefined {
+  const runId = headers[runIdHeader];
+  return typeof runId === "string" ? runId : undefined;
 }
 
 /** Which VM sends this; used for the WebSocket upgrade too. */

@@ -21,6 +21,7 @@ interface FamilyRow {
   issued_at_ms: number;
   used: number;
   fenced_at_ms: number | null;
+  revoked_at_ms: number | null;
 }
 
 export class SqliteCredentials implements CredentialStore {
@@ -36,6 +37,9 @@ export class SqliteCredentials implements CredentialStore {
   readonly #retireOthers: StatementSync;
   readonly #fence: StatementSync;
   readonly #fenceInstance: StatementSync;
+  readonly #revokeInstance: StatementSync;
+  readonly #revokeFamilies: StatementSync;
+  readonly #forgetEnrollments: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
     this.#commit = commit;
@@ -60,6 +64,9 @@ export class SqliteCredentials implements CredentialStore {
       "update families set fenced_at_ms = ? where id = ? and fenced_at_ms is null returning instance_id",
     );
     this.#fenceInstance = database.prepare("update instances set fenced_at_ms = ? where id = ?");
+    this.#revokeInstance = database.prepare("update instances set revoked_at_ms = ? where id = ?");
+    this.#revokeFamilies = database.prepare("update families set revoked_at_ms = ? where instance_id = ?");
+    this.#forgetEnrollments = database.prepare("delete from enrollments where instance_id = ?");
   }
 
   async addEnrollment(enrollment: Omit<EnrollmentRecord, "familyId">): Promise<void> {
@@ -94,6 +101,7 @@ export class SqliteCredentials implements CredentialStore {
       issuedAtMs: row.issued_at_ms,
       used: row.used === 1,
       fencedAtMs: optional(row.fenced_at_ms),
+      revokedAtMs: optional(row.revoked_at_ms),
     };
   }
 
@@ -136,6 +144,14 @@ export class SqliteCredentials implements CredentialStore {
     await this.#commit.run(() => {
       this.#markUsed.run(family.id);
       this.#retireOthers.run(family.instanceId, family.id);
+    });
+  }
+
+  revoke(instanceId: string, atMs: number): Promise<boolean> {
+    return this.#commit.run(() => {
+      const { changes: enrollments } = this.#forgetEnrollments.run(instanceId);
+      this.#revokeFamilies.run(Math.round(atMs), instanceId);
+      return Number(this.#revokeInstance.run(Math.round(atMs), instanceId).changes) + Number(enrollments) > 0;
     });
   }
 

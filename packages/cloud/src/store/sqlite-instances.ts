@@ -19,6 +19,9 @@ interface Row {
   health_at_ms: number | null;
   heartbeat: string | null;
   fenced_at_ms: number | null;
+  revoked_at_ms: number | null;
+  identity_in_use_at_ms: number | null;
+  fence: number;
 }
 
 export class SqliteInstances implements InstanceStore {
@@ -28,6 +31,7 @@ export class SqliteInstances implements InstanceStore {
   readonly #register: StatementSync;
   readonly #setHealth: StatementSync;
   readonly #setHello: StatementSync;
+  readonly #setIdentityInUse: StatementSync;
   readonly #touch: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
@@ -40,10 +44,13 @@ export class SqliteInstances implements InstanceStore {
       values (:id, :workspace_id, :registration_id, :at_ms, :at_ms, :daemon_version, :epoch, :capabilities, :system_info, :network_info)
       on conflict (id) do update set workspace_id = excluded.workspace_id, last_seen_ms = excluded.last_seen_ms,
         daemon_version = excluded.daemon_version, epoch = excluded.epoch, capabilities = excluded.capabilities,
-        system_info = excluded.system_info, network_info = excluded.network_info, fenced_at_ms = null
+        system_info = excluded.system_info, network_info = excluded.network_info, fenced_at_ms = null, revoked_at_ms = null
       returning registration_id`);
     this.#setHealth = database.prepare("update instances set health = ?, health_at_ms = ? where id = ?");
-    this.#setHello = database.prepare("update instances set daemon_version = ?, epoch = ?, boot_id = ? where id = ?");
+    this.#setHello = database.prepare(
+      "update instances set daemon_version = ?, epoch = ?, boot_id = ?, fence = fence + 1 where id = ? returning fence",
+    );
+    this.#setIdentityInUse = database.prepare("update instances set identity_in_use_at_ms = ? where id = ?");
     this.#touch = database.prepare(
       "update instances set last_seen_ms = max(last_seen_ms, ?), heartbeat = coalesce(?, heartbeat) where id = ?",
     );
@@ -79,8 +86,15 @@ export class SqliteInstances implements InstanceStore {
     await this.#commit.run(() => this.#setHealth.run(json(health), Math.round(atMs), id));
   }
 
-  async setHello(id: string, hello: { daemonVersion: string; epoch: string; bootId: string }): Promise<void> {
-    await this.#commit.run(() => this.#setHello.run(hello.daemonVersion, hello.epoch, hello.bootId, id));
+  setHello(id: string, hello: { daemonVersion: string; epoch: string; bootId: string }): Promise<number> {
+    return this.#commit.run(() => {
+      const row = this.#setHello.get(hello.daemonVersion, hello.epoch, hello.bootId, id) as { fence: number };
+      return row.fence;
+    });
+  }
+
+  async setIdentityInUse(id: string, atMs: number): Promise<void> {
+    await this.#commit.run(() => this.#setIdentityInUse.run(Math.round(atMs), id));
   }
 
   async touch(sightings: readonly Sighting[]): Promise<void> {
@@ -109,5 +123,8 @@ function toRecord(row: Row): InstanceRecord {
     healthAtMs: optional(row.health_at_ms),
     heartbeat: parsed(row.heartbeat) as Record<string, unknown> | undefined,
     fencedAtMs: optional(row.fenced_at_ms),
+    revokedAtMs: optional(row.revoked_at_ms),
+    identityInUseAtMs: optional(row.identity_in_use_at_ms),
+    fence: row.fence,
   };
 }

@@ -29,6 +29,12 @@ export interface InstanceRecord {
   readonly heartbeat: Readonly<Record<string, unknown>> | undefined;
   /** Set while its credentials are fenced and nobody has enrolled it again. */
   readonly fencedAtMs: number | undefined;
+  /** Set while an operator has revoked it and nobody has enrolled it again. */
+  readonly revokedAtMs: number | undefined;
+  /** When a second daemon under its identity was last turned away. */
+  readonly identityInUseAtMs: number | undefined;
+  /** The number of its newest session. */
+  readonly fence: number;
 }
 
 export interface Registration {
@@ -56,7 +62,9 @@ export interface InstanceStore {
   /** Answers the registration id that holds. */
   register(registration: Registration): Promise<string>;
   setHealth(id: string, health: Readonly<Record<string, unknown>>, atMs: number): Promise<void>;
-  setHello(id: string, hello: { daemonVersion: string; epoch: string; bootId: string }): Promise<void>;
+  /** Answers the fence of the session that begins: it grows with each. */
+  setHello(id: string, hello: { daemonVersion: string; epoch: string; bootId: string }): Promise<number>;
+  setIdentityInUse(id: string, atMs: number): Promise<void>;
   /** One write for a whole fleet's heartbeats. */
   touch(sightings: readonly Sighting[]): Promise<void>;
 }
@@ -82,6 +90,8 @@ export interface FamilyRecord {
   /** Whether any token of it was ever presented. */
   readonly used: boolean;
   readonly fencedAtMs: number | undefined;
+  /** Set when an operator revoked its instance. */
+  readonly revokedAtMs: number | undefined;
 }
 
 export interface CredentialStore {
@@ -98,6 +108,8 @@ export interface CredentialStore {
   /** Notes the first use and retires every other family of the instance. */
   markUsed(family: FamilyRecord): Promise<void>;
   fence(familyId: string, atMs: number): Promise<void>;
+  /** Ends everything that lets the instance in, enrolment tokens that nobody used included; false when it is unknown. */
+  revoke(instanceId: string, atMs: number): Promise<boolean>;
 }
 
 export interface OperatorRecord {

@@ -77,6 +77,8 @@ export async function register(url: string, enrollment: string, instanceId: stri
 
 export interface ConnectedVm extends AsyncDisposable {
   readonly peer: Peer;
+  /** The answer to the hello. */
+  readonly welcome: Readonly<Record<string, unknown>>;
   /** Ids of the requests that came, in order. */
   readonly received: readonly RequestMessage[];
   /** Resolves with the n-th request (from 1). */
@@ -84,7 +86,12 @@ export interface ConnectedVm extends AsyncDisposable {
 }
 
 /** Opens the command channel and says hello. */
-export async function connectVm(url: string, accessToken: string, script: Script): Promise<ConnectedVm> {
+export async function connectVm(
+  url: string,
+  accessToken: string,
+  script: Script,
+  hello: Readonly<Record<string, unknown>> = {},
+): Promise<ConnectedVm> {
   const received: RequestMessage[] = [];
   const waiting: { count: number; resolve: (message: RequestMessage) => void }[] = [];
   const handler: RequestHandler = {
@@ -99,7 +106,7 @@ export async function connectVm(url: string, accessToken: string, script: Script
         : { code: -32603, message: String(error) },
   };
   const peer = await openPeer(`${url}/v1/vm/commands`, accessToken, handler);
-  await peer.request("vm/hello", {
+  const welcome = (await peer.request("vm/hello", {
     registration_id: "any",
     daemon_version: "0.1.0",
     protocol_version: "1.0",
@@ -107,9 +114,11 @@ export async function connectVm(url: string, accessToken: string, script: Script
     epoch: "epoch-1",
     running: [],
     unacked_results: [],
-  });
+    ...hello,
+  })) as Record<string, unknown>;
   return {
     peer,
+    welcome,
     received,
     nth: (count) => {
       const known = received[count - 1];

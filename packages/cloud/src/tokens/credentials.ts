@@ -27,8 +27,10 @@ export interface CredentialsOptions {
   readonly secret: Buffer;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Told when a family is fenced, so that its connection ends too. */
-  readonly onFenced: (instanceId: string) => void;
+  /** Told when credentials hold no longer, so that the connection ends too. */
+  readonly onFenced: (instanceId: string, why: string) => void;
+  /** Throws where the one who asks must not have new tokens, because another daemon is connected under the identity. */
+  readonly requireSole: (instanceId: string, runId: string | undefined) => Promise<void>;
 }
 
 /** A VM that was off for longer enrols again; a token that leaked and was never used dies by itself. */
@@ -85,6 +87,7 @@ export class Credentials {
       issuedAtMs: clock.wallMs(),
       used: false,
       fencedAtMs: undefined,
+      revokedAtMs: undefined,
     };
     if (await store.addFamily(family, enrollment?.tokenHash)) return this.#tokensOf(family);
     // The same enrolment token twice at one moment: the other request won, and this one is its repetition.
@@ -102,19 +105,29 @@ export class Credentials {
     if (family?.instanceId !== claims.instanceId) {
       throw new HlError("unauthenticated", "the access token belongs to a registration that was replaced");
     }
-    if (family.fencedAtMs !== undefined) throw superseded();
+    this.#requireStanding(family);
     if (!family.used) await store.markUsed(family);
     return claims;
   }
 
-  async refresh(refreshToken: string, rotationId: string): Promise<IssuedTokens> {
-    const { store, secret, clock } = this.#options;
+  /** Nothing lets the instance in any more, until somebody enrols it again. Answers whether there is such an instance. */
+  async revoke(instanceId: string): Promise<boolean> {
+    const { store, clock, logger, onFenced } = this.#options;
+    const known = await store.revoke(instanceId, clock.wallMs());
+    if (known) logger.warn({ instance: instanceId }, "a VM was revoked");
+    onFenced(instanceId, revokedText);
+    return known;
+  }
+
+  /** @param runId the process of the daemon that asks, where it says so */
+  async refresh(refreshToken: string, rotationId: string, runId?: string): Promise<IssuedTokens> {
+    const { store, secret, clock, requireSole } = this.#options;
     const presented = readRefreshToken(secret, refreshToken);
     const family = presented === undefined ? undefined : await store.family(presented.familyId);
     if (presented === undefined || family === undefined) {
       throw new HlError("unauthenticated", "the refresh token is unknown", { help: "Enrol the VM again." });
     }
-    if (family.fencedAtMs !== undefined) throw superseded();
+    this.#requireStanding(family);
     if (family.issuedAtMs + refreshLifeMs <= clock.wallMs()) {
       throw new HlError("unauthenticated", "the refresh token has expired", { help: "Enrol the VM again." });
     }
@@ -122,6 +135,7 @@ export class Credentials {
     const isCurrent = sameHash(presentedHash, family.currentHash);
     const isPrevious = family.previousHash !== undefined && sameHash(presentedHash, family.previousHash);
     if (!isCurrent && !isPrevious) return this.#fence(family, presented.generation);
+    await requireSole(family.instanceId, runId);
     if (isPrevious && family.currentRotation === rotationId) return this.#tokensOf(family);
 
     const generation = isCurrent ? family.generation + 1 : family.generation;
@@ -136,7 +150,7 @@ export class Credentials {
     };
     if (!family.used) await store.markUsed(family);
     // Somebody else rotated meanwhile: judge again by what holds now. The generation only grows, so this ends.
-    if (!(await store.rotate(family, next))) return this.refresh(refreshToken, rotationId);
+    if (!(await store.rotate(family, next))) return this.refresh(refreshToken, rotationId, runId);
     return this.#tokensOf(next);
   }
 
@@ -147,8 +161,17 @@ export class Credentials {
       { instance: family.instanceId, generation: family.generation, presented: presentedGeneration },
       "a replaced refresh token was presented: two parties hold this identity, it is fenced until it is enrolled again",
     );
-    onFenced(family.instanceId);
+    onFenced(family.instanceId, "these credentials are fenced");
     throw superseded();
+  }
+
+  /** Also what was done to the store from outside ends the connection here, at the next thing that the VM asks. */
+  #requireStanding(family: FamilyRecord): void {
+    if (family.revokedAtMs !== undefined) {
+      this.#options.onFenced(family.instanceId, revokedText);
+      throw new HlError("instance_revoked", revokedText);
+    }
+    if (family.fencedAtMs !== undefined) throw superseded();
   }
 
   async #tokensOf(family: FamilyRecord): Promise<IssuedTokens> {
@@ -168,6 +191,8 @@ export class Credentials {
 function invalidEnrollment(why: string): HlError {
   return new HlError("enrollment_invalid", `the enrolment token is not valid: ${why}`);
 }
+
+const revokedText = "this instance was revoked";
 
 function superseded(): HlError {
   return new HlError("token_superseded", "these credentials are fenced: a replaced refresh token was presented");
