@@ -181,11 +181,11 @@ export function startDaemon(
 
 export function startCloud(
   home: string,
-  options: SpawnOptions & { readonly listen?: string } = {},
+  options: SpawnOptions & { readonly listen?: string; readonly args?: readonly string[] } = {},
 ): Promise<RunningProgram<CloudReady>> {
   return RunningProgram.start<CloudReady>(
     "hl-cloud",
-    ["serve", "--home", home, "--listen", options.listen ?? "127.0.0.1:0"],
+    ["serve", "--home", home, "--listen", options.listen ?? "127.0.0.1:0", ...(options.args ?? [])],
     options,
   );
 }

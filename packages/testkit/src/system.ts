@@ -133,6 +133,11 @@ export class TestDaemon implements AsyncDisposable {
   }
 }
 
+export interface CloudOptions {
+  /** More of `hl-cloud serve`, kept over a restart. */
+  readonly args?: readonly string[] | undefined;
+}
+
 /** hl-cloud and its home. It keeps its address over a restart, as a real one does. */
 export class TestCloud implements AsyncDisposable {
   readonly home: string;
@@ -141,22 +146,30 @@ export class TestCloud implements AsyncDisposable {
   readonly operatorToken: string;
   #program: RunningProgram<CloudReady>;
   readonly #folder: Disposable;
+  readonly #args: readonly string[];
 
-  private constructor(home: string, program: RunningProgram<CloudReady>, token: string, folder: Disposable) {
+  private constructor(
+    home: string,
+    program: RunningProgram<CloudReady>,
+    token: string,
+    folder: Disposable,
+    args: CloudOptions["args"],
+  ) {
     this.home = home;
     this.url = program.ready.url;
     this.operatorToken = token;
     this.operatorTokenFile = join(home, "operator-token");
     this.#program = program;
     this.#folder = folder;
+    this.#args = args ?? [];
   }
 
   /** On any free port; an operator with every right is made. */
-  static async start(): Promise<TestCloud> {
+  static async start({ args = [] }: CloudOptions = {}): Promise<TestCloud> {
     const folder = temporaryFolder("hl-cloud");
-    const program = await startCloud(folder.path);
+    const program = await startCloud(folder.path, { args });
     const token = await printedToken(["operator", "add", "tester", "--home", folder.path, "--role", "admin"]);
-    const cloud = new TestCloud(folder.path, program, token, folder);
+    const cloud = new TestCloud(folder.path, program, token, folder, args);
     writeFileSync(cloud.operatorTokenFile, `${token}\n`, { mode: 0o600 });
     return cloud;
   }
@@ -179,7 +192,7 @@ export class TestCloud implements AsyncDisposable {
 
   async restart(): Promise<void> {
     await this.#program.stop();
-    this.#program = await startCloud(this.home, { listen: new URL(this.url).host });
+    this.#program = await startCloud(this.home, { listen: new URL(this.url).host, args: this.#args });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

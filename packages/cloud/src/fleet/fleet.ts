@@ -145,7 +145,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   async #open(instanceId: string): Promise<Outbox> {
-    const outbox = new Outbox(this.#options.limits.inFlightMax);
+    const outbox = new Outbox(this.#options.limits.inFlightMax, this.#options.clock);
     for (const request of await this.#options.recover(instanceId)) outbox.submit(request);
     return outbox;
   }

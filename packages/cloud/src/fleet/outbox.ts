@@ -1,7 +1,9 @@
 import type { WireError } from "@hl/core/rpc/error.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import { ConnectionClosed } from "@hl/core/rpc/peer.ts";
+import type { Clock } from "@hl/core/clock.ts";
 import { errorTable } from "@hl/protocol/errors.ts";
+import type { daemonMethods } from "@hl/protocol/methods.ts";
 import type { VmConnection } from "./vm-connection.ts";
 
 /** How the VM answered, whether well or with an error. */
@@ -31,20 +33,27 @@ export interface OutboundRequest {
   readonly fail: (error: unknown) => void;
 }
 
-/** The requests of one VM, in the order they came. At most `inFlightMax` are at the VM at once; the rest wait here. */
+/**
+ * The requests of one VM, in the order they came. At most `inFlightMax` are at the VM at once; the rest wait here, but what
+ * stops something goes ahead of them: a full queue must not keep anybody from cancelling what fills it.
+ */
 export class Outbox {
   readonly #inFlightMax: number;
+  readonly #clock: Clock;
   readonly #numbers = new WeakMap<OutboundRequest, number>();
   #nextNumber = 1;
   #waiting: OutboundRequest[] = [];
   readonly #sent = new Map<string, OutboundRequest>();
   /** Refused because the daemon is stopping; they go to the next one. */
   #held: OutboundRequest[] = [];
+  /** Refused because the daemon had enough to do; they go to it again when it said. */
+  readonly #later = new Map<OutboundRequest, () => void>();
   #connection: VmConnection | undefined;
   #reserved = 0;
 
-  constructor(inFlightMax: number) {
+  constructor(inFlightMax: number, clock: Clock) {
     this.#inFlightMax = inFlightMax;
+    this.#clock = clock;
   }
 
   get connection(): VmConnection | undefined {
@@ -53,7 +62,7 @@ export class Outbox {
 
   /** Unanswered requests, and those that are being recorded. */
   get size(): number {
-    return this.#waiting.length + this.#held.length + this.#sent.size + this.#reserved;
+    return this.#waiting.length + this.#held.length + this.#later.size + this.#sent.size + this.#reserved;
   }
 
   /** Keeps a place while a request is being recorded; dispose of it before submitting. */
@@ -64,7 +73,8 @@ export class Outbox {
 
   stateOf(id: string): "waiting" | "sent" | undefined {
     if (this.#sent.has(id)) return "sent";
-    return [...this.#waiting, ...this.#held].some((request) => request.id === id) ? "waiting" : undefined;
+    const waiting = [...this.#waiting, ...this.#held, ...this.#later.keys()];
+    return waiting.some((request) => request.id === id) ? "waiting" : undefined;
   }
 
   submit(request: OutboundRequest): void {
@@ -75,7 +85,8 @@ export class Outbox {
     }
     signal?.addEventListener("abort", () => this.#withdraw(request), { once: true });
     this.#numbers.set(request, this.#nextNumber++);
-    this.#waiting.push(request);
+    if (!stops.has(request.method)) this.#waiting.push(request);
+    else this.#waiting.splice(this.#placeOf(request), 0, request);
     if (this.#connection === undefined) request.onWaiting();
     this.#pump();
   }
@@ -83,19 +94,21 @@ export class Outbox {
   /** Everything unanswered goes out again, oldest first. */
   connected(connection: VmConnection): void {
     this.#connection = connection;
-    this.#waiting = [...this.#held.splice(0), ...this.#waiting];
+    for (const request of [...this.#held.splice(0), ...this.#later.keys()]) this.#again(request);
     this.#pump();
   }
 
   disconnected(connection: VmConnection): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
-    for (const request of [...this.#held, ...this.#waiting]) request.onWaiting();
+    for (const request of [...this.#held, ...this.#later.keys(), ...this.#waiting]) request.onWaiting();
   }
 
   /** Ends every local wait; what is recorded stays recorded. */
   close(error: unknown): void {
-    const all = [...this.#sent.values(), ...this.#held, ...this.#waiting];
+    const all = [...this.#sent.values(), ...this.#held, ...this.#later.keys(), ...this.#waiting];
+    for (const cancel of this.#later.values()) cancel();
+    this.#later.clear();
     this.#sent.clear();
     this.#held = [];
     this.#waiting = [];
@@ -103,10 +116,14 @@ export class Outbox {
   }
 
   #pump(): void {
-    while (this.#connection?.peer.isClosed === false && this.#sent.size < this.#inFlightMax) {
-      const request = this.#waiting.shift();
-      if (request === undefined) return;
-      this.#send(request, this.#connection);
+    while (this.#connection?.peer.isClosed === false) {
+      const [first] = this.#waiting;
+      if (first === undefined) return;
+      // A few places more than the rest may have; the daemon takes twice as many.
+      const most = stops.has(first.method) ? this.#inFlightMax + stopsInFlightMax : this.#inFlightMax;
+      if (this.#sent.size >= most) return;
+      this.#waiting.shift();
+      this.#send(first, this.#connection);
     }
   }
 
@@ -130,8 +147,15 @@ export class Outbox {
   #failed(request: OutboundRequest, connection: VmConnection, error: unknown): void {
     if (!this.#sent.delete(request.id)) return;
     if (error instanceof RpcError) {
+      const busyMs = request.recorded ? busyFor(error) : undefined;
       const retryLater = error.code === errorTable.shutting_down.code && request.recorded;
-      if (!retryLater) {
+      if (busyMs !== undefined) {
+        this.#later.set(
+          request,
+          this.#clock.after(busyMs, () => this.#again(request)),
+        );
+        request.onWaiting();
+      } else if (!retryLater) {
         request.settle({ error: { code: error.code, message: error.message, data: error.data } }, connection);
       } else if (this.#connection === connection) {
         this.#held.push(request);
@@ -147,6 +171,23 @@ export class Outbox {
     }
   }
 
+  /** What was put off is due, or there is another daemon to ask. */
+  #again(request: OutboundRequest): void {
+    this.#later.get(request)?.();
+    this.#later.delete(request);
+    this.#requeue(request);
+    this.#pump();
+  }
+
+  /** At the front, behind others that stop something; but never before what it is to stop, which would then begin. */
+  #placeOf({ params }: OutboundRequest): number {
+    const targets = idsIn(params);
+    const target = this.#waiting.findLastIndex((other) => idsIn(other.params).some((id) => targets.includes(id)));
+    if (target !== -1) return target + 1;
+    const rest = this.#waiting.findIndex((other) => !stops.has(other.method));
+    return rest === -1 ? this.#waiting.length : rest;
+  }
+
   /** Back to the place that its age gives it, before what came later. */
   #requeue(request: OutboundRequest): void {
     const age = this.#numberOf(request);
@@ -160,9 +201,38 @@ export class Outbox {
   }
 
   #withdraw(request: OutboundRequest): void {
+    const cancelTimer = this.#later.get(request);
     const list = [this.#waiting, this.#held].find((candidates) => candidates.includes(request));
-    if (list === undefined) return; // Sent: the peer's own signal handling cancels it at the VM.
-    list.splice(list.indexOf(request), 1);
+    if (cancelTimer !== undefined) {
+      cancelTimer();
+      this.#later.delete(request);
+    } else if (list !== undefined) list.splice(list.indexOf(request), 1);
+    else return; // Sent: the peer's own signal handling cancels it at the VM.
     request.fail(request.signal?.reason);
   }
+}
+
+/** Methods that end something; they pass what waits. */
+const stops: ReadonlySet<string> = new Set<keyof typeof daemonMethods>([
+  "command/cancel",
+  "command/signal",
+  "claude/interrupt",
+  "claude/stop",
+]);
+const stopsInFlightMax = 32;
+/** Where a daemon that is busy does not say for how long. */
+const busyDefaultMs = 1_000;
+const busyMsMax = 60_000;
+
+/** How long to wait before a busy daemon is asked again; undefined where that is not what it said. */
+function busyFor(error: RpcError): number | undefined {
+  if (error.code !== errorTable.rate_limited.code) return undefined;
+  const asked = error.data?.["retry_after_ms"];
+  return typeof asked === "number" ? Math.min(Math.max(asked, 0), busyMsMax) : busyDefaultMs;
+}
+
+/** What a request is about: the command or the agent that it starts, feeds or stops. */
+function idsIn(params: unknown): readonly unknown[] {
+  const { command_id, process_id } = (params ?? {}) as { command_id?: unknown; process_id?: unknown };
+  return [command_id, process_id].filter((id) => id !== undefined);
 }

@@ -63,6 +63,6 @@ export class Relays {
   /** The daemon goes; the turn goes on without its callers. */
   detach(): void {
     const text = "the daemon is stopping and the agent's turn goes on; relay it again with its relay_id for the result";
-    this.#detached.reject(new HlError("shutting_down", text, { process_id: this.#options.processId }));
+    this.#detached.reject(new HlError("shutting_down", text, { process_id: this.#options.processId, begun: true }));
   }
 }

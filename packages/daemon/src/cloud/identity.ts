@@ -48,9 +48,6 @@ export class Identity {
     this.#options = options;
     this.#registration = parseFile(options.registrationFile, registrationSchema);
     this.#accessToken = readToken(options.accessTokenFile);
-    // A copied VM that was given an id of its own: what it has belongs to the one it was copied from.
-    const owner = subjectOf(this.#accessToken);
-    if (owner !== undefined && owner !== options.describe().instance_id) this.#registration = undefined;
   }
 
   get registration(): Registration | undefined {
@@ -72,7 +69,10 @@ export class Identity {
     const { http, baseUrl, registerPath, enrollmentTokenFile, registrationFile, describe } = this.#options;
     // After a refusal a token that somebody has put there is a new beginning; the one in the environment may be the old one.
     const renewed = this.#refused ? readToken(enrollmentTokenFile) : undefined;
-    const isRegistered = readToken(this.#options.refreshTokenFile) !== undefined && renewed === undefined;
+    // A copied VM that was given an id of its own: what it has belongs to the one it was copied from.
+    const owner = subjectOf(this.#accessToken) ?? describe().instance_id;
+    const isOurs = readToken(this.#options.refreshTokenFile) !== undefined && owner === describe().instance_id;
+    const isRegistered = isOurs && renewed === undefined;
     if (this.#registration !== undefined && isRegistered) return this.#registration;
     const token = renewed ?? this.#options.enrollmentToken ?? readToken(enrollmentTokenFile);
     if (token === undefined) {

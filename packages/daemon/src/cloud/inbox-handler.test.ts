@@ -144,6 +144,24 @@ test("C1: what was under way when the daemon was killed is not run again: its ou
   assert.equal(w.work.begun.length, 0);
 });
 
+test("C1: what a stopping daemon refused begins at the next one; what it had begun is never run again", async () => {
+  using w = new World();
+  const asked = [w.connect().ask(request("refused")), w.connect().ask(request("begun"))];
+  await w.work.until(2);
+  w.work.begun[0]!.fail(new HlError("shutting_down", "no new work"));
+  w.work.begun[1]!.fail(new HlError("shutting_down", "it goes on", { begun: true }));
+  for (const answer of (await Promise.all(asked)) as { error: { code: number } }[])
+    assert.equal(answer.error.code, errorTable.shutting_down.code);
+  w.restart();
+  const again = w.connect().ask(request("refused"));
+  await w.work.until(1);
+  w.work.begun[0]!.end({ done: true });
+  assert.deepEqual(await again, { result: { done: true } });
+  const answer = (await w.connect().ask(request("begun"))) as { error: { code: number } };
+  assert.equal(answer.error.code, errorTable.outcome_unknown.code);
+  assert.equal(w.work.begun.length, 1);
+});
+
 test("C1: nothing begins before it is recorded; what cannot be recorded does not begin", async () => {
   using w = new World();
   const asked = w.connect().ask(request("r"));

@@ -49,11 +49,18 @@ export class InboxHandler implements RequestHandler {
     }
     // The work goes on when the connection is lost: its answer is for the next one.
     const detached = { ...call, signal: new AbortController().signal };
+    let refusal: HlError | undefined;
     const answer: Answer = await this.#inner.request(message, detached).then(
       (result) => ({ result }),
-      (error: unknown) => ({ error: this.#inner.describe(error, id) }),
+      (error: unknown) => {
+        if (error instanceof HlError && error.type === "shutting_down") refusal = error;
+        return { error: this.#inner.describe(error, id) };
+      },
     );
-    await this.#inbox.answer(id, JSON.stringify(answer));
+    // The cloud keeps what a daemon refuses because it stops, and asks the next one: a recorded refusal would be its answer
+    // for ever. What had begun stays unanswered, so that the next daemon says that its outcome is not known.
+    if (refusal === undefined) await this.#inbox.answer(id, JSON.stringify(answer));
+    else if (refusal.facts["begun"] !== true) await this.#inbox.forget(id);
     return answer;
   }
 }

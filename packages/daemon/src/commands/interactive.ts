@@ -35,7 +35,7 @@ export function interactiveHandlers(commands: Commands): Pick<Handlers<DaemonMet
       const closed = accepted < bytes.length;
       // How much it took is known to its shim; the next daemon can be asked.
       if (closed && run.isDetached)
-        throw new HlError("shutting_down", "the daemon stopped while the command took its input");
+        throw new HlError("shutting_down", "the daemon stopped while the command took its input", { begun: true });
       if (eof) run.inputEof(offset === undefined ? undefined : offset + bytes.length);
       return { accepted_bytes: accepted, closed };
     },

@@ -34,6 +34,13 @@ export class Inbox {
     });
   }
 
+  /** A request that was refused before it began: it may come again and begin then. */
+  forget(requestId: string): Promise<void> {
+    return this.#database.write(() => {
+      this.#database.prepare("DELETE FROM inbox WHERE request_id = ?").run(requestId);
+    });
+  }
+
   /** Bounded by age and number: the cloud gives a request up long before. */
   prune(olderThanMs: number, keep: number): Promise<void> {
     return this.#database.write(() => {

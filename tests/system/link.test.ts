@@ -1,0 +1,135 @@
+/**
+ * Goal: C3, C4, C5 from outside: a copied VM is turned away and merged nowhere, a revoked one stops its work and keeps its events,
+ * a lost answer to a refresh locks nobody out, and a stop of hl-cloud is announced.
+ * Method: the real programs; between them, where something has to be lost, a proxy on a socket.
+ */
+import assert from "node:assert/strict";
+import { cpSync, lstatSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { connectSocket } from "@hl/testkit/message-client.ts";
+import { noProcessOf } from "@hl/testkit/processes.ts";
+import { runProgram, startDaemon, temporaryFolder } from "@hl/testkit/programs.ts";
+import { startSystem, TestCloud, TestDaemon, testInstanceId } from "@hl/testkit/system.ts";
+import { until } from "@hl/testkit/waiting.ts";
+import { FaultProxy } from "./fault-proxy.ts";
+
+/** Asks again soon, and beats often, so that nobody has to wait for what is measured in minutes. */
+const quick = {
+  retry_delay: 0.05,
+  max_retry_delay: 0.2,
+  reconnect_spread: 0.1,
+  drain_spread_max: 0.5,
+  refused_retry_delay: 0.2,
+  refused_retry_delay_max: 0.4,
+  revoked_retry_delay: 0.2,
+  revoked_retry_delay_max: 0.4,
+  heartbeat_interval: 1,
+  heartbeat_interval_min: 0.1,
+  heartbeat_interval_max: 0.2,
+};
+const config = {
+  cloud_api: { connection: quick },
+  process_management: { allowed_commands: ["sleep", "echo"] },
+};
+
+const event = (id: string): object => ({ event_id: id, event_type: "test_mark", timestamp: 0, data: { id } });
+
+describe("the link to the cloud", () => {
+  test("C5: a daemon on a copied home is turned away, nothing of it is merged, and the first one goes on", async () => {
+    await using system = await startSystem({ config });
+    const { daemon, operator } = system;
+    using copy = temporaryFolder("hl-copy");
+    const filter = (path: string): boolean => !lstatSync(path).isSocket();
+    cpSync(daemon.home, copy.path, { recursive: true, filter });
+    const env = {
+      HL_CLOUD_API__BASE_URL: system.cloud.url,
+      HL_DAEMON__INSTANCE_ID: testInstanceId,
+      HL_DAEMON__WORKSPACE_ID: "test-workspace-001",
+    };
+    {
+      await using second = await startDaemon(copy.path, { env });
+      using local = await connectSocket(second.ready.socket, daemon.token);
+      await local.call("event/stream", event("11111111-1111-4111-8111-111111111111"));
+      await until("the copy to be told", async () => {
+        const { alerts } = await local.call("system/health");
+        return alerts.some(({ code }: { code: string }) => code === "cloud_identity_in_use");
+      });
+      using first = await daemon.connect();
+      await first.call("event/stream", event("22222222-2222-4222-8222-222222222222"));
+      await operator.event(({ event_id }) => event_id === "22222222-2222-4222-8222-222222222222");
+      assert.equal((await operator.call("system/ping")).pong, true);
+      const shown = await operator.instance();
+      assert.equal(shown.online, true);
+      assert.equal(typeof shown.identity_in_use_at, "number");
+      const ids = (await operator.events()).map(({ event_id }) => event_id);
+      assert.ok(!ids.includes("11111111-1111-4111-8111-111111111111"), "an event of the copy was taken in");
+      assert.equal((await local.call("system/health")).spool.depth > 0, true);
+    }
+    await noProcessOf(copy.path);
+  });
+
+  test("a revoked VM ends what runs, keeps its events and asks seldom; a new enrolment brings it back with all of them", async () => {
+    await using system = await startSystem({ config });
+    const { daemon, operator, cloud } = system;
+    using local = await daemon.connect();
+    void local.call("command/execute", { command_id: "long", command: "sleep", args: ["600"] }).catch(() => {});
+    await until("the command to run", async () => (await local.call("system/health")).commands.running === 1);
+    const revoked = await runProgram("hl-cloud", ["revoke", "--home", cloud.home, "--instance", testInstanceId]);
+    assert.equal(revoked.code, 0, revoked.stderr);
+    await until("the daemon to be told", async () => {
+      const { alerts } = await local.call("system/health");
+      return alerts.some(({ code }: { code: string }) => code === "cloud_instance_revoked");
+    });
+    const ended = await until("the command to be ended", async () => {
+      const status = await local.call("command/status", { command_id: "long" });
+      return status.status === "started" ? undefined : status;
+    });
+    assert.equal(ended.reason, "cancelled");
+    await until("the connection to end", async () => (await operator.instance()).online === false);
+    assert.equal((await operator.instance()).credentials, "revoked");
+    await local.call("event/stream", event("33333333-3333-4333-8333-333333333333"));
+    assert.ok((await local.call("system/health")).spool.depth > 0);
+
+    writeFileSync(join(daemon.home, "data/auth/enrollment_token"), await cloud.enroll(testInstanceId));
+    await operator.online();
+    await operator.event(({ event_id }) => event_id === "33333333-3333-4333-8333-333333333333");
+    const { alerts } = await local.call("system/health");
+    assert.deepEqual(alerts, []);
+  });
+
+  test("C4: whatever is lost of a refresh, also with a crash of the daemon at that moment, the VM stays in", async () => {
+    await using cloud = await TestCloud.start({ args: ["--access-token-ttl", "2"] });
+    await using proxy = await FaultProxy.start(cloud.url);
+    const env = {
+      HL_CLOUD_API__BASE_URL: proxy.url,
+      HL_ENROLLMENT_TOKEN: await cloud.enroll(testInstanceId),
+      HL_DAEMON__INSTANCE_ID: testInstanceId,
+      HL_DAEMON__WORKSPACE_ID: "test-workspace-001",
+    };
+    await using daemon = await TestDaemon.start({ config, env });
+    const operator = cloud.operator(testInstanceId);
+    await operator.online();
+    for (const fault of ["before", "after", "cut", "page", "after", "cut"] as const) {
+      const before = proxy.count("/v1/vm/token");
+      proxy.faults.push({ to: "/v1/vm/token", fault });
+      await until(`a refresh whose answer is lost (${fault})`, () => proxy.faults.length === 0);
+      if (fault === "after") {
+        await daemon.kill();
+        await daemon.restart();
+      }
+      // It asks again, is answered, and goes on beyond the life of every token that it had.
+      await until("two more refreshes", () => proxy.count("/v1/vm/token") >= before + 3);
+    }
+    await operator.online();
+    assert.equal((await operator.call("system/ping")).pong, true);
+    assert.equal((await operator.instance()).credentials, "valid");
+  });
+
+  test("C3: a stop of hl-cloud is announced to the daemon, which says so and comes back", async () => {
+    await using system = await startSystem({ config });
+    await system.cloud.restart();
+    await system.operator.online();
+    assert.match(system.daemon.log, /the cloud is going to stop/);
+  });
+});
