@@ -26,6 +26,14 @@ export interface VmMethodsOptions {
   readonly configuration: { readonly heartbeatSeconds: number; readonly eventBatchSize: number };
 }
 
+/** With what a VM that registers shows who it is. */
+export interface Proof {
+  readonly bearer: string | undefined;
+  /** The common name of a client certificate that was verified. */
+  readonly certificateName: string | undefined;
+  readonly runId: string | undefined;
+}
+
 /** A larger one is refused for good, so that it cannot stop what stands behind it. */
 const eventBytesMax = 1024 * 1024;
 
@@ -46,15 +54,18 @@ export class VmMethods {
     this.#options = options;
   }
 
-  register(bearer: string | undefined): RequestHandler {
+  register({ bearer, certificateName, runId }: Proof): RequestHandler {
     const { store, credentials, clock, logger, configuration } = this.#options;
     const handlers: Handlers<{ "vm/register": typeof vmRegister }> = {
       "vm/register": async (params) => {
-        if (bearer === undefined) {
+        const isCertified = bearer === undefined && certificateName === params.instance_id;
+        if (bearer === undefined && !isCertified) {
           const help = "Make an enrolment token: `hl-cloud enroll --home DIR --instance ID`.";
           throw new HlError("unauthenticated", "an enrolment token is needed", { help });
         }
-        const enrollment = await credentials.admit(bearer, params.instance_id);
+        const enrollment = isCertified
+          ? await credentials.admitCertified(params.instance_id, await store.instances.get(params.instance_id), runId)
+          : await credentials.admit(bearer ?? "", params.instance_id);
         const registrationId = await store.instances.register({
           instanceId: params.instance_id,
           workspaceId: enrollment?.workspaceId ?? params.workspace_id,

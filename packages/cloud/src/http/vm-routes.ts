@@ -1,3 +1,4 @@
+import { TLSSocket } from "node:tls";
 import type { Clock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParsedInput, Message } from "@hl/core/rpc/message.ts";
@@ -35,7 +36,16 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
   const instanceOf = (request: FastifyRequest): string => callers.get(request) ?? "";
 
   app.post(vmPaths.register, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
-    serveRpc(request, reply, methods.register(bearerOf(request.headers.authorization)), clock),
+    serveRpc(
+      request,
+      reply,
+      methods.register({
+        bearer: bearerOf(request.headers.authorization),
+        certificateName: certificateNameOf(request, options),
+        runId: runIdOf(request),
+      }),
+      clock,
+    ),
   );
   app.post(vmPaths.token, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
     serveRpc(request, reply, methods.token(runIdOf(request)), clock),
@@ -68,6 +78,16 @@ export async function authenticateVm(
     throw new HlError("unauthenticated", "an access token is needed", { help });
   }
   return (await options.credentials.authenticate(token)).instanceId;
+}
+
+/** Who a verified client certificate says its holder is. */
+function certificateNameOf(
+  { raw: { socket } }: Pick<FastifyRequest, "raw">,
+  { clientCertificate }: Pick<VmRoutesOptions, "clientCertificate">,
+): string | undefined {
+  if (!clientCertificate || !(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const { CN: name } = socket.getPeerCertificate().subject;
+  return typeof name === "string" ? name : undefined;
 }
 
 function requireCertificate(

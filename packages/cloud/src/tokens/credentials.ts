@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import type { CredentialStore, EnrollmentRecord, FamilyRecord } from "../store/store.ts";
+import type { CredentialStore, EnrollmentRecord, FamilyRecord, InstanceRecord } from "../store/store.ts";
 import type { AccessClaims, AccessTokens } from "./access-tokens.ts";
 import { deriveRefreshToken, readRefreshToken } from "./refresh-token.ts";
 import { hashToken, newToken, sameHash } from "./secrets.ts";
@@ -67,6 +67,21 @@ export class Credentials {
     const usedUp = enrollment.familyId !== undefined && (family === undefined || family.used);
     if (usedUp) throw invalidEnrollment("it was used already");
     return enrollment;
+  }
+
+  /**
+   * A client certificate with the name of the instance is enough to register, but no way back in: what was fenced or
+   * revoked needs an enrolment token, because whoever copied the tokens has the certificate's key as well.
+   */
+  async admitCertified(
+    instanceId: string,
+    known: Pick<InstanceRecord, "fencedAtMs" | "revokedAtMs"> | undefined,
+    runId: string | undefined,
+  ): Promise<undefined> {
+    if (known?.revokedAtMs !== undefined) throw new HlError("instance_revoked", revokedText);
+    if (known?.fencedAtMs !== undefined) throw superseded();
+    await this.#options.requireSole(instanceId, runId);
+    return undefined;
   }
 
   /** Tokens for an instance that `admit` let in. Repeating a registration whose answer was lost answers it again. */

@@ -1,4 +1,5 @@
-import { WebSocket } from "ws";
+import type { ConnectionOptions } from "node:tls";
+import { WebSocket, type ClientOptions } from "ws";
 
 /** Opens the client end of a WebSocket; the caller wraps it in a WebSocketTransport and owns it from then on. */
 export interface ConnectWebSocketOptions {
@@ -12,6 +13,8 @@ export interface ConnectWebSocketOptions {
   readonly signal?: AbortSignal | undefined;
   /** The oldest TLS version to accept on wss; the caller's configuration decides. */
   readonly tlsVersionMin?: "TLSv1.2" | "TLSv1.3" | undefined;
+  /** The rest of what the caller's configuration says about TLS. */
+  readonly tls?: ConnectionOptions | undefined;
 }
 
 /** The server answered the upgrade with an ordinary response; its body often says why. */
@@ -35,7 +38,7 @@ const refusalBytesMax = 16_384;
 
 /** Rejects with `UpgradeRefused`, with the system's error (its `code` is kept), or with the signal's reason. */
 export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebSocket> {
-  const { url, subprotocol, headers = {}, messageBytesMax, timeoutMs, signal, tlsVersionMin } = options;
+  const { url, subprotocol, headers = {}, messageBytesMax, timeoutMs, signal, tlsVersionMin, tls } = options;
   const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
   if (signal?.aborted === true) {
     reject(signal.reason);
@@ -46,6 +49,7 @@ export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebS
     maxPayload: messageBytesMax,
     handshakeTimeout: timeoutMs,
     ...(tlsVersionMin === undefined ? {} : { minVersion: tlsVersionMin }),
+    ...(tls as ClientOptions | undefined),
     followRedirects: false, // A redirect would carry the token to somewhere nobody named.
     perMessageDeflate: false, // The peers compress nothing small and their largest messages are often compressed already.
   });

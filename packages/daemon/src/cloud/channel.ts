@@ -12,6 +12,7 @@ import { vmDrain, vmHello } from "@hl/protocol/methods/vm.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import { cloudErrorIn, CloudUnreachable, retryAfterMs } from "./http.ts";
 import type { Retry } from "./retry.ts";
+import type { TlsOptions } from "./tls.ts";
 
 export interface ChannelOptions {
   readonly clock: Clock;
@@ -21,6 +22,8 @@ export interface ChannelOptions {
   readonly pingIntervalMs: number;
   readonly deadAfterMs: number;
   readonly connectTimeoutMs: number;
+  /** What the configuration says about TLS. */
+  readonly tls?: TlsOptions | undefined;
   readonly target: (signal: AbortSignal) => Promise<{ url: string; token: string }>;
   readonly renew: (signal: AbortSignal) => Promise<void>;
   readonly hello: () => ParamsOf<typeof vmHello>;
@@ -123,7 +126,7 @@ export class CommandChannel extends LoopService {
   }
 
   async #openSocket(url: string, token: string, signal: AbortSignal): Promise<WebSocket> {
-    const { connectTimeoutMs, limits, renew, retryAfterMaxMs } = this.#options;
+    const { connectTimeoutMs, limits, renew, retryAfterMaxMs, tls } = this.#options;
     try {
       return await connectWebSocket({
         url,
@@ -132,6 +135,7 @@ export class CommandChannel extends LoopService {
         messageBytesMax: limits.messageBytesMax,
         timeoutMs: connectTimeoutMs,
         tlsVersionMin: "TLSv1.3",
+        tls,
         signal,
       });
     } catch (error) {

@@ -6,6 +6,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { encodeRequest, parseInput, type ResponseMessage } from "@hl/core/rpc/message.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
+import type { TlsOptions } from "./tls.ts";
 
 /**
  * Requests to the cloud: JSON-RPC envelopes over HTTPS. Only an answer that is a well-formed envelope of ours is an
@@ -21,6 +22,8 @@ export interface CloudHttpOptions {
   readonly connectTimeoutMs: number;
   /** Longest `Retry-After` that is obeyed. */
   readonly retryAfterMaxMs: number;
+  /** What the configuration says about TLS. */
+  readonly tls?: TlsOptions | undefined;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
@@ -49,7 +52,8 @@ export class CloudHttp implements AsyncDisposable {
     this.#options = options;
     this.#agent = new Agent({
       connections: options.connectionsMax,
-      connect: { timeout: options.connectTimeoutMs, minVersion: "TLSv1.3" },
+      // No session is resumed: a resumed one is not asked for its certificate, so pins would not be looked at.
+      connect: { minVersion: "TLSv1.3", ...options.tls, timeout: options.connectTimeoutMs, maxCachedSessions: 0 },
       headersTimeout: options.timeoutMs,
       bodyTimeout: options.timeoutMs,
     });

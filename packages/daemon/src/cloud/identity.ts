@@ -26,6 +26,8 @@ export interface IdentityOptions {
   readonly registrationFile: string;
   readonly rotationFile: string;
   readonly refreshThresholdMs: number;
+  /** A client certificate is shown, and it alone proves who this is: enrolment needs no token. */
+  readonly certificateAlone?: boolean | undefined;
   readonly describe: () => RegisterParams;
 }
 
@@ -67,15 +69,16 @@ export class Identity {
   /** Enrols where that has not been done. Rejects when there is no way to. */
   async ensureRegistered(signal: AbortSignal): Promise<Registration> {
     const { http, baseUrl, registerPath, enrollmentTokenFile, registrationFile, describe } = this.#options;
+    const { certificateAlone = false } = this.#options;
     // After a refusal a token that somebody has put there is a new beginning; the one in the environment may be the old one.
     const renewed = this.#refused ? readToken(enrollmentTokenFile) : undefined;
     // A copied VM that was given an id of its own: what it has belongs to the one it was copied from.
     const owner = subjectOf(this.#accessToken) ?? describe().instance_id;
     const isOurs = readToken(this.#options.refreshTokenFile) !== undefined && owner === describe().instance_id;
-    const isRegistered = isOurs && renewed === undefined;
+    const isRegistered = isOurs && renewed === undefined && !(this.#refused && certificateAlone);
     if (this.#registration !== undefined && isRegistered) return this.#registration;
     const token = renewed ?? this.#options.enrollmentToken ?? readToken(enrollmentTokenFile);
-    if (token === undefined) {
+    if (token === undefined && !certificateAlone) {
       throw new NotEnrolled(
         "unauthenticated",
         `this VM is not enrolled: put a token from \`hl-cloud enroll\` into ${enrollmentTokenFile}`,

@@ -9,6 +9,7 @@ import { daemonMethods } from "@hl/protocol/methods.ts";
 import { runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { protocolVersion, protocolVersionMin, version } from "@hl/protocol/version.ts";
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { CommandChannel } from "../cloud/channel.ts";
 import { Heartbeat } from "../cloud/heartbeat.ts";
@@ -18,6 +19,7 @@ import { InboxHandler } from "../cloud/inbox-handler.ts";
 import { CloudLink, isUnauthenticated } from "../cloud/link.ts";
 import { Retry, type RetryOptions } from "../cloud/retry.ts";
 import { CloudTarget, type Shut } from "../cloud/target.ts";
+import { cloudTls, type TlsFiles } from "../cloud/tls.ts";
 import { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
@@ -65,6 +67,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const { config, baseUrl, host, clock, random, spool, limits } = ports;
   const logger = ports.logger.child({ part: "cloud" });
   const { connection, auth, endpoints } = config.daemon.cloud_api;
+  const { certificate } = config.security.authentication;
   const authFolder = dirname(auth.refresh_token_file);
   const retryOptions: RetryOptions = {
     clock,
@@ -76,6 +79,9 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     revoked: { minMs: connection.revoked_retry_delay * 1000, maxMs: connection.revoked_retry_delay_max * 1000 },
     onFailure: (error) => target.noticed(error),
   };
+  const certificateAlone = auth.method === "certificate";
+  const files = { ca: certificate.ca_cert, cert: auth.cert_file, key: auth.key_file };
+  const tls = cloudTls(tlsPolicy(config, existsSync(auth.cert_file)), files);
   const connectTimeoutMs = Math.min(connection.timeout, connection.connect_timeout) * 1000;
   const retryAfterMaxMs = connection.retry_after_max * 1000;
   // One a process: who restarts, and who was copied, is another run under the same identity.
@@ -88,6 +94,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     answerBytesMax: limits.messageBytesMax,
     connectTimeoutMs,
     retryAfterMaxMs,
+    tls: tls.options,
     headers: { [runIdHeader]: runId },
   });
   const identity = new Identity({
@@ -101,6 +108,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     enrollmentToken: ports.enrollmentToken,
     registrationFile: join(authFolder, "registration.json"),
     rotationFile: join(authFolder, "rotation"),
+    certificateAlone,
     refreshThresholdMs: config.security.authentication.jwt.refresh_threshold * 1000,
     describe: () => ({
       instance_id: host.instanceId,
@@ -118,7 +126,6 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       epoch: spool.epoch,
     }),
   });
-  const tls = tlsPolicy(config);
   const uplinkRetry = new Retry(retryOptions);
   const channelRetry = new Retry({
     ...retryOptions,
@@ -128,7 +135,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const target: CloudTarget = new CloudTarget({
     identity,
     baseUrl,
-    refusal: refusalOf(baseUrl, tls),
+    refusal: refusalOf(baseUrl, tlsPolicy(config), certificateAlone && !tls.hasCertificate ? files : undefined),
     onShut: (why) => {
       logger.error({ why }, "the cloud does not want this VM: only the heartbeat asks again, the others wait for it");
       ports.onShut(why);
@@ -195,6 +202,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     pingIntervalMs: connection.ping_interval * 1000,
     deadAfterMs: connection.dead_after * 1000,
     connectTimeoutMs,
+    tls: tls.options,
     retryAfterMaxMs,
     drainSpreadMaxMs: connection.drain_spread_max * 1000,
     target: (signal) => target.endpoint("commands", signal),
@@ -238,13 +246,28 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   };
 }
 
-/** X2: a pin that is configured and not checked would be no pin. */
-export function refusalOf(baseUrl: string, { pins }: Pick<TlsPolicy, "pins">): string | undefined {
-  if (!baseUrl.startsWith("https:") || pins === undefined) return undefined;
+/**
+ * X2: what is configured for the connection and cannot hold is no connection.
+ * @param missing the files of a client certificate that is demanded and not there
+ */
+export function refusalOf(
+  baseUrl: string,
+  { pins, rejectUnauthorized }: Pick<TlsPolicy, "pins" | "rejectUnauthorized">,
+  missing?: Pick<TlsFiles, "cert" | "key">,
+): string | undefined {
+  const isTls = baseUrl.startsWith("https:");
+  if (missing !== undefined) {
+    const wanted = "cloud_api.auth.method in daemon.json is certificate";
+    if (!isTls) return `${wanted}, and ${baseUrl} has no TLS to show one in`;
+    return `${wanted}: put the certificate into ${missing.cert} and its key into ${missing.key}`;
+  }
+  if (!isTls || pins === undefined) return undefined;
   const pinned = "network_security.tls_config.certificate_pinning in security.json is on";
   if (pins.length === 0)
     return `${pinned}, and pin_hashes holds no pin but the placeholder: give the real ones, or turn it off`;
-  return `${pinned}, and this version cannot check pins: turn it off knowingly`;
+  if (!rejectUnauthorized)
+    return `${pinned}, and security.certificate_validation in daemon.json is false: pins are checked on validated certificates only`;
+  return undefined;
 }
 
 function isIdempotent(method: string): boolean {

@@ -1,0 +1,145 @@
+/**
+ * Goal: X2: what is configured of TLS holds on every connection, on requests and on the WebSocket alike: authority, name, pins, a
+ * client certificate.
+ * Method: a real TLS server with certificates that are made here; the real clients.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { TLSSocket } from "node:tls";
+import type { TlsPolicy } from "@hl/config/tls-policy.ts";
+import { connectWebSocket } from "@hl/core/rpc/connect-websocket.ts";
+import { systemClock } from "@hl/core/clock.ts";
+import { makeAuthority, type TestCertificate } from "@hl/testkit/certificates.ts";
+import { temporaryFolder } from "@hl/testkit/programs.ts";
+import { WebSocketServer } from "ws";
+import { CloudHttp } from "./http.ts";
+import { cloudTls, type CloudTls, type TlsFiles } from "./tls.ts";
+
+const never = new AbortController().signal;
+const policy: TlsPolicy = {
+  minVersion: "TLSv1.3",
+  maxVersion: "TLSv1.3",
+  ciphers: "TLS_AES_256_GCM_SHA384",
+  rejectUnauthorized: true,
+  verifyHostname: true,
+  pins: undefined,
+};
+
+/** Says who the client is: "nobody", or the name in its certificate. */
+class TlsCloud implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #sockets: WebSocketServer;
+
+  private constructor(server: Server) {
+    this.#server = server;
+    this.#sockets = new WebSocketServer({ server });
+  }
+
+  static async start(own: TestCertificate, ca: string): Promise<TlsCloud> {
+    const options = { cert: own.cert, key: own.key, ca, requestCert: true, rejectUnauthorized: false };
+    const server = createServer(options, (request, response) => {
+      const socket = request.socket as TLSSocket;
+      const name = socket.authorized ? socket.getPeerCertificate().subject.CN : "nobody";
+      request.resume().on("end", () => response.end(JSON.stringify({ jsonrpc: "2.0", id: 1, result: name })));
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return new TlsCloud(server);
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** What a request is answered, and whether a WebSocket opens; or why not. */
+  async ask(tls: CloudTls, host = "127.0.0.1"): Promise<readonly [unknown, string]> {
+    await using http = new CloudHttp({
+      clock: systemClock,
+      timeoutMs: 10_000,
+      compress: false,
+      connectionsMax: 1,
+      answerBytesMax: 10_000,
+      connectTimeoutMs: 10_000,
+      retryAfterMaxMs: 1_000,
+      tls: tls.options,
+    });
+    const text = (error: unknown): string => (error as Error).message;
+    const answer = await http.call(`https://${host}:${this.port}/x`, "m", {}, undefined, never).catch(text);
+    const opened = connectWebSocket({
+      url: `wss://${host}:${this.port}/x`,
+      messageBytesMax: 1_000,
+      timeoutMs: 10_000,
+      tls: tls.options,
+    });
+    const socket = await opened.then((open) => {
+      open.terminate();
+      return "open";
+    }, text);
+    return [answer, socket];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets.clients) socket.terminate();
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await once(this.#server, "close");
+  }
+}
+
+test("X2: authority, name, pins and client certificate hold for requests and for the command channel", async () => {
+  using folder = temporaryFolder("hl-tls");
+  mkdirSync(join(folder.path, "auth"));
+  const file = (name: string, content: string): string => {
+    const path = join(folder.path, "auth", name);
+    writeFileSync(path, content);
+    return path;
+  };
+  const authority = makeAuthority();
+  const server = authority.issue("cloud");
+  const client = authority.issue("vm-7");
+  const files: TlsFiles = {
+    ca: file("ca.crt", authority.cert),
+    cert: file("client.crt", client.cert),
+    key: file("client.key", client.key),
+  };
+  const none = join(folder.path, "none");
+  const bare = { ca: files.ca, cert: none, key: none };
+  await using cloud = await TlsCloud.start(server, authority.cert);
+
+  assert.deepEqual(await cloud.ask(cloudTls(policy, bare)), ["nobody", "open"]);
+  assert.deepEqual(await cloud.ask(cloudTls(policy, files)), ["vm-7", "open"]);
+  assert.equal(cloudTls(policy, files).hasCertificate, true);
+  assert.equal(cloudTls(policy, { ...bare, cert: files.cert }).hasCertificate, false, "a key belongs to it");
+
+  const both = (wanted: RegExp, answers: readonly [unknown, string]): void => {
+    for (const answer of answers) assert.match(String(answer), wanted);
+  };
+  both(/self-signed|unable to verify|unable to get/i, await cloud.ask(cloudTls(policy, { ...bare, ca: none })));
+  const other = file("other.crt", makeAuthority("test authority").cert);
+  both(/certificate|signature/i, await cloud.ask(cloudTls(policy, { ...bare, ca: other })));
+
+  const pinned = (...pins: string[]): CloudTls => cloudTls({ ...policy, pins }, bare);
+  assert.deepEqual(await cloud.ask(pinned(client.pin, server.pin)), ["nobody", "open"], "one of several");
+  both(/is not pinned: it is sha256:/, await cloud.ask(pinned(client.pin)));
+  both(/is not pinned/, await cloud.ask(pinned(authority.pin)));
+  both(/is not pinned/, await cloud.ask(pinned()));
+});
+
+test("X2: a server that is named otherwise is refused, unless that is configured", async () => {
+  using folder = temporaryFolder("hl-tls");
+  const authority = makeAuthority();
+  const ca = join(folder.path, "ca.crt");
+  writeFileSync(ca, authority.cert);
+  const none = join(folder.path, "none");
+  const files = { ca, cert: none, key: none };
+  // The certificate of the authority itself names no host at all.
+  await using cloud = await TlsCloud.start(authority, authority.cert);
+  const [answer, socket] = await cloud.ask(cloudTls(policy, files));
+  for (const text of [answer, socket]) assert.match(String(text), /does not match certificate's altnames|IP|Cert/);
+  assert.deepEqual(await cloud.ask(cloudTls({ ...policy, verifyHostname: false }, files)), ["nobody", "open"]);
+});

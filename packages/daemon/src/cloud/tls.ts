@@ -1,0 +1,75 @@
+import { createHash, X509Certificate } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import type { TlsPolicy } from "@hl/config/tls-policy.ts";
+
+/** Where the files of TLS are; one that does not exist is not used. */
+export interface TlsFiles {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** In the words of node:tls. */
+export interface TlsOptions {
+  readonly minVersion: TlsPolicy["minVersion"];
+  readonly maxVersion: TlsPolicy["maxVersion"];
+  readonly ciphers: string;
+  readonly rejectUnauthorized: boolean;
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+  readonly checkServerIdentity: (host: string, certificate: PeerCertificate) => Error | undefined;
+}
+
+/** Options for node:tls, the same for requests and for the command channel. */
+export interface CloudTls {
+  readonly options: TlsOptions;
+  /** A client certificate is shown. */
+  readonly hasCertificate: boolean;
+}
+
+/** Everything that security.json says about TLS, enforced on each connection. Throws where a file cannot be read. */
+export function cloudTls(policy: TlsPolicy, files: TlsFiles): CloudTls {
+  const ca = contentOf(files.ca);
+  const cert = contentOf(files.cert);
+  const key = contentOf(files.key);
+  const hasCertificate = cert !== undefined && key !== undefined;
+  return {
+    hasCertificate,
+    options: {
+      minVersion: policy.minVersion,
+      maxVersion: policy.maxVersion,
+      ciphers: policy.ciphers,
+      rejectUnauthorized: policy.rejectUnauthorized,
+      ...(ca === undefined ? {} : { ca }),
+      ...(hasCertificate ? { cert, key } : {}),
+      checkServerIdentity: (host, certificate) => identityProblem(policy, host, certificate),
+    },
+  };
+}
+
+/**
+ * Called for every certificate that an authority vouches for. Only the server's own key is compared: what else it sends
+ * may be anything. The message says the key that is there, so that a rotation can be put into `pin_hashes`.
+ */
+export function identityProblem(
+  { verifyHostname, pins }: Pick<TlsPolicy, "verifyHostname" | "pins">,
+  host: string,
+  certificate: PeerCertificate,
+): Error | undefined {
+  const problem = verifyHostname ? checkServerIdentity(host, certificate) : undefined;
+  if (problem !== undefined || pins === undefined) return problem;
+  const pin = pinOf(certificate.raw);
+  if (pins.includes(pin)) return undefined;
+  return new Error(`the key of ${host} is not pinned: it is ${pin}, and pin_hashes of security.json does not have it`);
+}
+
+function pinOf(der: Buffer): string {
+  const spki = new X509Certificate(der).publicKey.export({ type: "spki", format: "der" });
+  return `sha256:${createHash("sha256").update(spki).digest("base64")}`;
+}
+
+function contentOf(path: string): Buffer | undefined {
+  return existsSync(path) ? readFileSync(path) : undefined;
+}
