@@ -4,7 +4,7 @@
  * Method: the real programs; between them, where something has to be lost, a proxy on a socket.
  */
 import assert from "node:assert/strict";
-import { cpSync, lstatSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, lstatSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { connectSocket } from "@hl/testkit/message-client.ts";
@@ -131,5 +131,59 @@ describe("the link to the cloud", () => {
     await system.cloud.restart();
     await system.operator.online();
     assert.match(system.daemon.log, /the cloud is going to stop/);
+  });
+
+  test("C1, C2: behind a proxy that refuses WebSockets everything goes over polls, and back to one when it can", async () => {
+    await using cloud = await TestCloud.start();
+    await using proxy = await FaultProxy.start(cloud.url);
+    proxy.refusesUpgrades = true;
+    const env = {
+      HL_CLOUD_API__BASE_URL: proxy.url,
+      HL_ENROLLMENT_TOKEN: await cloud.enroll(testInstanceId),
+      HL_DAEMON__INSTANCE_ID: testInstanceId,
+      HL_DAEMON__WORKSPACE_ID: "test-workspace-001",
+    };
+    const polls = { long_poll_after: 2, long_poll_wait: 5, websocket_retry: 0.5 };
+    await using daemon = await TestDaemon.start({
+      config: {
+        cloud_api: { connection: { ...quick, ...polls } },
+        process_management: { allowed_commands: ["sleep", "seq", "sh"] },
+      },
+      env,
+    });
+    const operator = cloud.operator(testInstanceId);
+    await operator.online();
+    assert.ok(proxy.count("POST /v1/vm/commands") >= 1);
+
+    // A stream, whole and in order, and a cancel while a poll is under way.
+    const target = {
+      HL_CLOUD: cloud.url,
+      HL_INSTANCE: testInstanceId,
+      HL_OPERATOR_TOKEN_FILE: cloud.operatorTokenFile,
+    };
+    const listed = await runProgram("hl-client", ["exec", "--", "seq", "1", "60000"], { env: target });
+    assert.equal(listed.code, 0, listed.stderr);
+    const numbers = Array.from({ length: 60_000 }, (_, index) => `${index + 1}\n`);
+    assert.equal(listed.stdout.toString("utf8"), numbers.join(""));
+    const long = operator.call("command/execute", { command_id: "long", command: "sleep", args: ["600"] });
+    await until("it to run", async () => (await operator.call("command/list")).commands.length >= 2);
+    await operator.call("command/cancel", { command_id: "long" });
+    assert.equal((await long).reason, "cancelled");
+
+    // Polls that break in the middle of a request: it is delivered again, runs once, and its answer arrives.
+    const once = ["-c", "echo run >> runs; while [ ! -e go ]; do sleep 0.02; done; cat runs"];
+    const broken = operator.call("command/execute", { command_id: "once", command: "sh", args: once });
+    await until("it to run", () => existsSync(join(daemon.workspace, "runs")));
+    proxy.cut();
+    writeFileSync(join(daemon.workspace, "go"), "");
+    assert.equal((await broken).stdout, "run\n");
+
+    proxy.refusesUpgrades = false;
+    await until("the WebSocket", () => daemon.log.includes('"path":"websocket"'));
+    await operator.online();
+    const before = proxy.count("/v1/vm/commands?");
+    assert.equal((await operator.call("system/ping")).pong, true);
+    assert.equal(proxy.count("/v1/vm/commands?"), before, "no poll goes on beside the WebSocket");
+    assert.equal((await operator.instance()).identity_in_use_at, null, "changing the path is no copy");
   });
 });

@@ -4,6 +4,7 @@ import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
+import type { CommandChannelOptions } from "./fleet/command-channel.ts";
 import { EventFeed } from "./fleet/event-feed.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { Presence } from "./fleet/presence.ts";
@@ -174,7 +175,23 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   });
   const clientCertificate = tls?.ca !== undefined;
   const requireSole = fleet.requireSole.bind(fleet);
-  vmRoutes(app, { methods, credentials, clock, clientCertificate, requireSole });
+  const { pingIntervalMs, deadAfterMs, helloWithinMs, streamQueueBytesMax } = limits;
+  const beat = { pingIntervalMs, deadAfterMs };
+  const channel: CommandChannelOptions = {
+    fleet,
+    instances: store.instances,
+    presence,
+    clock,
+    logger,
+    wireError,
+    helloWithinMs,
+    ...beat,
+    welcome: {
+      heartbeat_interval: heartbeatSeconds,
+      limits: { message_bytes_max: limits.messageBytesMax, in_flight_max: inFlightMax },
+    },
+  };
+  vmRoutes(app, { methods, credentials, clock, clientCertificate, requireSole, channel });
   const revoke = credentials.revoke.bind(credentials);
   instanceRoutes(app, { instances: store.instances, fleet, presence, guard, revoke });
   eventRoutes(app, {
@@ -191,8 +208,6 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   dashboardRoutes(app);
   await app.ready();
   const shutdown = new Shutdown(app.server, clock).watch();
-  const { pingIntervalMs, deadAfterMs, helloWithinMs, streamQueueBytesMax } = limits;
-  const beat = { pingIntervalMs, deadAfterMs };
   const sockets = serveUpgrades({
     server: app.server,
     clock,
@@ -203,20 +218,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       clientCertificate,
       operators,
       limit,
-      channel: {
-        fleet,
-        instances: store.instances,
-        presence,
-        clock,
-        logger,
-        wireError,
-        helloWithinMs,
-        ...beat,
-        welcome: {
-          heartbeat_interval: heartbeatSeconds,
-          limits: { message_bytes_max: limits.messageBytesMax, in_flight_max: inFlightMax },
-        },
-      },
+      channel,
       operatorSocket: { requests, clock, wireError, streamQueueBytesMax, ...beat },
     }),
   });

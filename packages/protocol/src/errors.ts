@@ -292,6 +292,12 @@ export const errorTable = {
     "the two sides have no version of the protocol in common",
     "data.supported lists what the other side speaks: upgrade the older one.",
   ),
+  session_ended: row(
+    1709,
+    "backoff",
+    "the session on the command channel has ended",
+    "Begin a new one with vm/hello; what was not answered comes again there.",
+  ),
 } as const satisfies Record<string, ErrorSpec>;
 
 export type ErrorType = keyof typeof errorTable;

@@ -3,7 +3,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import { Peer } from "@hl/core/rpc/peer.ts";
-import { defaultTransportLimits } from "@hl/core/rpc/transport.ts";
+import { defaultTransportLimits, type Transport } from "@hl/core/rpc/transport.ts";
 import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import { requestHandler } from "@hl/protocol/dispatch.ts";
 import { HlError } from "@hl/protocol/errors.ts";
@@ -39,15 +39,14 @@ export interface CommandChannelOptions {
   };
 }
 
-export function openCommandChannel(socket: WebSocket, instanceId: string, options: CommandChannelOptions): Peer {
-  const { clock, pingIntervalMs, deadAfterMs } = options;
-  const transport = new WebSocketTransport({
-    socket,
-    clock,
-    limits: defaultTransportLimits,
-    pingIntervalMs,
-    deadAfterMs,
-  });
+export function openCommandSocket(socket: WebSocket, instanceId: string, options: CommandChannelOptions): Peer {
+  const transport = new WebSocketTransport({ ...options, socket, limits: defaultTransportLimits });
+  return openCommandChannel(transport, instanceId, options);
+}
+
+/** The same channel over any transport: a WebSocket, or polls where those are blocked. */
+export function openCommandChannel(transport: Transport, instanceId: string, options: CommandChannelOptions): Peer {
+  const { clock } = options;
   const peer: Peer = new Peer({
     transport,
     clock,

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { HlError } from "@hl/protocol/errors.ts";
-import { openCommandChannel, type CommandChannelOptions } from "../fleet/command-channel.ts";
+import { openCommandSocket, type CommandChannelOptions } from "../fleet/command-channel.ts";
 import { vmPaths } from "../fleet/vm-methods.ts";
 import type { ConnectionLimit } from "../operators/connection-limit.ts";
 import type { Operators } from "../operators/operators.ts";
@@ -27,7 +27,7 @@ export function socketRoutes(options: SocketRoutesOptions): readonly UpgradeRout
       path: new RegExp(`^${vmPaths.commands}$`),
       async admit(request) {
         const instanceId = await authenticateVm({ headers: request.headers, raw: request }, options);
-        return (socket) => void openCommandChannel(socket, instanceId, channel);
+        return (socket) => void openCommandSocket(socket, instanceId, channel);
       },
     },
     {

@@ -7,6 +7,8 @@ import { runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { vmPaths, type VmMethods } from "../fleet/vm-methods.ts";
 import type { Credentials } from "../tokens/credentials.ts";
 import { bearerOf } from "../tokens/secrets.ts";
+import type { CommandChannelOptions } from "../fleet/command-channel.ts";
+import { pollRoutes } from "./poll-routes.ts";
 import { serveRpc } from "./serve-rpc.ts";
 
 export interface VmRoutesOptions {
@@ -15,6 +17,8 @@ export interface VmRoutesOptions {
   readonly clock: Clock;
   /** Whether a client certificate of the configured authority is demanded besides the token. */
   readonly clientCertificate: boolean;
+  /** For the command channel over polls. */
+  readonly channel: CommandChannelOptions;
   /** Throws where another daemon is connected under this identity. */
   readonly requireSole: (instanceId: string, runId: string | undefined) => Promise<void>;
 }
@@ -34,6 +38,8 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
   };
   const certified = async (request: FastifyRequest): Promise<void> => requireCertificate(request, options);
   const instanceOf = (request: FastifyRequest): string => callers.get(request) ?? "";
+
+  pollRoutes(app, { channel: options.channel, authenticate, instanceOf });
 
   app.post(vmPaths.register, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
     serveRpc(

@@ -153,6 +153,28 @@ const connection = section({
       reload: "live",
       summary: "Coding of request bodies.",
     }),
+    long_poll_after: count({
+      max: 1000,
+      default: 3,
+      unit: "attempts",
+      reload: "restart",
+      summary:
+        "WebSocket upgrades that have to fail in a row before the command channel goes over long polls (0: at once). A cloud that cannot be reached at all does not count.",
+    }),
+    long_poll_wait: seconds({
+      min: 0.1,
+      max: 55,
+      default: 25,
+      reload: "restart",
+      summary: "How long one poll waits for something to do; below what proxies let a request take.",
+    }),
+    websocket_retry: seconds({
+      min: 0.1,
+      max: 86_400,
+      default: 600,
+      reload: "restart",
+      summary: "Between attempts (±10 %) at a WebSocket while the command channel goes over polls.",
+    }),
     heartbeat_interval: seconds({
       min: 1,
       max: 86_400,

@@ -1,38 +1,28 @@
-import type { WebSocket } from "ws";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
-import { connectWebSocket, UpgradeRefused } from "@hl/core/rpc/connect-websocket.ts";
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import { Peer, type PeerRefusals } from "@hl/core/rpc/peer.ts";
-import type { TransportLimits } from "@hl/core/rpc/transport.ts";
-import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import { LoopService } from "@hl/core/service.ts";
 import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
 import { vmDrain, vmHello } from "@hl/protocol/methods/vm.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
-import { cloudErrorIn, CloudUnreachable, retryAfterMs } from "./http.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { ChannelPaths, OpenedPath } from "./channel-paths.ts";
+import { CloudUnreachable } from "./http.ts";
 import type { Retry } from "./retry.ts";
-import type { TlsOptions } from "./tls.ts";
 
 export interface ChannelOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly retry: Retry;
-  readonly limits: TransportLimits;
-  readonly pingIntervalMs: number;
-  readonly deadAfterMs: number;
+  readonly paths: ChannelPaths;
+  /** For the answer to the hello. */
   readonly connectTimeoutMs: number;
-  /** What the configuration says about TLS. */
-  readonly tls?: TlsOptions | undefined;
-  readonly target: (signal: AbortSignal) => Promise<{ url: string; token: string }>;
-  readonly renew: (signal: AbortSignal) => Promise<void>;
   readonly hello: () => ParamsOf<typeof vmHello>;
   /** Serves what the cloud asks. */
   readonly handler: RequestHandler;
   readonly refusals: PeerRefusals;
   readonly inFlightMax: number;
-  /** Longest `Retry-After` that is obeyed. */
-  readonly retryAfterMaxMs: number;
   /** Longest spread of an announced stop that is obeyed. */
   readonly drainSpreadMaxMs: number;
   readonly onConnected: (welcome: ResultOf<typeof vmHello>, tookMs: number) => void;
@@ -41,7 +31,7 @@ export interface ChannelOptions {
 }
 
 /**
- * The command channel: an outbound WebSocket on which the cloud asks and we answer.
+ * The command channel: an outbound connection on which the cloud asks and we answer (channel-paths.ts says over what).
  * States: connecting → greeting (vm/hello) → connected → lost → waiting → connecting. Who was told that the cloud stops
  * comes back spread over the time that the cloud asked for; who lost it without a word, by the windows of the back-off.
  */
@@ -72,12 +62,17 @@ export class CommandChannel extends LoopService {
     while (!stopped()) {
       let error: unknown;
       try {
-        const peer = await this.#connect(signal);
+        const { peer, opened } = await this.#connect(signal);
         const onAbort = (): void => peer.close("the daemon is stopping");
         signal.addEventListener("abort", onAbort, { once: true });
         if (stopped()) onAbort(); // While it connected: no event comes any more.
-        error = new CloudUnreachable(`the command channel closed: ${await peer.closed}`);
+        const reason = await peer.closed;
         signal.removeEventListener("abort", onAbort);
+        const cause = opened.cause();
+        error =
+          cause instanceof HlError && cause.type !== "session_ended"
+            ? cause
+            : new CloudUnreachable(`the command channel closed: ${reason}`);
       } catch (caught) {
         error = caught;
       }
@@ -88,33 +83,52 @@ export class CommandChannel extends LoopService {
     }
   }
 
-  async #connect(signal: AbortSignal): Promise<Peer> {
-    const options = this.#options;
-    const { clock, retry, connectTimeoutMs } = options;
-    const { url, token } = await options.target(signal);
-    const socket = await this.#openSocket(url.replace(/^http/, "ws"), token, signal);
-    const transport = new WebSocketTransport({ ...options, socket });
-    const { handler, refusals, inFlightMax } = options;
-    const peer = new Peer({ transport, clock, handler, refusals, inFlightMax });
+  async #connect(signal: AbortSignal): Promise<{ readonly peer: Peer; readonly opened: OpenedPath }> {
+    const { clock, paths, handler, refusals, inFlightMax, retry, logger, onConnected } = this.#options;
+    const opened = await paths.open(signal);
+    const peer = new Peer({ transport: opened.transport, clock, handler, refusals, inFlightMax });
     this.#spreadMs = undefined;
     peer.onNotification(({ method, params }) => {
       if (method === "vm/drain") this.#drainAnnounced(params);
     });
     peer.open();
     const greetedAt = clock.now();
+    const welcome = await this.#greet(peer, opened, signal);
+    paths.greeted(opened);
+    this.#peer = peer;
+    this.#reconnects += 1;
+    retry.succeeded();
+    onConnected(welcome, clock.now() - greetedAt);
+    logger.info({ path: opened.path, reconnects: this.reconnects }, "connected to the cloud");
+    if (opened.path === "long-poll") this.#watchForWebSocket(peer, signal);
+    return { peer, opened };
+  }
+
+  async #greet(peer: Peer, opened: OpenedPath, signal: AbortSignal): Promise<ResultOf<typeof vmHello>> {
+    const { hello, connectTimeoutMs: timeoutMs, paths } = this.#options;
     try {
-      const answer = await peer.request("vm/hello", options.hello(), { timeoutMs: connectTimeoutMs, signal });
-      const welcome = vmHello.result.parse(answer);
-      this.#peer = peer;
-      this.#reconnects += 1;
-      retry.succeeded();
-      options.onConnected(welcome, clock.now() - greetedAt);
+      return vmHello.result.parse(await peer.request("vm/hello", hello(), { timeoutMs, signal }));
     } catch (error) {
       peer.close("vm/hello was not answered well");
-      throw fromRpcError(error);
+      const answered = fromRpcError(opened.cause() ?? error);
+      if (!(answered instanceof HlError) && !signal.aborted) paths.notGreeted(opened);
+      throw answered;
     }
-    options.logger.info({ url, reconnects: this.reconnects }, "connected to the cloud");
-    return peer;
+  }
+
+  /** Polls cost more and tell later: back to a WebSocket as soon as one opens. */
+  #watchForWebSocket(peer: Peer, signal: AbortSignal): void {
+    const ended = new AbortController();
+    const end = (): void => ended.abort();
+    signal.addEventListener("abort", end, { once: true });
+    void peer.closed.then(() => {
+      signal.removeEventListener("abort", end);
+      end();
+    });
+    this.#options.paths.watch(ended.signal, () => {
+      this.#spreadMs = 0;
+      peer.close("a WebSocket can be opened again");
+    });
   }
 
   #drainAnnounced(params: unknown): void {
@@ -123,30 +137,5 @@ export class CommandChannel extends LoopService {
     const { drainSpreadMaxMs, logger } = this.#options;
     this.#spreadMs = Math.min(announced.data.spread_seconds * 1000, drainSpreadMaxMs);
     logger.info({ spread_ms: this.#spreadMs }, "the cloud is going to stop");
-  }
-
-  async #openSocket(url: string, token: string, signal: AbortSignal): Promise<WebSocket> {
-    const { connectTimeoutMs, limits, renew, retryAfterMaxMs, tls } = this.#options;
-    try {
-      return await connectWebSocket({
-        url,
-        subprotocol: "hl.v1",
-        headers: { authorization: `Bearer ${token}` },
-        messageBytesMax: limits.messageBytesMax,
-        timeoutMs: connectTimeoutMs,
-        tlsVersionMin: "TLSv1.3",
-        tls,
-        signal,
-      });
-    } catch (error) {
-      if (!(error instanceof UpgradeRefused))
-        throw new CloudUnreachable(`${url} cannot be reached: ${errorText(error)}`);
-      // Only an answer of ours is an answer: a proxy's page with the same status is the network failing.
-      const answered = cloudErrorIn(error.body);
-      if (error.status === 401 && answered !== undefined) await renew(signal);
-      const retryAfter = retryAfterMs(error.retryAfter, retryAfterMaxMs);
-      if (answered !== undefined && retryAfter === undefined) throw answered;
-      throw new CloudUnreachable(`${url} answered ${error.status}: ${error.body.slice(0, 200)}`, retryAfter);
-    }
   }
 }

@@ -43,6 +43,8 @@ export class CloudUnreachable extends Error {
 const compress = promisify(gzip);
 /** Below this, compressing costs more than it saves. */
 const compressBytesMin = 1_024;
+/** What the cloud puts into one answer to a poll, besides a single message of any size. */
+const pollBytesMax = 1_048_576;
 
 export class CloudHttp implements AsyncDisposable {
   readonly #options: CloudHttpOptions;
@@ -98,6 +100,43 @@ export class CloudHttp implements AsyncDisposable {
     return paramsList.map((_, index) => outcomes.get(index));
   }
 
+  /** One request of the command channel over polls: an array of messages goes, an array of messages comes back. */
+  async exchange(
+    method: "GET" | "POST" | "DELETE",
+    url: string,
+    body: string | undefined,
+    token: string,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const { timeoutMs, answerBytesMax, retryAfterMaxMs, headers } = this.#options;
+    let text: string;
+    let status: number;
+    let retryAfter: string | undefined;
+    try {
+      const response = await request(url, {
+        method,
+        dispatcher: this.#agent,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+        headers: { ...headers, "content-type": "application/json", authorization: `Bearer ${token}` },
+        ...(body === undefined ? {} : { body }),
+      });
+      status = response.statusCode;
+      retryAfter = firstOf(response.headers["retry-after"]);
+      // Many messages may come at once, each as large as one may be.
+      text = await readBounded(response.body, answerBytesMax + pollBytesMax);
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw new CloudUnreachable(`${url} cannot be reached: ${reasonOf(error)}`, undefined, { cause: error });
+    }
+    const messages = status === 200 ? arrayIn(text) : undefined;
+    if (messages !== undefined) return messages.map((message) => JSON.stringify(message));
+    const refused = cloudErrorIn(text);
+    const waitMs = retryAfterMs(retryAfter, retryAfterMaxMs);
+    if (refused === undefined || waitMs !== undefined)
+      throw new CloudUnreachable(`${url} answered ${status} with something that is not ours`, waitMs);
+    throw refused;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
   }
@@ -147,6 +186,15 @@ function responsesIn(text: string): ResponseMessage[] | undefined {
   const { messages } = parseInput(text, { depthMax: 64, batchLengthMax: 100_000 });
   const responses = messages.filter((message) => message.kind === "response");
   return responses.length === messages.length && responses.length > 0 ? responses : undefined;
+}
+
+function arrayIn(text: string): readonly unknown[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? (value as unknown[]) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The cloud's own error in the body of a refused upgrade; undefined where something else has answered. */

@@ -11,6 +11,7 @@ import { protocolVersion, protocolVersionMin, version } from "@hl/protocol/versi
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { ChannelPaths } from "../cloud/channel-paths.ts";
 import { CommandChannel } from "../cloud/channel.ts";
 import { Heartbeat } from "../cloud/heartbeat.ts";
 import { CloudHttp } from "../cloud/http.ts";
@@ -194,19 +195,31 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     },
   });
   let cancelHoldOff = (): void => {};
-  const channel = new CommandChannel({
+  const paths = new ChannelPaths({
     clock,
+    random,
     logger,
+    http,
     limits,
-    retry: channelRetry,
     pingIntervalMs: connection.ping_interval * 1000,
     deadAfterMs: connection.dead_after * 1000,
     connectTimeoutMs,
     tls: tls.options,
-    retryAfterMaxMs,
-    drainSpreadMaxMs: connection.drain_spread_max * 1000,
     target: (signal) => target.endpoint("commands", signal),
     renew,
+    retryAfterMaxMs,
+    longPollAfter: connection.long_poll_after,
+    // A poll is a request like any other: it must be answered before its time is over.
+    longPollWaitMs: Math.min(connection.long_poll_wait, connection.timeout * 0.8) * 1000,
+    webSocketRetryMs: connection.websocket_retry * 1000,
+  });
+  const channel = new CommandChannel({
+    clock,
+    logger,
+    retry: channelRetry,
+    paths,
+    connectTimeoutMs,
+    drainSpreadMaxMs: connection.drain_spread_max * 1000,
     hello: () => ({
       registration_id: registrationId(),
       daemon_version: version,

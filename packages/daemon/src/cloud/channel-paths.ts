@@ -1,0 +1,164 @@
+import { randomUUID } from "node:crypto";
+import type { WebSocket } from "ws";
+import type { Clock } from "@hl/core/clock.ts";
+import { errorText, type Logger } from "@hl/core/logger.ts";
+import { connectWebSocket, UpgradeRefused } from "@hl/core/rpc/connect-websocket.ts";
+import type { Transport, TransportLimits } from "@hl/core/rpc/transport.ts";
+import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
+import { HlError } from "@hl/protocol/errors.ts";
+import { cloudErrorIn, CloudUnreachable, retryAfterMs, type CloudHttp } from "./http.ts";
+import { PollTransport, type Exchange } from "./poll-transport.ts";
+import type { TlsOptions } from "./tls.ts";
+
+export interface ChannelPathsOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly http: CloudHttp;
+  readonly limits: TransportLimits;
+  readonly pingIntervalMs: number;
+  readonly deadAfterMs: number;
+  readonly connectTimeoutMs: number;
+  /** What the configuration says about TLS. */
+  readonly tls?: TlsOptions | undefined;
+  readonly target: (signal: AbortSignal) => Promise<{ url: string; token: string }>;
+  readonly renew: (signal: AbortSignal) => Promise<void>;
+  /** Longest `Retry-After` that is obeyed. */
+  readonly retryAfterMaxMs: number;
+  /** Upgrades that have to fail in a row before polls are used. */
+  readonly longPollAfter: number;
+  readonly longPollWaitMs: number;
+  /** Between attempts at a WebSocket while polls are used. */
+  readonly webSocketRetryMs: number;
+}
+
+export interface OpenedPath {
+  readonly path: "websocket" | "long-poll";
+  readonly transport: Transport;
+  /** Why it ended, where more is known than the text that its peer was told. */
+  readonly cause: () => unknown;
+}
+
+/** The cloud was not there at all; that says nothing about WebSockets. */
+const unreachableCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
+const bodyBytesMax = 1_048_576;
+
+/**
+ * How the command channel reaches the cloud: by WebSocket, and where something on the way refuses those, by long polls. One path at
+ * a time takes requests: a path is left before the other says hello.
+ * States: websocket → (so many upgrades failed in a row) → long-poll → (an upgrade worked, or polls fail too) → websocket.
+ */
+export class ChannelPaths {
+  readonly #options: ChannelPathsOptions;
+  #failedUpgrades = 0;
+  /** Opened while polls were used; the next connection takes it. */
+  #ready: WebSocket | undefined;
+
+  constructor(options: ChannelPathsOptions) {
+    this.#options = options;
+  }
+
+  async open(signal: AbortSignal): Promise<OpenedPath> {
+    const ready = this.#ready;
+    this.#ready = undefined;
+    if (ready !== undefined && ready.readyState === ready.OPEN) return this.#overWebSocket(ready);
+    if (this.#failedUpgrades >= this.#options.longPollAfter) return this.#overPolls();
+    return this.#overWebSocket(await this.#upgrade(signal));
+  }
+
+  greeted({ path }: OpenedPath): void {
+    if (path === "websocket") this.#failedUpgrades = 0;
+  }
+
+  /** A path was open, and the hello on it was not answered. */
+  notGreeted({ path }: OpenedPath): void {
+    if (path === "websocket") this.#failedUpgrades += 1;
+    // The next attempt is a WebSocket again, and the one behind it polls: whichever comes through first.
+    else this.#failedUpgrades = Math.max(0, this.#options.longPollAfter - 1);
+  }
+
+  /** While polls are used: tries a WebSocket now and then, and calls back once when one is open. */
+  watch(signal: AbortSignal, onWebSocket: () => void): void {
+    const { clock, random, webSocketRetryMs } = this.#options;
+    const cancel = clock.after(webSocketRetryMs * (0.9 + random() * 0.2), () => {
+      signal.removeEventListener("abort", cancel);
+      this.#upgrade(signal).then(
+        (socket) => {
+          if (signal.aborted) socket.terminate();
+          else {
+            this.#ready = socket;
+            onWebSocket();
+          }
+        },
+        () => {
+          if (!signal.aborted) this.watch(signal, onWebSocket);
+        },
+      );
+    });
+    signal.addEventListener("abort", cancel, { once: true });
+  }
+
+  #overWebSocket(socket: WebSocket): OpenedPath {
+    const transport = new WebSocketTransport({ ...this.#options, socket });
+    return { path: "websocket", transport, cause: () => undefined };
+  }
+
+  #overPolls(): OpenedPath {
+    const { clock, limits, longPollWaitMs } = this.#options;
+    const exchange = this.#exchangeOf(randomUUID());
+    const waitSeconds = longPollWaitMs / 1000;
+    const transport = new PollTransport({ exchange, clock, limits, waitSeconds, bodyBytesMax });
+    return { path: "long-poll", transport, cause: () => transport.cause };
+  }
+
+  #exchangeOf(session: string): Exchange {
+    const { http, target, renew } = this.#options;
+    return async (method, waitSeconds, body, signal) => {
+      const once = async (): Promise<readonly string[]> => {
+        const { url, token } = await target(signal);
+        const address = new URL(url);
+        address.searchParams.set("session", session);
+        if (waitSeconds > 0) address.searchParams.set("wait", String(waitSeconds));
+        return http.exchange(method, address.href, body, token, signal);
+      };
+      try {
+        return await once();
+      } catch (error) {
+        if (!(error instanceof HlError) || error.type !== "unauthenticated") throw error;
+        await renew(signal);
+        return once();
+      }
+    };
+  }
+
+  async #upgrade(signal: AbortSignal): Promise<WebSocket> {
+    const { connectTimeoutMs, limits, renew, retryAfterMaxMs, tls } = this.#options;
+    const { url: httpUrl, token } = await this.#options.target(signal);
+    const url = httpUrl.replace(/^http/, "ws");
+    try {
+      return await connectWebSocket({
+        url,
+        subprotocol: "hl.v1",
+        headers: { authorization: `Bearer ${token}` },
+        messageBytesMax: limits.messageBytesMax,
+        timeoutMs: connectTimeoutMs,
+        tlsVersionMin: "TLSv1.3",
+        tls,
+        signal,
+      });
+    } catch (error) {
+      if (!(error instanceof UpgradeRefused)) {
+        const code = (error as NodeJS.ErrnoException | undefined)?.code;
+        if (!signal.aborted && !unreachableCodes.has(code ?? "")) this.#failedUpgrades += 1;
+        throw new CloudUnreachable(`${url} cannot be reached: ${errorText(error)}`);
+      }
+      // Only an answer of ours is an answer: a proxy's page with the same status is the network failing.
+      const answered = cloudErrorIn(error.body);
+      if (answered === undefined) this.#failedUpgrades += 1;
+      if (error.status === 401 && answered !== undefined) await renew(signal);
+      const retryAfter = retryAfterMs(error.retryAfter, retryAfterMaxMs);
+      if (answered !== undefined && retryAfter === undefined) throw answered;
+      throw new CloudUnreachable(`${url} answered ${error.status}: ${error.body.slice(0, 200)}`, retryAfter);
+    }
+  }
+}
