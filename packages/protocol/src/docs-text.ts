@@ -14,6 +14,7 @@ Errors are listed in [errors.md](errors.md). The contract changes only by adding
 | \`POST /rpc\` on \`local_api.http_host\`:\`http_port\` | One message or one batch a request, \`Authorization: Bearer TOKEN\`. No notifications come back. |
 | \`GET /rpc\`, upgraded to WebSocket | One message a text frame, the same header. |
 | \`/v1/vm/commands\` of the control plane | WebSocket that the daemon opens, subprotocol \`hl.v1\`. The daemon says \`vm/hello\`, then the control plane asks. |
+| the same path, where WebSockets are blocked | \`POST ?session=ID\` brings an array of messages (the first is \`vm/hello\`; \`wait=SECONDS\` waits for its answer), \`GET ?session=ID&wait=25\` answers an array of messages to the daemon, \`DELETE ?session=ID\` ends it. |
 | \`POST /v1/instances/ID/rpc\` of the control plane, or a WebSocket there | An operator's requests, passed on to the daemon of that VM. |
 
 A message may have \`input_validation.max_request_size\` bytes, 64 levels of nesting, and a batch 1000 messages. A line that is too long is skipped
@@ -70,7 +71,8 @@ after a lost answer has the effect of asking once. *Time limit* is how long the 
 export const cloudIntroduction = `## Methods of the control plane
 
 What the daemon asks of its control plane, as HTTP requests with these messages as bodies, \`vm/hello\` on the WebSocket. The paths of all but
-\`vm/register\` come with the answer to that.
+\`vm/register\` come with the answer to that. The header \`hl-run-id\` names the process of the daemon: while another one is connected under the
+same identity, everything is answered with \`identity_in_use\`.
 `;
 
 export const errorIntroduction = `# Errors

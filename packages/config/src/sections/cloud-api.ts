@@ -211,6 +211,28 @@ const connection = section({
       reload: "live",
       summary: "Silence after which the command channel counts as dead. Must be longer than `ping_interval`.",
     }),
+    clock_jump: seconds({
+      min: 1,
+      max: 3600,
+      default: 5,
+      reload: "restart",
+      summary:
+        "Jump of the wall clock against the monotonic one that counts: it is an `error` event, and the tokens are looked at again.",
+    }),
+    resume_jump: seconds({
+      min: 1,
+      max: 86_400,
+      default: 20,
+      reload: "restart",
+      summary: "Jump forward that looks like a machine that slept: the command channel is tried at once.",
+    }),
+    resume_pong: seconds({
+      min: 0.1,
+      max: 600,
+      default: 5,
+      reload: "restart",
+      summary: "How long the control plane then has to answer before the channel is opened anew.",
+    }),
   },
 });
 

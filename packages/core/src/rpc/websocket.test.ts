@@ -109,6 +109,33 @@ test("C3: a peer that is silent for deadAfterMs is dead; any frame proves that i
   assert.equal(clock.timers, 0);
 });
 
+test("C3: a silent peer is pinged after each interval, and dead exactly at deadAfterMs, not at the next ping", async () => {
+  using connection = await opened({ pingIntervalMs: 20_000, deadAfterMs: 45_000 });
+  const { client, server, inbox, clock } = connection;
+  rawSocket(client).pause();
+  await clock.advance(44_999);
+  assert.equal(server.readyState, server.OPEN);
+  await clock.advance(1);
+  assert.match(await inbox.whenClosed, /no frame for 45 s/);
+});
+
+test("C3: a probe gives the peer up unless a frame comes in time, and leaves no timer", async () => {
+  using connection = await opened();
+  const { client, server, transport, inbox, clock } = connection;
+  const ponged = once(server, "pong");
+  transport.probe(5_000);
+  await ponged;
+  await clock.advance(5_000);
+  assert.equal(server.readyState, server.OPEN);
+  rawSocket(client).pause();
+  transport.probe(5_000);
+  await clock.advance(4_999);
+  assert.equal(server.readyState, server.OPEN);
+  await clock.advance(1);
+  assert.match(await inbox.whenClosed, /no frame within 5 s/);
+  assert.equal(clock.timers, 0);
+});
+
 test("while the owner pauses, silence says nothing about the peer", async () => {
   using connection = await opened({ pingIntervalMs: 1_000, deadAfterMs: 3_000 });
   const { server, transport, clock } = connection;

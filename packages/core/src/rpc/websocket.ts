@@ -14,6 +14,8 @@ export interface WebSocketTransportOptions {
   readonly pingIntervalMs: number;
   /** Without any frame for so long the peer counts as dead. */
   readonly deadAfterMs: number;
+  /** Called whenever the timer of the dead-peer test fires: who has something to look at now and then needs none of its own. */
+  readonly onTick?: (() => void) | undefined;
 }
 
 /**
@@ -27,6 +29,7 @@ export class WebSocketTransport implements Transport {
   #closeReason: string | undefined;
   #cancelHeartbeat: (() => void) | undefined;
   #lastFrameAt = 0;
+  #frames = 0;
   #closing = false;
   /** Reading has two brakes: an owner that cannot take more, and our own unsent bytes. */
   #paused = false;
@@ -46,14 +49,15 @@ export class WebSocketTransport implements Transport {
   open(receiver: TransportReceiver): void {
     const { socket, clock } = this.#options;
     this.#lastFrameAt = clock.now();
-    socket.on("message", (data, isBinary) => {
+    const alive = (): void => {
       this.#lastFrameAt = clock.now();
+      this.#frames += 1;
+    };
+    socket.on("message", (data, isBinary) => {
+      alive();
       if (isBinary) receiver.problem({ kind: "not_text", message: "binary frames are not accepted, send text" });
       else receiver.message((data as Buffer).toString("utf8"));
     });
-    const alive = (): void => {
-      this.#lastFrameAt = clock.now();
-    };
     socket.on("ping", alive);
     socket.on("pong", alive);
     socket.on("error", (error) => (this.#closeReason ??= error.message));
@@ -134,17 +138,37 @@ export class WebSocketTransport implements Transport {
     this.#options.socket.terminate();
   }
 
+  /** Whether the other side is still there, asked at once: it is given up unless a frame comes within so long. */
+  probe(withinMs: number): void {
+    const { socket, clock } = this.#options;
+    if (socket.readyState !== socket.OPEN) return;
+    const before = this.#frames;
+    socket.ping();
+    const cancel = clock.after(withinMs, () => {
+      socket.off("close", cancel);
+      if (this.#frames === before && !this.#paused && !this.#full) {
+        this.#abort(`no frame within ${Math.round(withinMs / 1000)} s of asking for one`);
+      }
+    });
+    socket.once("close", cancel);
+  }
+
   #armHeartbeat(): void {
-    const { socket, clock, pingIntervalMs, deadAfterMs } = this.#options;
+    const { socket, clock, pingIntervalMs, deadAfterMs, onTick } = this.#options;
     if (pingIntervalMs === 0) return;
-    this.#cancelHeartbeat = clock.after(pingIntervalMs, () => {
+    const quietMs = clock.now() - this.#lastFrameAt;
+    // While it is silent: every interval a ping, and the end exactly when it is due.
+    const nextMs =
+      quietMs < pingIntervalMs ? pingIntervalMs - quietMs : Math.min(pingIntervalMs, deadAfterMs - quietMs);
+    this.#cancelHeartbeat = clock.after(Math.max(nextMs, 1), () => {
+      onTick?.();
       if (this.#paused || this.#full) this.#lastFrameAt = clock.now();
       const silentMs = clock.now() - this.#lastFrameAt;
       if (silentMs >= deadAfterMs) {
         this.#abort(`no frame for ${Math.round(silentMs / 1000)} s`);
         return;
       }
-      if (socket.readyState === socket.OPEN) socket.ping();
+      if (silentMs >= pingIntervalMs && socket.readyState === socket.OPEN) socket.ping();
       this.#armHeartbeat();
     });
   }

@@ -25,6 +25,8 @@ export interface ChannelPathsOptions {
   readonly renew: (signal: AbortSignal) => Promise<void>;
   /** Longest `Retry-After` that is obeyed. */
   readonly retryAfterMaxMs: number;
+  /** Called by the timer of the dead-peer test. */
+  readonly onTick?: (() => void) | undefined;
   /** Upgrades that have to fail in a row before polls are used. */
   readonly longPollAfter: number;
   readonly longPollWaitMs: number;
@@ -35,6 +37,8 @@ export interface ChannelPathsOptions {
 export interface OpenedPath {
   readonly path: "websocket" | "long-poll";
   readonly transport: Transport;
+  /** The machine may have slept: an end that does not answer within so long is given up. */
+  readonly probe: (withinMs: number) => void;
   /** Why it ended, where more is known than the text that its peer was told. */
   readonly cause: () => unknown;
 }
@@ -100,7 +104,7 @@ export class ChannelPaths {
 
   #overWebSocket(socket: WebSocket): OpenedPath {
     const transport = new WebSocketTransport({ ...this.#options, socket });
-    return { path: "websocket", transport, cause: () => undefined };
+    return { path: "websocket", transport, probe: (ms) => transport.probe(ms), cause: () => undefined };
   }
 
   #overPolls(): OpenedPath {
@@ -108,7 +112,9 @@ export class ChannelPaths {
     const exchange = this.#exchangeOf(randomUUID());
     const waitSeconds = longPollWaitMs / 1000;
     const transport = new PollTransport({ exchange, clock, limits, waitSeconds, bodyBytesMax });
-    return { path: "long-poll", transport, cause: () => transport.cause };
+    // The poll that was under way through a sleep is lost; a new session is as cheap as finding that out.
+    const probe = (): void => transport.close("the machine may have slept");
+    return { path: "long-poll", transport, probe, cause: () => transport.cause };
   }
 
   #exchangeOf(session: string): Exchange {

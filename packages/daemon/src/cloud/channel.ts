@@ -39,9 +39,12 @@ export class CommandChannel extends LoopService {
   override readonly name = "cloud/channel";
   readonly #options: ChannelOptions;
   #peer: Peer | undefined;
+  #opened: OpenedPath | undefined;
   #reconnects = -1;
   /** Set while the cloud has announced its stop on this connection. */
   #spreadMs: number | undefined;
+  /** A loss until then is the end of a sleep. */
+  #atOnceUntil = Number.NEGATIVE_INFINITY;
 
   constructor(options: ChannelOptions) {
     super();
@@ -54,6 +57,17 @@ export class CommandChannel extends LoopService {
 
   get reconnects(): number {
     return Math.max(0, this.#reconnects);
+  }
+
+  /** The machine may have slept: a channel that does not answer within so long is opened anew, and a wait is over. */
+  resumed(withinMs: number): void {
+    if (this.#opened === undefined) {
+      this.#options.retry.wake();
+      return;
+    }
+    // Lost because of the sleep it comes back at once: nobody else has lost it at this moment.
+    this.#atOnceUntil = this.#options.clock.now() + withinMs + 1_000;
+    this.#opened.probe(withinMs);
   }
 
   protected override async run(signal: AbortSignal): Promise<void> {
@@ -78,9 +92,15 @@ export class CommandChannel extends LoopService {
       }
       const wasConnected = this.#peer !== undefined;
       this.#peer = undefined;
+      this.#opened = undefined;
       if (!stopped()) onDisconnected(errorText(error), wasConnected);
-      await retry.failed(error, "the command channel", signal, wasConnected ? this.#spreadMs : undefined);
+      await retry.failed(error, "the command channel", signal, wasConnected ? this.#announcedMs() : undefined);
     }
+  }
+
+  /** How to come back where that was said or is clear; undefined after a loss without a word. */
+  #announcedMs(): number | undefined {
+    return this.#options.clock.now() <= this.#atOnceUntil ? 0 : this.#spreadMs;
   }
 
   async #connect(signal: AbortSignal): Promise<{ readonly peer: Peer; readonly opened: OpenedPath }> {
@@ -88,6 +108,7 @@ export class CommandChannel extends LoopService {
     const opened = await paths.open(signal);
     const peer = new Peer({ transport: opened.transport, clock, handler, refusals, inFlightMax });
     this.#spreadMs = undefined;
+    this.#atOnceUntil = Number.NEGATIVE_INFINITY;
     peer.onNotification(({ method, params }) => {
       if (method === "vm/drain") this.#drainAnnounced(params);
     });
@@ -96,6 +117,7 @@ export class CommandChannel extends LoopService {
     const welcome = await this.#greet(peer, opened, signal);
     paths.greeted(opened);
     this.#peer = peer;
+    this.#opened = opened;
     this.#reconnects += 1;
     retry.succeeded();
     onConnected(welcome, clock.now() - greetedAt);

@@ -14,7 +14,7 @@ export type RegisterParams = ParamsOf<typeof vmRegister>;
 
 export interface IdentityOptions {
   readonly http: CloudHttp;
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, "wallMs">;
   readonly baseUrl: string;
   readonly registerPath: string;
   readonly accessTokenFile: string;

@@ -10,7 +10,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { TLSSocket } from "node:tls";
+import { TLSSocket } from "node:tls";
 import type { TlsPolicy } from "@hl/config/tls-policy.ts";
 import { connectWebSocket } from "@hl/core/rpc/connect-websocket.ts";
 import { systemClock } from "@hl/core/clock.ts";
@@ -18,7 +18,7 @@ import { makeAuthority, type TestCertificate } from "@hl/testkit/certificates.ts
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { WebSocketServer } from "ws";
 import { CloudHttp } from "./http.ts";
-import { cloudTls, type CloudTls, type TlsFiles } from "./tls.ts";
+import { cloudTls, refusalOf, type CloudTls, type TlsFiles } from "./tls.ts";
 
 const never = new AbortController().signal;
 const policy: TlsPolicy = {
@@ -43,8 +43,9 @@ class TlsCloud implements AsyncDisposable {
   static async start(own: TestCertificate, ca: string): Promise<TlsCloud> {
     const options = { cert: own.cert, key: own.key, ca, requestCert: true, rejectUnauthorized: false };
     const server = createServer(options, (request, response) => {
-      const socket = request.socket as TLSSocket;
-      const name = socket.authorized ? socket.getPeerCertificate().subject.CN : "nobody";
+      const { socket } = request;
+      const isKnown = socket instanceof TLSSocket && socket.authorized;
+      const name = isKnown ? socket.getPeerCertificate().subject.CN : "nobody";
       request.resume().on("end", () => response.end(JSON.stringify({ jsonrpc: "2.0", id: 1, result: name })));
     });
     server.listen(0, "127.0.0.1");
@@ -142,4 +143,23 @@ test("X2: a server that is named otherwise is refused, unless that is configured
   const [answer, socket] = await cloud.ask(cloudTls(policy, files));
   for (const text of [answer, socket]) assert.match(String(text), /does not match certificate's altnames|IP|Cert/);
   assert.deepEqual(await cloud.ask(cloudTls({ ...policy, verifyHostname: false }, files)), ["nobody", "open"]);
+});
+
+// Goal: X2: no connection is made that is weaker than configured. Method: each kind of pinning against each kind of address.
+test("X2: pinning that cannot be enforced refuses the connection and says what to change", () => {
+  const https = "https://api.example.com";
+  const rejectUnauthorized = true;
+  assert.match(refusalOf(https, { pins: [], rejectUnauthorized }) ?? "", /placeholder/);
+  assert.equal(refusalOf(https, { pins: ["sha256:x"], rejectUnauthorized }), undefined, "it is checked: tls.test.ts");
+  const unchecked = { pins: ["sha256:x"], rejectUnauthorized: false };
+  assert.match(refusalOf(https, unchecked) ?? "", /certificate_validation .* is false/);
+  assert.equal(refusalOf(https, { pins: undefined, rejectUnauthorized }), undefined);
+  assert.equal(refusalOf("http://127.0.0.1:7070", { pins: [], rejectUnauthorized }), undefined, "nothing to pin");
+});
+
+test("X2: a client certificate that is demanded and not there refuses the connection and says where it belongs", () => {
+  const tls = { pins: undefined, rejectUnauthorized: true };
+  const missing = { cert: "/a/client.crt", key: "/a/client.key" };
+  assert.match(refusalOf("https://api.example.com", tls, missing) ?? "", /\/a\/client\.crt .* \/a\/client\.key/);
+  assert.match(refusalOf("http://127.0.0.1:1", tls, missing) ?? "", /no TLS/);
 });

@@ -65,6 +65,30 @@ export function identityProblem(
   return new Error(`the key of ${host} is not pinned: it is ${pin}, and pin_hashes of security.json does not have it`);
 }
 
+/**
+ * X2: what is configured for the connection and cannot hold is no connection.
+ * @param missing the files of a client certificate that is demanded and not there
+ */
+export function refusalOf(
+  baseUrl: string,
+  { pins, rejectUnauthorized }: Pick<TlsPolicy, "pins" | "rejectUnauthorized">,
+  missing?: Pick<TlsFiles, "cert" | "key">,
+): string | undefined {
+  const isTls = baseUrl.startsWith("https:");
+  if (missing !== undefined) {
+    const wanted = "cloud_api.auth.method in daemon.json is certificate";
+    if (!isTls) return `${wanted}, and ${baseUrl} has no TLS to show one in`;
+    return `${wanted}: put the certificate into ${missing.cert} and its key into ${missing.key}`;
+  }
+  if (!isTls || pins === undefined) return undefined;
+  const pinned = "network_security.tls_config.certificate_pinning in security.json is on";
+  if (pins.length === 0)
+    return `${pinned}, and pin_hashes holds no pin but the placeholder: give the real ones, or turn it off`;
+  if (!rejectUnauthorized)
+    return `${pinned}, and security.certificate_validation in daemon.json is false: pins are checked on validated certificates only`;
+  return undefined;
+}
+
 function pinOf(der: Buffer): string {
   const spki = new X509Certificate(der).publicKey.export({ type: "spki", format: "der" });
   return `sha256:${createHash("sha256").update(spki).digest("base64")}`;

@@ -1,5 +1,5 @@
 import type { Config } from "@hl/config/load.ts";
-import { tlsPolicy, type TlsPolicy } from "@hl/config/tls-policy.ts";
+import { tlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
@@ -13,6 +13,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ChannelPaths } from "../cloud/channel-paths.ts";
 import { CommandChannel } from "../cloud/channel.ts";
+import { ClockWatch } from "../cloud/clock-watch.ts";
 import { Heartbeat } from "../cloud/heartbeat.ts";
 import { CloudHttp } from "../cloud/http.ts";
 import { Identity } from "../cloud/identity.ts";
@@ -20,7 +21,7 @@ import { InboxHandler } from "../cloud/inbox-handler.ts";
 import { CloudLink, isUnauthenticated } from "../cloud/link.ts";
 import { Retry, type RetryOptions } from "../cloud/retry.ts";
 import { CloudTarget, type Shut } from "../cloud/target.ts";
-import { cloudTls, type TlsFiles } from "../cloud/tls.ts";
+import { cloudTls, refusalOf } from "../cloud/tls.ts";
 import { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
@@ -48,6 +49,8 @@ export interface CloudPorts {
   readonly runningCommands: () => string[];
   /** The command channel came up, or has been down for the hold-off: health is to be judged again. */
   readonly onConnection: () => void;
+  /** @param forwardMs how far the wall clock jumped against the monotonic one */
+  readonly onClockJump: (forwardMs: number) => void;
   /** The cloud does not want this VM any more: what runs for it is to end, what is spooled is kept. */
   readonly onShut: (why: Shut) => void;
 }
@@ -100,7 +103,8 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   });
   const identity = new Identity({
     http,
-    clock,
+    // Tokens carry the cloud's time: with a clock that is an hour ahead every one of them would look expired.
+    clock: { wallMs: () => clock.wallMs() + (link.clockSkewMs ?? 0) },
     baseUrl,
     registerPath: endpoints.register,
     accessTokenFile: auth.token_file,
@@ -176,6 +180,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     renew,
     isUnauthenticated,
     beat: () => {
+      clockWatch.check();
       const health = ports.health();
       return {
         registration_id: registrationId(),
@@ -195,6 +200,16 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     },
   });
   let cancelHoldOff = (): void => {};
+  const clockWatch = new ClockWatch({
+    clock,
+    jumpMs: connection.clock_jump * 1000,
+    onJump: (forwardMs) => {
+      logger.warn({ forward_ms: Math.round(forwardMs) }, "the wall clock has jumped: the machine slept, or it was set");
+      ports.onClockJump(Math.round(forwardMs));
+      if (identity.refreshInMs <= 0) target.renew(AbortSignal.timeout(connection.timeout * 1000)).catch(() => {});
+      if (forwardMs > connection.resume_jump * 1000) channel.resumed(connection.resume_pong * 1000);
+    },
+  });
   const paths = new ChannelPaths({
     clock,
     random,
@@ -208,6 +223,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     target: (signal) => target.endpoint("commands", signal),
     renew,
     retryAfterMaxMs,
+    onTick: () => clockWatch.check(),
     longPollAfter: connection.long_poll_after,
     // A poll is a request like any other: it must be answered before its time is over.
     longPollWaitMs: Math.min(connection.long_poll_wait, connection.timeout * 0.8) * 1000,
@@ -257,30 +273,6 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       await http[Symbol.asyncDispose]();
     },
   };
-}
-
-/**
- * X2: what is configured for the connection and cannot hold is no connection.
- * @param missing the files of a client certificate that is demanded and not there
- */
-export function refusalOf(
-  baseUrl: string,
-  { pins, rejectUnauthorized }: Pick<TlsPolicy, "pins" | "rejectUnauthorized">,
-  missing?: Pick<TlsFiles, "cert" | "key">,
-): string | undefined {
-  const isTls = baseUrl.startsWith("https:");
-  if (missing !== undefined) {
-    const wanted = "cloud_api.auth.method in daemon.json is certificate";
-    if (!isTls) return `${wanted}, and ${baseUrl} has no TLS to show one in`;
-    return `${wanted}: put the certificate into ${missing.cert} and its key into ${missing.key}`;
-  }
-  if (!isTls || pins === undefined) return undefined;
-  const pinned = "network_security.tls_config.certificate_pinning in security.json is on";
-  if (pins.length === 0)
-    return `${pinned}, and pin_hashes holds no pin but the placeholder: give the real ones, or turn it off`;
-  if (!rejectUnauthorized)
-    return `${pinned}, and security.certificate_validation in daemon.json is false: pins are checked on validated certificates only`;
-  return undefined;
 }
 
 function isIdempotent(method: string): boolean {

@@ -186,6 +186,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
         health: () => monitor.read(false),
         runningCommands: () => commands.runningIds(),
         onConnection: () => monitor.check(),
+        onClockJump: (forwardMs) => events.emit("error", { message: "clock_jump", forward_ms: forwardMs }, "warning"),
         onShut: (why) => {
           monitor.check();
           if (why === "instance_revoked") void stopWork(commands, agents).catch(failure("work could not be stopped"));
