@@ -3,6 +3,7 @@ import type { TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
+import { defaultLimits, type CloudLimits } from "./cloud-limits.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import { EventFeed } from "./fleet/event-feed.ts";
 import { Fleet } from "./fleet/fleet.ts";
@@ -19,6 +20,7 @@ import { Shutdown } from "./http/shutdown.ts";
 import { socketRoutes } from "./http/socket-routes.ts";
 import { serveUpgrades } from "./http/upgrade.ts";
 import { vmRoutes } from "./http/vm-routes.ts";
+import { vmLimits } from "./limits/vm-limits.ts";
 import { isLoopback, parseListenAddress, urlOf } from "./listen-address.ts";
 import { Maintenance } from "./maintenance.ts";
 import { ConnectionLimit } from "./operators/connection-limit.ts";
@@ -30,49 +32,10 @@ import type { Store } from "./store/store.ts";
 import { AccessTokens } from "./tokens/access-tokens.ts";
 import { Credentials } from "./tokens/credentials.ts";
 import { loadKeys } from "./tokens/keys.ts";
+import { VerifiedTokens } from "./tokens/verified-tokens.ts";
 
-/** The numbers of hl-cloud, each with its unit; a test may make them small. */
-export interface CloudLimits {
-  readonly accessTokenSeconds: number;
-  readonly heartbeatSeconds: number;
-  readonly eventBatchSize: number;
-  readonly bodyBytesMax: number;
-  readonly messageBytesMax: number;
-  readonly streamQueueBytesMax: number;
-  readonly requestsPerInstanceMax: number;
-  readonly inFlightPerInstanceMax: number;
-  readonly connectionsPerOperatorMax: number;
-  readonly presenceFlushMs: number;
-  readonly helloWithinMs: number;
-  readonly pingIntervalMs: number;
-  readonly deadAfterMs: number;
-  readonly queueLifeMs: number;
-  readonly eventLifeMs: number;
-  readonly requestLifeMs: number;
-  readonly drainMs: number;
-}
-
-const dayMs = 24 * 3_600_000;
-
-export const defaultLimits: CloudLimits = {
-  accessTokenSeconds: 900,
-  heartbeatSeconds: 30,
-  eventBatchSize: 100,
-  bodyBytesMax: 10 * 1024 * 1024,
-  messageBytesMax: 10 * 1024 * 1024,
-  streamQueueBytesMax: 4 * 1024 * 1024,
-  requestsPerInstanceMax: 1_000,
-  inFlightPerInstanceMax: 128, // The daemon takes 256; the rest is left for what others ask of it.
-  connectionsPerOperatorMax: 64,
-  presenceFlushMs: 15_000,
-  helloWithinMs: 15_000,
-  pingIntervalMs: 20_000,
-  deadAfterMs: 45_000,
-  queueLifeMs: dayMs,
-  eventLifeMs: 30 * dayMs,
-  requestLifeMs: 7 * dayMs,
-  drainMs: 4_000,
-};
+/** Connections that the kernel keeps for us: over Node's 511 those of a returning fleet are dropped, and tried again seconds later. */
+const acceptBacklog = 4_096;
 
 export interface CloudOptions {
   readonly home: string;
@@ -117,7 +80,11 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const keys = await loadKeys(home);
   const credentials = new Credentials({
     store: store.credentials,
-    accessTokens: new AccessTokens(keys, clock, limits.accessTokenSeconds),
+    accessTokens: new VerifiedTokens(
+      new AccessTokens(keys, clock, limits.accessTokenSeconds),
+      clock,
+      limits.verifiedTokensMax,
+    ),
     secret: keys.secret,
     clock,
     logger,
@@ -146,6 +113,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const app = httpServer({ clock, wireError, bodyBytesMax: limits.bodyBytesMax, tls });
   const guard = new OperatorGuard(operators);
   const limit = new ConnectionLimit(limits.connectionsPerOperatorMax);
+  const admission = vmLimits(limits, clock);
   const stopping = new AbortController();
   const { heartbeatSeconds, eventBatchSize } = limits;
   const methods = new VmMethods({
@@ -156,10 +124,11 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     wireError,
+    registrations: admission.registrationsOfInstance,
     configuration: { heartbeatSeconds, eventBatchSize },
   });
   const clientCertificate = tls?.ca !== undefined;
-  vmRoutes(app, { methods, credentials, clock, clientCertificate });
+  vmRoutes(app, { methods, credentials, clock, clientCertificate, limits: admission });
   instanceRoutes(app, { instances: store.instances, fleet, presence, guard });
   eventRoutes(app, {
     instances: store.instances,
@@ -187,6 +156,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       clientCertificate,
       operators,
       limit,
+      connections: admission.connections,
       channel: { fleet, instances: store.instances, presence, clock, logger, wireError, helloWithinMs, ...beat },
       operatorSocket: { requests, clock, wireError, streamQueueBytesMax, ...beat },
     }),
@@ -208,7 +178,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
 
   await presence.start();
   await maintenance.start();
-  await app.listen({ host: address.host, port: address.port });
+  await app.listen({ host: address.host, port: address.port, backlog: acceptBacklog });
   const owned = stack.move();
   const url = urlOf(tls === undefined ? "http" : "https", address.host, portOf(app.server));
   logger.info({ url, home }, "hl-cloud is ready");

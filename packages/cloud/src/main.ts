@@ -1,18 +1,15 @@
 import { readFileSync } from "node:fs";
 import type { TlsOptions } from "node:tls";
 import { systemClock } from "@hl/core/clock.ts";
-import { errorText, silentLogger } from "@hl/core/logger.ts";
+import { errorText } from "@hl/core/logger.ts";
 import { version } from "@hl/protocol/version.ts";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { CloudConfigError, defaultLimits, startCloud } from "./compose.ts";
+import { defaultLimits } from "./cloud-limits.ts";
+import { CloudConfigError, startCloud } from "./compose.ts";
 import { parseListenAddress } from "./listen-address.ts";
 import { lineLogger, type LogLevel } from "./logger.ts";
-import { Operators } from "./operators/operators.ts";
 import { operatorRoleNames, type OperatorRole } from "./operators/roles.ts";
-import { openSqliteStore } from "./store/sqlite-store.ts";
-import { AccessTokens } from "./tokens/access-tokens.ts";
-import { Credentials } from "./tokens/credentials.ts";
-import { loadKeys } from "./tokens/keys.ts";
+import { addOperator, enrollInstances, identifierRule, isIdentifier, readInstances } from "./subcommands.ts";
 
 /** Exit codes of sysexits.h. */
 const exitUsage = 64;
@@ -74,7 +71,13 @@ function program(): Command {
     .command("enroll")
     .description("Print a one-time enrolment token for a VM; works while the server runs.")
     .requiredOption(...home)
-    .requiredOption("--instance <id>", "the VM_INSTANCE_ID it will register with", identifier)
+    .option("--instance <id>", "the VM_INSTANCE_ID it will register with", identifier)
+    .addOption(
+      new Option(
+        "--instances <file>",
+        "many at once: one id a line, - is standard input; prints a token, a tab and the id for each",
+      ).conflicts("instance"),
+    )
     .option("--ttl <seconds>", "how long it may be used", seconds, 3_600)
     .option("--workspace <id>", "bind it to a workspace, too", identifier)
     .action(enroll);
@@ -87,7 +90,7 @@ function program(): Command {
     .requiredOption(...home)
     .addOption(new Option("--role <role>", "what it may do").choices(operatorRoleNames).makeOptionMandatory())
     .option("--replace", "give an operator that exists a new token and role", false)
-    .action(addOperator);
+    .action(operatorAdd);
   return command;
 }
 
@@ -117,27 +120,31 @@ async function serve(flags: ServeFlags): Promise<void> {
   process.stdout.write(`${JSON.stringify({ ready: true, url: cloud.url, pid: process.pid })}\n`);
 }
 
-async function enroll(flags: { home: string; instance: string; ttl: number; workspace?: string }): Promise<void> {
-  await using store = openSqliteStore(flags.home);
-  const keys = await loadKeys(flags.home);
-  const credentials = new Credentials({
-    store: store.credentials,
-    accessTokens: new AccessTokens(keys, systemClock, defaultLimits.accessTokenSeconds),
-    secret: keys.secret,
-    clock: systemClock,
-    logger: silentLogger,
-    onFenced: () => {},
-  });
-  process.stdout.write(`${await credentials.enroll(flags.instance, flags.ttl, flags.workspace)}\n`);
+interface EnrollFlags {
+  home: string;
+  instance?: string;
+  instances?: string;
+  ttl: number;
+  workspace?: string;
 }
 
-async function addOperator(name: string, flags: { home: string; role: OperatorRole; replace: boolean }): Promise<void> {
-  await using store = openSqliteStore(flags.home);
-  const token = await new Operators(store.operators, systemClock).add(name, flags.role, flags.replace);
-  if (token === undefined) {
-    throw new CloudConfigError(`there is an operator ${JSON.stringify(name)} already; --replace gives it a new token`);
-  }
-  process.stdout.write(`${token}\n`);
+async function enroll(flags: EnrollFlags, command: Command): Promise<void> {
+  const { home, instance, instances, ttl: ttlSeconds, workspace: workspaceId } = flags;
+  if (instance === undefined && instances === undefined) command.error("error: --instance or --instances is needed");
+  const ids = instances === undefined ? [instance ?? ""] : readInstances(instances);
+  const tokens = await enrollInstances({ home, instances: ids, ttlSeconds, workspaceId });
+  const lines = tokens.map((token, index) => (instances === undefined ? token : `${token}\t${ids[index] ?? ""}`));
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+interface OperatorFlags {
+  home: string;
+  role: OperatorRole;
+  replace: boolean;
+}
+
+async function operatorAdd(name: string, { home, role, replace }: OperatorFlags): Promise<void> {
+  process.stdout.write(`${await addOperator(home, name, role, replace)}\n`);
 }
 
 function readTls(flags: ServeFlags): TlsOptions | undefined {
@@ -175,6 +182,6 @@ function listenAddress(text: string): string {
 }
 
 function identifier(text: string): string {
-  if (/^[^\p{Cc}]{1,256}$/u.test(text)) return text;
-  throw new InvalidArgumentError("It must have 1 to 256 characters, none of them a control character.");
+  if (isIdentifier(text)) return text;
+  throw new InvalidArgumentError(`It must have ${identifierRule}.`);
 }

@@ -9,6 +9,7 @@ import { eventDeliver } from "@hl/protocol/methods/event-deliver.ts";
 import { vmHeartbeat, vmRegister, vmStatus, vmTokenRefresh } from "@hl/protocol/methods/vm.ts";
 import { shippedRoles } from "@hl/protocol/permissions.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
+import type { RateLimits } from "../limits/rate-limits.ts";
 import type { Store } from "../store/store.ts";
 import type { Credentials } from "../tokens/credentials.ts";
 import type { EventFeed } from "./event-feed.ts";
@@ -23,6 +24,8 @@ export interface VmMethodsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly wireError: WireErrorOptions;
+  /** Registrations of one instance; each is a signature and two writes. */
+  readonly registrations: RateLimits;
   readonly configuration: { readonly heartbeatSeconds: number; readonly eventBatchSize: number };
 }
 
@@ -47,7 +50,7 @@ export class VmMethods {
   }
 
   register(bearer: string | undefined): RequestHandler {
-    const { store, credentials, clock, logger, configuration } = this.#options;
+    const { store, credentials, clock, logger, configuration, registrations } = this.#options;
     const handlers: Handlers<{ "vm/register": typeof vmRegister }> = {
       "vm/register": async (params) => {
         if (bearer === undefined) {
@@ -55,6 +58,7 @@ export class VmMethods {
           throw new HlError("unauthenticated", "an enrolment token is needed", { help });
         }
         const enrollment = await credentials.admit(bearer, params.instance_id);
+        registrations.take(params.instance_id);
         const registrationId = await store.instances.register({
           instanceId: params.instance_id,
           workspaceId: enrollment?.workspaceId ?? params.workspace_id,

@@ -3,6 +3,8 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { ParsedInput, Message } from "@hl/core/rpc/message.ts";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { vmPaths, type VmMethods } from "../fleet/vm-methods.ts";
+import type { RateLimits } from "../limits/rate-limits.ts";
+import type { VmLimits } from "../limits/vm-limits.ts";
 import type { Credentials } from "../tokens/credentials.ts";
 import { bearerOf } from "../tokens/secrets.ts";
 import { serveRpc } from "./serve-rpc.ts";
@@ -13,35 +15,47 @@ export interface VmRoutesOptions {
   readonly clock: Clock;
   /** Whether a client certificate of the configured authority is demanded besides the token. */
   readonly clientCertificate: boolean;
+  readonly limits: VmLimits;
 }
 
-/** Nobody who has shown no token yet may make us buffer more. */
-const anonymousBodyBytesMax = 64 * 1024;
+/** Nobody who has shown no token yet may make us buffer more; nor does a heartbeat need to. */
+const smallBodyBytesMax = 64 * 1024;
+/** The health of a VM with thousands of commands. */
+const statusBodyBytesMax = 1024 * 1024;
 
 /** What VMs ask of the cloud over HTTP. */
 export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
-  const { methods, clock } = options;
+  const { methods, clock, limits } = options;
   const callers = new WeakMap<FastifyRequest, string>();
-  /** Before the body is read: an unauthenticated body is not worth buffering. */
-  const authenticate = async (request: FastifyRequest): Promise<void> => {
-    callers.set(request, await authenticateVm(request, options));
+  /** Before the body is read: one without a token, or over the rate, is not worth buffering. */
+  const within = (rate: RateLimits) => async (request: FastifyRequest) => {
+    const instanceId = await authenticateVm(request, options);
+    rate.take(instanceId);
+    callers.set(request, instanceId);
   };
-  const certified = async (request: FastifyRequest): Promise<void> => requireCertificate(request, options);
+  const admitted = async (request: FastifyRequest): Promise<void> => {
+    requireCertificate(request, options);
+    limits.registrations.admit();
+  };
   const instanceOf = (request: FastifyRequest): string => callers.get(request) ?? "";
 
-  app.post(vmPaths.register, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
+  app.post(vmPaths.register, { bodyLimit: smallBodyBytesMax, onRequest: admitted }, (request, reply) =>
     serveRpc(request, reply, methods.register(bearerOf(request.headers.authorization)), clock),
   );
-  app.post(vmPaths.token, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
+  app.post(vmPaths.token, { bodyLimit: smallBodyBytesMax, onRequest: admitted }, (request, reply) =>
     serveRpc(request, reply, methods.token(), clock),
   );
-  app.post(vmPaths.heartbeat, { onRequest: authenticate }, (request, reply) =>
-    serveRpc(request, reply, methods.heartbeat(instanceOf(request)), clock),
+  app.post(
+    vmPaths.heartbeat,
+    { bodyLimit: smallBodyBytesMax, onRequest: within(limits.signsOfInstance) },
+    (request, reply) => serveRpc(request, reply, methods.heartbeat(instanceOf(request)), clock),
   );
-  app.post(vmPaths.status, { onRequest: authenticate }, (request, reply) =>
-    serveRpc(request, reply, methods.status(instanceOf(request)), clock),
+  app.post(
+    vmPaths.status,
+    { bodyLimit: statusBodyBytesMax, onRequest: within(limits.signsOfInstance) },
+    (request, reply) => serveRpc(request, reply, methods.status(instanceOf(request)), clock),
   );
-  app.post(vmPaths.events, { onRequest: authenticate }, (request, reply) =>
+  app.post(vmPaths.events, { onRequest: within(limits.batchesOfInstance) }, (request, reply) =>
     serveRpc(request, reply, methods.events(instanceOf(request)), clock, inSequence),
   );
 }

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { GroupCommit } from "@hl/core/store/group-commit.ts";
+import { LogFile } from "@hl/core/store/log-file.ts";
 import { openDatabase } from "@hl/core/store/open-database.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { SqliteCredentials } from "./sqlite-credentials.ts";
@@ -13,8 +14,11 @@ import type { Store } from "./store.ts";
 /** Opens, and at first use makes, HOME/cloud.db. Several processes may have it open at once. */
 export function openSqliteStore(home: string): Store {
   mkdirSync(home, { recursive: true, mode: 0o700 });
-  const database = openDatabase({ path: join(home, "cloud.db"), program: "hl-cloud", migrations });
-  const commit = new GroupCommit(database);
+  const path = join(home, "cloud.db");
+  const database = openDatabase({ path, program: "hl-cloud", migrations });
+  // A sync inside COMMIT would hold the whole fleet: each heartbeat and each answer waits behind the disk.
+  const log = new LogFile(database, path);
+  const commit = new GroupCommit(database, { log });
   return {
     instances: new SqliteInstances(database, commit),
     credentials: new SqliteCredentials(database, commit),
@@ -25,6 +29,7 @@ export function openSqliteStore(home: string): Store {
       if (!database.isOpen) return;
       commit.flush();
       database.close();
+      log[Symbol.dispose]();
     },
   };
 }

@@ -23,7 +23,7 @@ export interface IssuedTokens {
 
 export interface CredentialsOptions {
   readonly store: CredentialStore;
-  readonly accessTokens: AccessTokens;
+  readonly accessTokens: Pick<AccessTokens, "sign" | "verify">;
   readonly secret: Buffer;
   readonly clock: Clock;
   readonly logger: Logger;

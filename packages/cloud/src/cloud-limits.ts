@@ -1,0 +1,68 @@
+/** The numbers of hl-cloud, each with its unit; a test may make them small. */
+export interface CloudLimits {
+  readonly accessTokenSeconds: number;
+  readonly verifiedTokensMax: number;
+  readonly heartbeatSeconds: number;
+  readonly eventBatchSize: number;
+  readonly bodyBytesMax: number;
+  readonly messageBytesMax: number;
+  readonly streamQueueBytesMax: number;
+  readonly requestsPerInstanceMax: number;
+  readonly inFlightPerInstanceMax: number;
+  readonly connectionsPerOperatorMax: number;
+  /** New command channels that are let in; over it 503 with Retry-After. */
+  readonly connectionsPerSecondMax: number;
+  readonly connectionsBurstMax: number;
+  /** Registrations and renewed tokens of the whole fleet, likewise. */
+  readonly registrationsPerSecondMax: number;
+  readonly registrationsBurstMax: number;
+  /** Of one instance; over it 429 with Retry-After. */
+  readonly heartbeatsPerSecondMax: number;
+  readonly heartbeatsBurstMax: number;
+  readonly eventBatchesPerSecondMax: number;
+  readonly eventBatchesBurstMax: number;
+  readonly instanceRegistrationsPerSecondMax: number;
+  readonly instanceRegistrationsBurstMax: number;
+  readonly presenceFlushMs: number;
+  readonly helloWithinMs: number;
+  readonly pingIntervalMs: number;
+  readonly deadAfterMs: number;
+  readonly queueLifeMs: number;
+  readonly eventLifeMs: number;
+  readonly requestLifeMs: number;
+  readonly drainMs: number;
+}
+
+const dayMs = 24 * 3_600_000;
+
+export const defaultLimits: CloudLimits = {
+  accessTokenSeconds: 900,
+  verifiedTokensMax: 50_000, // Some 200 bytes each; a larger fleet than that is more than one process serves.
+  heartbeatSeconds: 30,
+  eventBatchSize: 100,
+  bodyBytesMax: 10 * 1024 * 1024,
+  messageBytesMax: 10 * 1024 * 1024,
+  streamQueueBytesMax: 4 * 1024 * 1024,
+  requestsPerInstanceMax: 1_000,
+  inFlightPerInstanceMax: 128, // The daemon takes 256; the rest is left for what others ask of it.
+  connectionsPerOperatorMax: 64,
+  // Three fifths of what one core was measured to take (ADR 19). A fleet of 5000 that comes back within 10 s is 500 a second.
+  connectionsPerSecondMax: 600,
+  connectionsBurstMax: 600,
+  registrationsPerSecondMax: 200,
+  registrationsBurstMax: 400,
+  heartbeatsPerSecondMax: 2, // A daemon sends one in 30 s, and its status when that changes.
+  heartbeatsBurstMax: 20,
+  eventBatchesPerSecondMax: 200, // More than a daemon gets through with one batch at a time.
+  eventBatchesBurstMax: 400,
+  instanceRegistrationsPerSecondMax: 0.2,
+  instanceRegistrationsBurstMax: 10,
+  presenceFlushMs: 15_000,
+  helloWithinMs: 15_000,
+  pingIntervalMs: 20_000,
+  deadAfterMs: 45_000,
+  queueLifeMs: dayMs,
+  eventLifeMs: 30 * dayMs,
+  requestLifeMs: 7 * dayMs,
+  drainMs: 4_000,
+};
