@@ -9,7 +9,15 @@ import { CloudConfigError, startCloud } from "./compose.ts";
 import { parseListenAddress } from "./listen-address.ts";
 import { lineLogger, type LogLevel } from "./logger.ts";
 import { operatorRoleNames, type OperatorRole } from "./operators/roles.ts";
-import { addOperator, enrollInstances, identifierRule, isIdentifier, readInstances } from "./subcommands.ts";
+import {
+  addOperator,
+  backup,
+  enrollInstances,
+  identifierRule,
+  isIdentifier,
+  readInstances,
+  restore,
+} from "./subcommands.ts";
 
 /** Exit codes of sysexits.h. */
 const exitUsage = 64;
@@ -81,6 +89,20 @@ function program(): Command {
     .option("--ttl <seconds>", "how long it may be used", seconds, 3_600)
     .option("--workspace <id>", "bind it to a workspace, too", identifier)
     .action(enroll);
+  command
+    .command("backup")
+    .description(
+      "Write the database and the keys as they are now to one file, which is a secret; works while the server runs.",
+    )
+    .requiredOption(...home)
+    .requiredOption("--to <file>", "must not exist")
+    .action(({ home, to }: { home: string; to: string }) => backup(home, to));
+  command
+    .command("restore")
+    .description("Make a home out of a backup; then serve it under the address that the VMs know.")
+    .requiredOption(...home)
+    .requiredOption("--from <file>", "what `hl-cloud backup` wrote")
+    .action(({ home, from }: { home: string; from: string }) => restore(from, home));
   command
     .command("operator")
     .description("Manage the people and programs that may use the fleet.")

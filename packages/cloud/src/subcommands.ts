@@ -6,6 +6,7 @@ import { defaultLimits } from "./cloud-limits.ts";
 import { CloudConfigError } from "./compose.ts";
 import { Operators } from "./operators/operators.ts";
 import type { OperatorRole } from "./operators/roles.ts";
+import { backupHome, BackupRefused, restoreHome } from "./store/backup.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
 import { AccessTokens } from "./tokens/access-tokens.ts";
 import { Credentials } from "./tokens/credentials.ts";
@@ -78,5 +79,23 @@ function textOf(path: string): string {
     return readFileSync(path === "-" ? 0 : path, "utf8");
   } catch (error) {
     throw new CloudConfigError(`--instances ${path}: ${errorText(error)}`, { cause: error });
+  }
+}
+
+/** Refusals are told as mistakes of the command line. */
+export function backup(home: string, to: string): void {
+  asConfiguration(() => backupHome(home, to));
+}
+
+export function restore(from: string, home: string): void {
+  asConfiguration(() => restoreHome(from, home));
+}
+
+function asConfiguration(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof BackupRefused) throw new CloudConfigError(error.message, { cause: error });
+    throw error;
   }
 }
