@@ -17,7 +17,10 @@ export interface FakeVmOptions {
   readonly onRefused: (status: number) => void;
 }
 
-/** The windows of the daemon, in milliseconds: after a loss it waits uniformly inside the first, then inside the next. */
+/**
+ * The windows of the daemon, in milliseconds: after a loss it tries at a random moment of the first, then of the next, which begins
+ * when the one before is over; so a fleet that failed at once does not gather where the windows begin.
+ */
 const windowsMs = [10_000, 20_000, 40_000, 80_000, 120_000];
 /** Between one refused registration and the next, where the server does not say how long. */
 const registerAgainMs = 1_000;
@@ -146,6 +149,7 @@ export class FakeVm {
 
   async #keep(onFirst: (ms: number) => void): Promise<void> {
     let failures = 0;
+    let windowEndsAt = performance.now();
     while (!this.#stopped) {
       this.#options.onAttempt();
       const startedAt = performance.now();
@@ -156,13 +160,22 @@ export class FakeVm {
         failures = 0;
         await outcome.closed;
         this.#connected = false;
+        windowEndsAt = performance.now();
       } else {
         this.#options.onRefused(outcome.status);
         ({ retryAfterMs } = outcome);
       }
+      const now = performance.now();
+      if (retryAfterMs !== undefined) {
+        await sleep(retryAfterMs * (1 + Math.random() / 2));
+        windowEndsAt = performance.now();
+        continue;
+      }
       const windowMs = windowsMs[Math.min(failures, windowsMs.length - 1)]!;
       failures += 1;
-      await sleep(retryAfterMs === undefined ? windowMs * Math.random() : retryAfterMs * (1 + Math.random() / 2));
+      const beginsAt = Math.max(now, windowEndsAt);
+      windowEndsAt = beginsAt + windowMs;
+      await sleep(beginsAt - now + windowMs * Math.random());
     }
   }
 
