@@ -3,6 +3,9 @@ export interface CloudLimits {
   readonly accessTokenSeconds: number;
   readonly verifiedTokensMax: number;
   readonly heartbeatSeconds: number;
+  /** Heartbeats that may be missed before an instance is lost, and what is waited besides. */
+  readonly heartbeatsMissedMax: number;
+  readonly leaseGraceMs: number;
   readonly eventBatchSize: number;
   readonly bodyBytesMax: number;
   readonly messageBytesMax: number;
@@ -30,6 +33,9 @@ export interface CloudLimits {
   readonly queueLifeMs: number;
   readonly eventLifeMs: number;
   readonly requestLifeMs: number;
+  readonly enrollmentLifeMs: number;
+  readonly familyLifeMs: number;
+  readonly instanceLifeMs: number;
   readonly drainMs: number;
 }
 
@@ -39,6 +45,8 @@ export const defaultLimits: CloudLimits = {
   accessTokenSeconds: 900,
   verifiedTokensMax: 50_000, // Some 200 bytes each; a larger fleet than that is more than one process serves.
   heartbeatSeconds: 30,
+  heartbeatsMissedMax: 3,
+  leaseGraceMs: 15_000,
   eventBatchSize: 100,
   bodyBytesMax: 10 * 1024 * 1024,
   messageBytesMax: 10 * 1024 * 1024,
@@ -64,5 +72,13 @@ export const defaultLimits: CloudLimits = {
   queueLifeMs: dayMs,
   eventLifeMs: 30 * dayMs,
   requestLifeMs: 7 * dayMs,
+  enrollmentLifeMs: dayMs,
+  familyLifeMs: 31 * dayMs, // A refresh token lives for 30 days.
+  instanceLifeMs: 90 * dayMs,
   drainMs: 4_000,
 };
+
+/** For so long an instance may be silent before it is lost. */
+export function leaseMs(limits: CloudLimits): number {
+  return limits.heartbeatsMissedMax * limits.heartbeatSeconds * 1000 + limits.leaseGraceMs;
+}

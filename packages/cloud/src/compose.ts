@@ -3,15 +3,18 @@ import type { TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
-import { defaultLimits, type CloudLimits } from "./cloud-limits.ts";
+import { defaultLimits, leaseMs, type CloudLimits } from "./cloud-limits.ts";
+import { Counters } from "./counters.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import { EventFeed } from "./fleet/event-feed.ts";
 import { Fleet } from "./fleet/fleet.ts";
+import { Leases } from "./fleet/leases.ts";
 import { Presence } from "./fleet/presence.ts";
 import { RequestService } from "./fleet/request-service.ts";
 import { VmMethods } from "./fleet/vm-methods.ts";
 import { eventRoutes } from "./http/event-routes.ts";
 import { instanceRoutes } from "./http/instance-routes.ts";
+import { metricsRoute } from "./http/metrics-route.ts";
 import { OperatorGuard } from "./http/operator-guard.ts";
 import { publicRoutes } from "./http/public-routes.ts";
 import { requestRoutes } from "./http/request-routes.ts";
@@ -91,11 +94,26 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     onFenced: (instanceId) => fleet.disconnect(instanceId, "these credentials are fenced"),
   });
   const operators = new Operators(store.operators, clock);
+  const leases = new Leases({ clock, leaseMs: leaseMs(limits) });
   const presence = stack.use(
-    new Presence({ store: store.instances, clock, logger, flushIntervalMs: limits.presenceFlushMs }),
+    new Presence({ store: store.instances, leases, clock, logger, flushIntervalMs: limits.presenceFlushMs }),
   );
-  const maintenance = stack.use(new Maintenance({ store, clock, logger, ...limits }));
+  const maintenance = stack.use(
+    new Maintenance({
+      store,
+      clock,
+      logger,
+      ...limits,
+      familyLifeMs: Math.max(limits.familyLifeMs, limits.accessTokenSeconds * 1000),
+      expireRequests: (limit) => requests.expireForgotten(limit),
+      onForgotten: (instanceId) => {
+        presence.forget(instanceId);
+        fleet.forget(instanceId);
+      },
+    }),
+  );
   const feed = new EventFeed();
+  const counters = new Counters();
   const requests: RequestService = new RequestService({
     requests: store.requests,
     instances: store.instances,
@@ -108,6 +126,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     logger,
     limits: { inFlightMax: limits.inFlightPerInstanceMax, requestsMax: limits.requestsPerInstanceMax },
     recover: (instanceId) => requests.recover(instanceId),
+    onDetached: (instanceId) => leases.heardOf(instanceId),
   });
 
   const app = httpServer({ clock, wireError, bodyBytesMax: limits.bodyBytesMax, tls });
@@ -121,6 +140,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     credentials,
     presence,
     feed,
+    counters,
     clock,
     logger,
     wireError,
@@ -129,7 +149,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   });
   const clientCertificate = tls?.ca !== undefined;
   vmRoutes(app, { methods, credentials, clock, clientCertificate, limits: admission });
-  instanceRoutes(app, { instances: store.instances, fleet, presence, guard });
+  instanceRoutes(app, { instances: store.instances, fleet, presence, leases, guard });
   eventRoutes(app, {
     instances: store.instances,
     events: store.events,
@@ -140,6 +160,16 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     stopping: stopping.signal,
   });
   requestRoutes(app, { requests, guard, clock, wireError });
+  metricsRoute(app, {
+    instances: store.instances,
+    fleet,
+    leases,
+    presence,
+    limits: admission,
+    counters,
+    guard,
+    clock,
+  });
   publicRoutes(app, keys);
   dashboardRoutes(app);
   await app.ready();

@@ -85,7 +85,7 @@ export const errorTable = {
     1006,
     "backoff",
     "hl-cloud takes on no more new connections or registrations at this moment",
-    "Nothing to do: come back after data.retry_after_ms, as hl-daemon does by itself. Its rates are in ADR 19.",
+    "Nothing to do: come back after data.retry_after_ms, as hl-daemon does by itself. Its rates are in docs/hl-cloud.md.",
   ),
   command_blocked: row(
     1101,

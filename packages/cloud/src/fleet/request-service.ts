@@ -4,6 +4,7 @@ import type { Logger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { parseParams, type MethodDefinition } from "@hl/protocol/method.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
+import { toWireError } from "@hl/protocol/wire-error.ts";
 import { requirePermission, type Operator } from "../operators/operators.ts";
 import type { InstanceStore, RequestRecord, RequestStore } from "../store/store.ts";
 import { deliveries, type Delivery } from "./delivery.ts";
@@ -100,6 +101,23 @@ export class RequestService {
     });
   }
 
+  /**
+   * Settles what an earlier run of hl-cloud left for instances that have not come back since; what this run knows has a timer of
+   * its own. Answers how many, at most `limit`.
+   */
+  async expireForgotten(limit: number): Promise<number> {
+    const { requests, clock, queueLifeMs } = this.#options;
+    const now = clock.wallMs();
+    const old = await requests.unsettledBefore(now - queueLifeMs, limit + this.#live.size);
+    const forgotten = old.filter((id) => !this.#live.has(id)).slice(0, limit);
+    for (const id of forgotten) {
+      const error = new HlError("instance_offline", `the VM did not come back within ${hoursOf(queueLifeMs)} h`);
+      const answer = { error: toWireError(error, id, { stackTrace: false }) };
+      await requests.settle(id, "expired", JSON.stringify(answer), now);
+    }
+    return forgotten.length;
+  }
+
   async find(operator: Operator, instanceId: string, rpcId: string): Promise<RequestRecord> {
     await this.#requireInstance(instanceId);
     const record = await this.#options.requests.get(instanceId, rpcId);
@@ -148,6 +166,10 @@ export class RequestService {
     if ((await this.#options.instances.get(instanceId)) !== undefined) return;
     throw new HlError("instance_unknown", `there is no instance ${JSON.stringify(instanceId)}`);
   }
+}
+
+function hoursOf(ms: number): number {
+  return Math.round(ms / 3_600_000);
 }
 
 function judge(operator: Operator, method: string): { definition: MethodDefinition; delivery: Delivery } {

@@ -8,7 +8,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { UpgradeRefused } from "@hl/core/rpc/connect-websocket.ts";
-import { ManualClock } from "@hl/testkit/manual-clock.ts";
+import { DriftingClock } from "../testing/drifting-clock.ts";
 import { connectVm, errorOf, openPeer, postRpc, registerParams } from "../testing/fake-vm.ts";
 import { testCloud } from "../testing/test-cloud.ts";
 
@@ -35,7 +35,7 @@ async function answerToHead(url: string, path: string, headers: Readonly<Record<
 }
 
 test("over the rate of new connections a VM is told 503 and when to come, whatever its token, and is let in then", async () => {
-  const clock = new Drifting();
+  const clock = new DriftingClock();
   await using fixture = await testCloud({ clock, limits: { connectionsPerSecondMax: 1, connectionsBurstMax: 1 } });
   const { access_token } = await fixture.addVm("vm-1");
   await using _vm = await connectVm(fixture.url, access_token, async () => ({}));
@@ -100,16 +100,3 @@ test("a body over its limit is refused by its announced length, unread", async (
     assert.match(over, /"error_type":"request_too_large"/, path);
   }
 });
-
-/** The real clock, which a test may put forward. */
-class Drifting extends ManualClock {
-  driftMs = 0;
-
-  override now(): number {
-    return performance.now() + this.driftMs;
-  }
-
-  override wallMs(): number {
-    return Date.now() + this.driftMs;
-  }
-}

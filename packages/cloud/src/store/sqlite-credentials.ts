@@ -36,6 +36,8 @@ export class SqliteCredentials implements CredentialStore {
   readonly #retireOthers: StatementSync;
   readonly #fence: StatementSync;
   readonly #fenceInstance: StatementSync;
+  readonly #pruneEnrollments: StatementSync;
+  readonly #pruneFamilies: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
     this.#commit = commit;
@@ -60,6 +62,12 @@ export class SqliteCredentials implements CredentialStore {
       "update families set fenced_at_ms = ? where id = ? and fenced_at_ms is null returning instance_id",
     );
     this.#fenceInstance = database.prepare("update instances set fenced_at_ms = ? where id = ?");
+    this.#pruneEnrollments = database.prepare(
+      "delete from enrollments where token_hash in (select token_hash from enrollments where expires_at_ms < ? limit ?)",
+    );
+    this.#pruneFamilies = database.prepare(
+      "delete from families where id in (select id from families where issued_at_ms < ? limit ?)",
+    );
   }
 
   async addEnrollment(enrollment: Omit<EnrollmentRecord, "familyId">): Promise<void> {
@@ -144,5 +152,13 @@ export class SqliteCredentials implements CredentialStore {
       const row = this.#fence.get(Math.round(atMs), familyId) as { instance_id: string } | undefined;
       if (row !== undefined) this.#fenceInstance.run(Math.round(atMs), row.instance_id);
     });
+  }
+
+  pruneEnrollments(beforeMs: number, limit: number): Promise<number> {
+    return this.#commit.run(() => Number(this.#pruneEnrollments.run(Math.round(beforeMs), limit).changes));
+  }
+
+  pruneFamilies(beforeMs: number, limit: number): Promise<number> {
+    return this.#commit.run(() => Number(this.#pruneFamilies.run(Math.round(beforeMs), limit).changes));
   }
 }
