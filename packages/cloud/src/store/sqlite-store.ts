@@ -4,8 +4,8 @@ import { GroupCommit } from "@hl/core/store/group-commit.ts";
 import { LogFile } from "@hl/core/store/log-file.ts";
 import { openDatabase } from "@hl/core/store/open-database.ts";
 import { migrations } from "./migrations/migrations.ts";
+import { DurableEvents } from "./durable-reads.ts";
 import { SqliteCredentials } from "./sqlite-credentials.ts";
-import { SqliteEvents } from "./sqlite-events.ts";
 import { SqliteInstances } from "./sqlite-instances.ts";
 import { SqliteOperators } from "./sqlite-operators.ts";
 import { SqliteRequests } from "./sqlite-requests.ts";
@@ -23,7 +23,7 @@ export function openSqliteStore(home: string): Store {
     instances: new SqliteInstances(database, commit),
     credentials: new SqliteCredentials(database, commit),
     operators: new SqliteOperators(database, commit),
-    events: new SqliteEvents(database, commit),
+    events: new DurableEvents(database, commit),
     requests: new SqliteRequests(database, commit),
     async [Symbol.asyncDispose]() {
       if (!database.isOpen) return;
