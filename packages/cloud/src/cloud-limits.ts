@@ -60,7 +60,7 @@ export const defaultLimits: CloudLimits = {
   registrationsPerSecondMax: 200,
   registrationsBurstMax: 400,
   heartbeatsPerSecondMax: 2, // A daemon sends one in 30 s, and its status when that changes.
-  heartbeatsBurstMax: 20,
+  heartbeatsBurstMax: 60,
   eventBatchesPerSecondMax: 200, // More than a daemon gets through with one batch at a time.
   eventBatchesBurstMax: 400,
   instanceRegistrationsPerSecondMax: 0.2,

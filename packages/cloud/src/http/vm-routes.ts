@@ -27,11 +27,13 @@ const statusBodyBytesMax = 1024 * 1024;
 export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
   const { methods, clock, limits } = options;
   const callers = new WeakMap<FastifyRequest, string>();
-  /** Before the body is read: one without a token, or over the rate, is not worth buffering. */
+  /** Before the body is read: one without a token, or over its rate, is not worth buffering. */
+  const authenticate = async (request: FastifyRequest): Promise<void> => {
+    callers.set(request, await authenticateVm(request, options));
+  };
   const within = (rate: RateLimits) => async (request: FastifyRequest) => {
-    const instanceId = await authenticateVm(request, options);
-    rate.take(instanceId);
-    callers.set(request, instanceId);
+    await authenticate(request);
+    rate.take(instanceOf(request));
   };
   const admitted = async (request: FastifyRequest): Promise<void> => {
     requireCertificate(request, options);
