@@ -54,9 +54,10 @@ export const defaultLimits: CloudLimits = {
   requestsPerInstanceMax: 1_000,
   inFlightPerInstanceMax: 128, // The daemon takes 256; the rest is left for what others ask of it.
   connectionsPerOperatorMax: 64,
-  // Three fifths of what one core was measured to take (ADR 19). A fleet of 5000 that comes back within 10 s is 500 a second.
-  connectionsPerSecondMax: 600,
-  connectionsBurstMax: 600,
+  // Three fifths of what one core was measured to take (ADR 19). A fleet of 5000 that comes back within 10 s is 500 a second, and
+  // the burst is what chance adds to that.
+  connectionsPerSecondMax: 500,
+  connectionsBurstMax: 1_000,
   registrationsPerSecondMax: 200,
   registrationsBurstMax: 400,
   heartbeatsPerSecondMax: 2, // A daemon sends one in 30 s, and its status when that changes.

@@ -36,7 +36,7 @@ async function answerToHead(url: string, path: string, headers: Readonly<Record<
 
 test("over the rate of new connections a VM is told 503 and when to come, whatever its token, and is let in then", async () => {
   const clock = new DriftingClock();
-  await using fixture = await testCloud({ clock, limits: { connectionsPerSecondMax: 1, connectionsBurstMax: 1 } });
+  await using fixture = await testCloud({ clock, limits: { connectionsPerSecondMax: 0.01, connectionsBurstMax: 1 } });
   const { access_token } = await fixture.addVm("vm-1");
   await using _vm = await connectVm(fixture.url, access_token, async () => ({}));
   for (const token of [access_token, "nonsense"]) {
@@ -48,7 +48,7 @@ test("over the rate of new connections a VM is told 503 and when to come, whatev
     assert.equal(errorOf(said).code, 1006);
     assert.ok(Number(errorOf(said).data["retry_after_ms"]) >= 1_000);
   }
-  clock.driftMs += 1_000;
+  clock.driftMs += 100_000;
   await using _again = await connectVm(fixture.url, access_token, async () => ({}));
 });
 
@@ -64,7 +64,7 @@ test("over the rate of registrations and renewals, 503 comes before a body is re
 });
 
 test("an instance over its rate is told 429 and when to come; the others are not", async () => {
-  await using fixture = await testCloud({ limits: { heartbeatsPerSecondMax: 0.1, heartbeatsBurstMax: 2 } });
+  await using fixture = await testCloud({ limits: { heartbeatsPerSecondMax: 0.01, heartbeatsBurstMax: 2 } });
   const [wild, calm] = [await fixture.addVm("wild"), await fixture.addVm("calm")];
   const send = (token: string) => postRpc(`${fixture.url}/v1/vm/heartbeat`, token, "vm/heartbeat", beat);
   assert.deepEqual([(await send(wild.access_token)).status, (await send(wild.access_token)).status], [200, 200]);
