@@ -31,6 +31,7 @@ export interface CloudLimits {
   readonly pingIntervalMs: number;
   readonly deadAfterMs: number;
   readonly queueLifeMs: number;
+  readonly returnWithinMs: number;
   readonly eventLifeMs: number;
   readonly requestLifeMs: number;
   readonly enrollmentLifeMs: number;
@@ -71,6 +72,7 @@ export const defaultLimits: CloudLimits = {
   pingIntervalMs: 20_000,
   deadAfterMs: 45_000,
   queueLifeMs: dayMs,
+  returnWithinMs: 1_800_000, // The longest that a daemon waits between two attempts, twice.
   eventLifeMs: 30 * dayMs,
   requestLifeMs: 7 * dayMs,
   enrollmentLifeMs: dayMs,

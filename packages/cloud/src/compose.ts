@@ -121,6 +121,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     queueLifeMs: limits.queueLifeMs,
+    returnWithinMs: limits.returnWithinMs,
   });
   const fleet: Fleet = new Fleet({
     logger,

@@ -47,16 +47,23 @@ test("P7: what is old goes from every table, and what an instance still waits fo
   assert.deepEqual(count(), { instances: 2, families: 2, enrollments: 3, events: 1, requests: 2 });
   const until = async (wanted: Record<string, number>): Promise<void> => {
     // Each start of the cloud sweeps once.
-    await using fixture = await testCloud({ home, clock });
+    await using fixture = await testCloud({ home, clock, limits: { returnWithinMs: 0 } });
     while (JSON.stringify(count()) !== JSON.stringify(wanted)) await settled();
     assert.equal((await fetch(`${fixture.url}/health`)).status, 200);
   };
-  clock.driftMs = 2 * dayMs; // Enrolments have expired, and so has the request of the VM that never came back.
+  clock.driftMs = 2 * dayMs;
+  {
+    // A VM may be at work on what an earlier run sent it: nothing is given up before it had time to come back.
+    await using fixture = await testCloud({ home, clock });
+    while (count()["enrollments"] !== 0) await settled();
+    await settled();
+    assert.equal((await fixture.cloud.store.requests.unsettled("vm-2")).length, 1);
+  }
+  // Enrolments have expired, and so has the request of the VM that never came back.
   await until({ instances: 2, families: 2, enrollments: 0, events: 1, requests: 2 });
   {
-    await using fixture = await testCloud({ home, clock });
-    const [queued] = await fixture.cloud.store.requests.unsettled("vm-2");
-    assert.equal(queued, undefined);
+    await using fixture = await testCloud({ home, clock, limits: { returnWithinMs: 0 } });
+    while ((await fixture.cloud.store.requests.unsettled("vm-2")).length > 0) await settled();
   }
   clock.driftMs = 8 * dayMs;
   await until({ instances: 2, families: 2, enrollments: 0, events: 1, requests: 1 });

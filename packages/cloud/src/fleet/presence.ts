@@ -6,7 +6,8 @@ import type { Leases } from "./leases.ts";
 
 /**
  * Signs of life live in memory and reach the store in batches: a row write for each heartbeat would make liveness the
- * store's main work. A write that fails ends no session; it is repeated with what came meanwhile. A crash loses at most one interval of `last_seen`, which the next heartbeat repairs.
+ * store's main work. A write that fails ends no session; it is repeated with what came meanwhile. A crash loses at most one
+ * interval of `last_seen`, which the next heartbeat repairs.
  */
 export interface PresenceOptions {
   readonly store: Pick<InstanceStore, "touch">;

@@ -47,6 +47,8 @@ export interface RequestServiceOptions {
   readonly logger: Logger;
   /** A queued request that nobody took for so long is not delivered any more. */
   readonly queueLifeMs: number;
+  /** How long after a start nothing of an earlier run is given up: VMs that are at work on it come back in this time. */
+  readonly returnWithinMs: number;
 }
 
 export class RequestService {
@@ -54,8 +56,11 @@ export class RequestService {
   /** Recorded requests of this run that are not settled, for withdrawing them. */
   readonly #live = new Map<string, RequestInFlight>();
 
+  readonly #startedAtMs: number;
+
   constructor(options: RequestServiceOptions) {
     this.#options = options;
+    this.#startedAtMs = options.clock.now();
   }
 
   async forward(options: ForwardOptions): Promise<Forwarded> {
@@ -106,7 +111,8 @@ export class RequestService {
    * its own. Answers how many, at most `limit`.
    */
   async expireForgotten(limit: number): Promise<number> {
-    const { requests, clock, queueLifeMs } = this.#options;
+    const { requests, clock, queueLifeMs, returnWithinMs } = this.#options;
+    if (clock.now() - this.#startedAtMs < returnWithinMs) return 0;
     const now = clock.wallMs();
     const old = await requests.unsettledBefore(now - queueLifeMs, limit + this.#live.size);
     const forgotten = old.filter((id) => !this.#live.has(id)).slice(0, limit);
