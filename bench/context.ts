@@ -4,6 +4,8 @@ import type { Row } from "./report.ts";
 /** What a benchmark may use. Everything that it starts through here is ended for it. */
 export interface BenchContext {
   readonly quick: boolean;
+  /** Simulated daemons of the fleet's benchmark. */
+  readonly vms: number;
   /** A real daemon process with its real runner, in a home of its own. */
   startDaemon(options?: DaemonOptions): Promise<BenchDaemon>;
   /** A helper of bench/native, compiled on first use. */

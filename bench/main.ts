@@ -9,6 +9,7 @@ import { apiBench } from "./rows/api.ts";
 import { eventsBench } from "./rows/events.ts";
 import { execBench } from "./rows/exec.ts";
 import { filesBench } from "./rows/files.ts";
+import { fleetBench } from "./rows/fleet.ts";
 import { healthBench } from "./rows/health.ts";
 import { idleBench } from "./rows/idle.ts";
 import { manyBench } from "./rows/many.ts";
@@ -24,41 +25,55 @@ const benchmarks: readonly Benchmark[] = [
   relayBench,
   outputBench,
   filesBench,
+  fleetBench,
   idleBench,
 ];
 
-const usage = `Usage: npm run bench -- [--quick] [--only NAME]... [--write]
+const vmsDefault = 200;
+
+const usage = `Usage: npm run bench -- [--quick] [--vms N] [NAME]...
 
 Measures the budgets on this machine and prints a table. Nothing is asserted: a number is a fact about a machine and a day.
   --quick      fewer rounds: good for a look, not for a comparison; writes no files
-  --only NAME  ${benchmarks.map((benchmark) => benchmark.name).join(", ")}
+  NAME         ${benchmarks.map((benchmark) => benchmark.name).join(", ")}; --only NAME says the same
+  --vms N      simulated daemons of \`fleet\`, ${vmsDefault} unless given; 5000 need a limit of 20000 open files
 A run without --quick writes bench/results/NAME.json and bench/results.md; commit them only for a deliberate run.
 `;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: {
+      vms: { type: "string", default: String(vmsDefault) },
       quick: { type: "boolean", default: false },
       only: { type: "string", multiple: true, default: [] },
       help: { type: "boolean", default: false },
     },
   });
-  const unknown = values.only.find((name) => !benchmarks.some((benchmark) => benchmark.name === name));
-  if (values.help || unknown !== undefined) {
-    process.stdout.write(unknown === undefined ? usage : `bench: there is no ${JSON.stringify(unknown)}\n\n${usage}`);
-    process.exitCode = unknown === undefined ? 0 : 64;
+  const names = [...positionals, ...values.only];
+  const unknown = names.find((name) => !benchmarks.some((benchmark) => benchmark.name === name));
+  const vms = Number(values.vms);
+  const problem =
+    unknown !== undefined
+      ? `there is no ${JSON.stringify(unknown)}`
+      : !Number.isInteger(vms) || vms < 1
+        ? `--vms ${values.vms} is not a number of VMs`
+        : undefined;
+  if (values.help || problem !== undefined) {
+    process.stdout.write(problem === undefined ? usage : `bench: ${problem}\n\n${usage}`);
+    process.exitCode = problem === undefined ? 0 : 64;
     return;
   }
-  const chosen = benchmarks.filter(({ name }) => values.only.length === 0 || values.only.includes(name));
+  const chosen = benchmarks.filter(({ name }) => names.length === 0 || names.includes(name));
   execFileSync("sh", [resolve(import.meta.dirname, "../scripts/build-native.sh")], { stdio: "inherit" });
   const results: Result[] = [];
-  for (const benchmark of chosen) results.push(await runOne(benchmark, values.quick));
+  for (const benchmark of chosen) results.push(await runOne(benchmark, values.quick, vms));
   process.stdout.write(`${tableText(results.flatMap((result) => result.rows))}\n`);
   if (!values.quick) writeResults(results);
 }
 
 /** Each benchmark has a folder and daemons of its own, gone when it ends, however it ends. */
-async function runOne(benchmark: Benchmark, quick: boolean): Promise<Result> {
+async function runOne(benchmark: Benchmark, quick: boolean, vms: number): Promise<Result> {
   process.stderr.write(`${benchmark.name} …\n`);
   const loadBefore = loadNow();
   // /tmp may be a tmpfs, where durable writes look free; /var/tmp is on a disk.
@@ -68,6 +83,7 @@ async function runOne(benchmark: Benchmark, quick: boolean): Promise<Result> {
   let daemons = 0;
   const context: BenchContext = {
     quick,
+    vms,
     directory,
     startDaemon: async (options) =>
       stack.use(await BenchDaemon.start(options?.home ?? join(directory, `d${daemons++}`), options)),

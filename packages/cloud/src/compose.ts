@@ -3,15 +3,19 @@ import type { TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
+import { defaultLimits, leaseMs, type CloudLimits } from "./cloud-limits.ts";
+import { Counters } from "./counters.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import type { CommandChannelOptions } from "./fleet/command-channel.ts";
 import { EventFeed } from "./fleet/event-feed.ts";
 import { Fleet } from "./fleet/fleet.ts";
+import { Leases } from "./fleet/leases.ts";
 import { Presence } from "./fleet/presence.ts";
 import { RequestService } from "./fleet/request-service.ts";
 import { VmMethods } from "./fleet/vm-methods.ts";
 import { eventRoutes } from "./http/event-routes.ts";
 import { instanceRoutes } from "./http/instance-routes.ts";
+import { metricsRoute } from "./http/metrics-route.ts";
 import { OperatorGuard } from "./http/operator-guard.ts";
 import { publicRoutes } from "./http/public-routes.ts";
 import { requestRoutes } from "./http/request-routes.ts";
@@ -20,6 +24,7 @@ import { Shutdown } from "./http/shutdown.ts";
 import { socketRoutes } from "./http/socket-routes.ts";
 import { serveUpgrades } from "./http/upgrade.ts";
 import { vmRoutes } from "./http/vm-routes.ts";
+import { vmLimits } from "./limits/vm-limits.ts";
 import { isLoopback, parseListenAddress, urlOf } from "./listen-address.ts";
 import { Maintenance } from "./maintenance.ts";
 import { ConnectionLimit } from "./operators/connection-limit.ts";
@@ -31,55 +36,10 @@ import type { Store } from "./store/store.ts";
 import { AccessTokens } from "./tokens/access-tokens.ts";
 import { Credentials } from "./tokens/credentials.ts";
 import { loadKeys } from "./tokens/keys.ts";
+import { VerifiedTokens } from "./tokens/verified-tokens.ts";
 
-/** The numbers of hl-cloud, each with its unit; a test may make them small. */
-export interface CloudLimits {
-  readonly accessTokenSeconds: number;
-  readonly heartbeatSeconds: number;
-  readonly eventBatchSize: number;
-  readonly bodyBytesMax: number;
-  readonly messageBytesMax: number;
-  readonly streamQueueBytesMax: number;
-  readonly requestsPerInstanceMax: number;
-  readonly inFlightPerInstanceMax: number;
-  readonly connectionsPerOperatorMax: number;
-  readonly presenceFlushMs: number;
-  readonly helloWithinMs: number;
-  readonly pingIntervalMs: number;
-  readonly deadAfterMs: number;
-  readonly queueLifeMs: number;
-  readonly eventLifeMs: number;
-  readonly requestLifeMs: number;
-  readonly drainMs: number;
-  /** Daemons are told to spread their return over so much when hl-cloud stops. */
-  readonly drainSpreadSeconds: number;
-  /** A daemon has so long to show that it lives, when another one comes under its identity. */
-  readonly livenessMs: number;
-}
-
-const dayMs = 24 * 3_600_000;
-
-export const defaultLimits: CloudLimits = {
-  accessTokenSeconds: 900,
-  heartbeatSeconds: 30,
-  eventBatchSize: 100,
-  bodyBytesMax: 10 * 1024 * 1024,
-  messageBytesMax: 10 * 1024 * 1024,
-  streamQueueBytesMax: 4 * 1024 * 1024,
-  requestsPerInstanceMax: 1_000,
-  inFlightPerInstanceMax: 128, // The daemon takes 256; the rest is left for what others ask of it.
-  connectionsPerOperatorMax: 64,
-  presenceFlushMs: 15_000,
-  helloWithinMs: 15_000,
-  pingIntervalMs: 20_000,
-  deadAfterMs: 45_000,
-  queueLifeMs: dayMs,
-  eventLifeMs: 30 * dayMs,
-  requestLifeMs: 7 * dayMs,
-  drainMs: 4_000,
-  drainSpreadSeconds: 60, // A core takes about 1000 TLS handshakes a second; twice what 20 000 daemons need on one.
-  livenessMs: 5_000,
-};
+/** Connections that the kernel keeps for us: over Node's 511 those of a returning fleet are dropped, and tried again seconds later. */
+const acceptBacklog = 4_096;
 
 export interface CloudOptions {
   readonly home: string;
@@ -124,7 +84,11 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const keys = await loadKeys(home);
   const credentials = new Credentials({
     store: store.credentials,
-    accessTokens: new AccessTokens(keys, clock, limits.accessTokenSeconds),
+    accessTokens: new VerifiedTokens(
+      new AccessTokens(keys, clock, limits.accessTokenSeconds),
+      clock,
+      limits.verifiedTokensMax,
+    ),
     secret: keys.secret,
     clock,
     logger,
@@ -132,11 +96,26 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     requireSole: (instanceId, runId) => fleet.requireSole(instanceId, runId),
   });
   const operators = new Operators(store.operators, clock);
+  const leases = new Leases({ clock, leaseMs: leaseMs(limits) });
   const presence = stack.use(
-    new Presence({ store: store.instances, clock, logger, flushIntervalMs: limits.presenceFlushMs }),
+    new Presence({ store: store.instances, leases, clock, logger, flushIntervalMs: limits.presenceFlushMs }),
   );
-  const maintenance = stack.use(new Maintenance({ store, clock, logger, ...limits }));
+  const maintenance = stack.use(
+    new Maintenance({
+      store,
+      clock,
+      logger,
+      ...limits,
+      familyLifeMs: Math.max(limits.familyLifeMs, limits.accessTokenSeconds * 1000),
+      expireRequests: (limit) => requests.expireForgotten(limit),
+      onForgotten: (instanceId) => {
+        presence.forget(instanceId);
+        fleet.forget(instanceId);
+      },
+    }),
+  );
   const feed = new EventFeed();
+  const counters = new Counters();
   const requests: RequestService = new RequestService({
     requests: store.requests,
     instances: store.instances,
@@ -144,6 +123,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     queueLifeMs: limits.queueLifeMs,
+    returnWithinMs: limits.returnWithinMs,
   });
   const { inFlightPerInstanceMax: inFlightMax, requestsPerInstanceMax: requestsMax } = limits;
   const fleet: Fleet = new Fleet({
@@ -156,11 +136,13 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       });
     },
     recover: (instanceId) => requests.recover(instanceId),
+    onDetached: (instanceId) => leases.heardOf(instanceId),
   });
 
   const app = httpServer({ clock, wireError, bodyBytesMax: limits.bodyBytesMax, tls });
   const guard = new OperatorGuard(operators);
   const limit = new ConnectionLimit(limits.connectionsPerOperatorMax);
+  const admission = vmLimits(limits, clock);
   const stopping = new AbortController();
   const { heartbeatSeconds, eventBatchSize } = limits;
   const methods = new VmMethods({
@@ -168,9 +150,11 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     credentials,
     presence,
     feed,
+    counters,
     clock,
     logger,
     wireError,
+    registrations: admission.registrationsOfInstance,
     configuration: { heartbeatSeconds, eventBatchSize },
   });
   const clientCertificate = tls?.ca !== undefined;
@@ -191,9 +175,9 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       limits: { message_bytes_max: limits.messageBytesMax, in_flight_max: inFlightMax },
     },
   };
-  vmRoutes(app, { methods, credentials, clock, clientCertificate, requireSole, channel });
+  vmRoutes(app, { methods, credentials, clock, clientCertificate, requireSole, channel, limits: admission });
   const revoke = credentials.revoke.bind(credentials);
-  instanceRoutes(app, { instances: store.instances, fleet, presence, guard, revoke });
+  instanceRoutes(app, { instances: store.instances, fleet, presence, leases, guard, revoke });
   eventRoutes(app, {
     instances: store.instances,
     events: store.events,
@@ -204,6 +188,16 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     stopping: stopping.signal,
   });
   requestRoutes(app, { requests, guard, clock, wireError });
+  metricsRoute(app, {
+    instances: store.instances,
+    fleet,
+    leases,
+    presence,
+    limits: admission,
+    counters,
+    guard,
+    clock,
+  });
   publicRoutes(app, keys);
   dashboardRoutes(app);
   await app.ready();
@@ -218,6 +212,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       clientCertificate,
       operators,
       limit,
+      connections: admission.connections,
       channel,
       operatorSocket: { requests, clock, wireError, streamQueueBytesMax, ...beat },
     }),
@@ -239,7 +234,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
 
   await presence.start();
   await maintenance.start();
-  await app.listen({ host: address.host, port: address.port });
+  await app.listen({ host: address.host, port: address.port, backlog: acceptBacklog });
   const owned = stack.move();
   const url = urlOf(tls === undefined ? "http" : "https", address.host, portOf(app.server));
   logger.info({ url, home }, "hl-cloud is ready");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { register } from "./testing/fake-vm.ts";
+import { testCloud } from "./testing/test-cloud.ts";
 
 const program = fileURLToPath(new URL("../../../bin/hl-cloud", import.meta.url));
 
@@ -63,6 +64,27 @@ test("hl-cloud serves, enrols beside a running server, and stops on SIGTERM", as
   rmSync(home, { recursive: true, force: true });
 });
 
+// Goal: a whole fleet is enrolled by one start of the program. Method: a list on disk; one of its tokens registers.
+test("hl-cloud enroll --instances prints a token for each line of a file, and refuses a name that stands there twice", async () => {
+  const home = mkdtempSync(join(tmpdir(), "hl-cloud-"));
+  const list = join(home, "list");
+  writeFileSync(list, "# the fleet\nvm-1\n\n  vm-2  \n");
+  await using cloud = await testCloud({ home });
+  const enrolled = await run("enroll", "--home", home, "--instances", list);
+  const lines = enrolled.stdout.split("\n").map((line) => line.split("\t"));
+  assert.deepEqual(
+    lines.map(([, id]) => id),
+    ["vm-1", "vm-2", undefined],
+  );
+  await register(cloud.url, lines[1]![0]!, "vm-2");
+  writeFileSync(list, "vm-1\nvm-1\n");
+  const twice = await run("enroll", "--home", home, "--instances", list);
+  assert.deepEqual([twice.code, twice.stdout], [78, ""]);
+  assert.match(twice.stderr, /names "vm-1" twice/);
+  await cloud[Symbol.asyncDispose]();
+  rmSync(home, { recursive: true, force: true });
+});
+
 // Goal: mistakes are told apart by sysexits' codes, before anything is made on disk.
 test("wrong usage exits 64, configuration that cannot work exits 78", async () => {
   const home = join(tmpdir(), "hl-cloud-never-made");
@@ -75,6 +97,10 @@ test("wrong usage exits 64, configuration that cannot work exits 78", async () =
     [64, "serve", "--home", home, "--listen", "nowhere"],
     [64, "operator", "add", "ann", "--home", home, "--role", "king"],
     [64, "enroll", "--home", home, "--instance", "vm", "--ttl", "soon"],
+    [64, "enroll", "--home", home],
+    [64, "enroll", "--home", home, "--instance", "vm", "--instances", "-"],
+    [78, "enroll", "--home", home, "--instances", "/nowhere/list"],
+    [78, "enroll", "--home", home, "--instances", "/dev/null"],
     [78, "serve", "--home", home, "--listen", "0.0.0.0:0"],
     [78, "serve", "--home", home, "--tls-cert", "/nowhere/cert.pem", "--tls-key", "/nowhere/key.pem"],
     [78, "serve", "--home", home, "--client-ca", "/nowhere/ca.pem"],

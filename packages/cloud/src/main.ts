@@ -1,19 +1,24 @@
 import { readFileSync } from "node:fs";
 import type { TlsOptions } from "node:tls";
 import { systemClock } from "@hl/core/clock.ts";
-import { errorText, silentLogger } from "@hl/core/logger.ts";
+import { errorText } from "@hl/core/logger.ts";
 import { version } from "@hl/protocol/version.ts";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { CloudConfigError, defaultLimits, startCloud } from "./compose.ts";
+import { defaultLimits } from "./cloud-limits.ts";
+import { CloudConfigError, startCloud } from "./compose.ts";
 import { parseListenAddress } from "./listen-address.ts";
 import { lineLogger, type LogLevel } from "./logger.ts";
-import { Operators } from "./operators/operators.ts";
 import { operatorRoleNames, type OperatorRole } from "./operators/roles.ts";
-import { openSqliteStore } from "./store/sqlite-store.ts";
-import type { Store } from "./store/store.ts";
-import { AccessTokens } from "./tokens/access-tokens.ts";
-import { Credentials } from "./tokens/credentials.ts";
-import { loadKeys } from "./tokens/keys.ts";
+import {
+  addOperator,
+  backup,
+  enrollInstances,
+  identifierRule,
+  isIdentifier,
+  readInstances,
+  restore,
+  revokeInstance,
+} from "./subcommands.ts";
 
 /** Exit codes of sysexits.h. */
 const exitUsage = 64;
@@ -82,7 +87,13 @@ function program(): Command {
     .command("enroll")
     .description("Print a one-time enrolment token for a VM; works while the server runs.")
     .requiredOption(...home)
-    .requiredOption("--instance <id>", "the VM_INSTANCE_ID it will register with", identifier)
+    .option("--instance <id>", "the VM_INSTANCE_ID it will register with", identifier)
+    .addOption(
+      new Option(
+        "--instances <file>",
+        "many at once: one id a line, - is standard input; prints a token, a tab and the id for each",
+      ).conflicts("instance"),
+    )
     .option("--ttl <seconds>", "how long it may be used", seconds, 3_600)
     .option("--workspace <id>", "bind it to a workspace, too", identifier)
     .action(enroll);
@@ -91,7 +102,21 @@ function program(): Command {
     .description("Let a VM in no more, until it is enrolled again; works while the server runs.")
     .requiredOption(...home)
     .requiredOption("--instance <id>", "whose credentials end", identifier)
-    .action(revoke);
+    .action(({ home, instance }: { home: string; instance: string }) => revokeInstance(home, instance));
+  command
+    .command("backup")
+    .description(
+      "Write the database and the keys as they are now to one file, which is a secret; works while the server runs.",
+    )
+    .requiredOption(...home)
+    .requiredOption("--to <file>", "must not exist")
+    .action(({ home, to }: { home: string; to: string }) => backup(home, to));
+  command
+    .command("restore")
+    .description("Make a home out of a backup; then serve it under the address that the VMs know.")
+    .requiredOption(...home)
+    .requiredOption("--from <file>", "what `hl-cloud backup` wrote")
+    .action(({ home, from }: { home: string; from: string }) => restore(from, home));
   command
     .command("operator")
     .description("Manage the people and programs that may use the fleet.")
@@ -101,7 +126,7 @@ function program(): Command {
     .requiredOption(...home)
     .addOption(new Option("--role <role>", "what it may do").choices(operatorRoleNames).makeOptionMandatory())
     .option("--replace", "give an operator that exists a new token and role", false)
-    .action(addOperator);
+    .action(operatorAdd);
   return command;
 }
 
@@ -131,40 +156,31 @@ async function serve(flags: ServeFlags): Promise<void> {
   process.stdout.write(`${JSON.stringify({ ready: true, url: cloud.url, pid: process.pid })}\n`);
 }
 
-/** The credentials of a home, beside the server that may be running: it sees what was changed at its next look. */
-async function credentialsOf(home: string, store: Store): Promise<Credentials> {
-  const keys = await loadKeys(home);
-  return new Credentials({
-    store: store.credentials,
-    accessTokens: new AccessTokens(keys, systemClock, defaultLimits.accessTokenSeconds),
-    secret: keys.secret,
-    clock: systemClock,
-    logger: silentLogger,
-    onFenced: () => {},
-    requireSole: async () => {},
-  });
+interface EnrollFlags {
+  home: string;
+  instance?: string;
+  instances?: string;
+  ttl: number;
+  workspace?: string;
 }
 
-async function revoke(flags: { home: string; instance: string }): Promise<void> {
-  await using store = openSqliteStore(flags.home);
-  const credentials = await credentialsOf(flags.home, store);
-  if (await credentials.revoke(flags.instance)) return;
-  throw new CloudConfigError(`there is no instance ${JSON.stringify(flags.instance)}, and no enrolment token for it`);
+async function enroll(flags: EnrollFlags, command: Command): Promise<void> {
+  const { home, instance, instances, ttl: ttlSeconds, workspace: workspaceId } = flags;
+  if (instance === undefined && instances === undefined) command.error("error: --instance or --instances is needed");
+  const ids = instances === undefined ? [instance ?? ""] : readInstances(instances);
+  const tokens = await enrollInstances({ home, instances: ids, ttlSeconds, workspaceId });
+  const lines = tokens.map((token, index) => (instances === undefined ? token : `${token}\t${ids[index] ?? ""}`));
+  process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-async function enroll(flags: { home: string; instance: string; ttl: number; workspace?: string }): Promise<void> {
-  await using store = openSqliteStore(flags.home);
-  const credentials = await credentialsOf(flags.home, store);
-  process.stdout.write(`${await credentials.enroll(flags.instance, flags.ttl, flags.workspace)}\n`);
+interface OperatorFlags {
+  home: string;
+  role: OperatorRole;
+  replace: boolean;
 }
 
-async function addOperator(name: string, flags: { home: string; role: OperatorRole; replace: boolean }): Promise<void> {
-  await using store = openSqliteStore(flags.home);
-  const token = await new Operators(store.operators, systemClock).add(name, flags.role, flags.replace);
-  if (token === undefined) {
-    throw new CloudConfigError(`there is an operator ${JSON.stringify(name)} already; --replace gives it a new token`);
-  }
-  process.stdout.write(`${token}\n`);
+async function operatorAdd(name: string, { home, role, replace }: OperatorFlags): Promise<void> {
+  process.stdout.write(`${await addOperator(home, name, role, replace)}\n`);
 }
 
 function readTls(flags: ServeFlags): TlsOptions | undefined {
@@ -208,6 +224,6 @@ function listenAddress(text: string): string {
 }
 
 function identifier(text: string): string {
-  if (/^[^\p{Cc}]{1,256}$/u.test(text)) return text;
-  throw new InvalidArgumentError("It must have 1 to 256 characters, none of them a control character.");
+  if (isIdentifier(text)) return text;
+  throw new InvalidArgumentError(`It must have ${identifierRule}.`);
 }

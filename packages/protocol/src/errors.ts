@@ -81,6 +81,12 @@ export const errorTable = {
     "the daemon is stopping and takes no new work",
     "Try again when it is back; what was accepted is kept.",
   ),
+  overloaded: row(
+    1006,
+    "backoff",
+    "hl-cloud takes on no more new connections or registrations at this moment",
+    "Nothing to do: come back after data.retry_after_ms, as hl-daemon does by itself. Its rates are in docs/hl-cloud.md.",
+  ),
   command_blocked: row(
     1101,
     "never",

@@ -24,6 +24,8 @@ export interface FleetOptions {
   readonly recover: (instanceId: string) => Promise<readonly OutboundRequest[]>;
   /** A second daemon under one identity was turned away. */
   readonly onIdentityInUse: (instanceId: string) => void;
+  /** Told when the connection of an instance has ended. */
+  readonly onDetached: (instanceId: string) => void;
 }
 
 const retryAfterMs = 1_000;
@@ -35,6 +37,8 @@ const retryAfterMs = 1_000;
 export class Fleet implements AsyncDisposable {
   readonly #options: FleetOptions;
   readonly #outboxes = new Map<string, Promise<Outbox>>();
+  /** Those of `#outboxes` that are open by now. */
+  readonly #opened = new Map<string, Outbox>();
   readonly #connections = new Map<string, VmConnection>();
   readonly #liveness: Liveness;
   #closing: Error | undefined;
@@ -71,6 +75,24 @@ export class Fleet implements AsyncDisposable {
     );
     this.#options.onIdentityInUse(instanceId);
     throw new HlError("identity_in_use", `another daemon is connected as ${JSON.stringify(instanceId)}`);
+  }
+
+  /** Over all instances; what an earlier run left is counted once its instance was asked for or is back. */
+  get requestCounts(): { readonly waiting: number; readonly sent: number } {
+    let waiting = 0;
+    let sent = 0;
+    for (const outbox of this.#opened.values()) {
+      sent += outbox.sentCount;
+      waiting += outbox.size - outbox.sentCount;
+    }
+    return { waiting, sent };
+  }
+
+  /** The instance is known no more. One that is connected or has requests is kept. */
+  forget(instanceId: string): void {
+    if (this.#connections.has(instanceId) || this.#opened.get(instanceId)?.size !== 0) return;
+    this.#opened.delete(instanceId);
+    this.#outboxes.delete(instanceId);
   }
 
   /** Takes a VM in after its hello; resolves when what waited for it is on its way. */
@@ -130,6 +152,7 @@ export class Fleet implements AsyncDisposable {
 
   #detach(connection: VmConnection, reason: string): void {
     const { instanceId } = connection;
+    this.#options.onDetached(instanceId);
     this.#options.logger.info({ instance: instanceId, session: connection.sessionId, reason }, "a VM has disconnected");
     void this.#outboxes.get(instanceId)?.then((outbox) => outbox.disconnected(connection));
     if (this.#connections.get(instanceId) === connection) this.#connections.delete(instanceId);
@@ -147,6 +170,7 @@ export class Fleet implements AsyncDisposable {
   async #open(instanceId: string): Promise<Outbox> {
     const outbox = new Outbox(this.#options.limits.inFlightMax, this.#options.clock);
     for (const request of await this.#options.recover(instanceId)) outbox.submit(request);
+    this.#opened.set(instanceId, outbox);
     return outbox;
   }
 }

@@ -65,6 +65,11 @@ export class Outbox {
     return this.#waiting.length + this.#held.length + this.#later.size + this.#sent.size + this.#reserved;
   }
 
+  /** Requests at the VM. */
+  get sentCount(): number {
+    return this.#sent.size;
+  }
+
   /** Keeps a place while a request is being recorded; dispose of it before submitting. */
   reserve(): Disposable {
     this.#reserved += 1;

@@ -2,13 +2,16 @@ import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { LoopService } from "@hl/core/service.ts";
 import type { InstanceStore, Sighting } from "../store/store.ts";
+import type { Leases } from "./leases.ts";
 
 /**
  * Signs of life live in memory and reach the store in batches: a row write for each heartbeat would make liveness the
- * store's main work. A crash loses at most one interval of `last_seen`, which the next heartbeat repairs.
+ * store's main work. A write that fails ends no session; it is repeated with what came meanwhile. A crash loses at most one
+ * interval of `last_seen`, which the next heartbeat repairs.
  */
 export interface PresenceOptions {
-  readonly store: InstanceStore;
+  readonly store: Pick<InstanceStore, "touch">;
+  readonly leases: Leases;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly flushIntervalMs: number;
@@ -19,14 +22,21 @@ export class Presence extends LoopService {
   readonly #options: PresenceOptions;
   readonly #latest = new Map<string, Sighting>();
   readonly #unsaved = new Set<string>();
+  #failures = 0;
 
   constructor(options: PresenceOptions) {
     super();
     this.#options = options;
   }
 
+  /** Writes that failed since the start. */
+  get failures(): number {
+    return this.#failures;
+  }
+
   /** Any contact; a heartbeat brings its figures. */
   seen(instanceId: string, heartbeat?: Readonly<Record<string, unknown>>): void {
+    this.#options.leases.heardOf(instanceId);
     const known = this.#latest.get(instanceId)?.heartbeat;
     this.#latest.set(instanceId, {
       instanceId,
@@ -40,6 +50,13 @@ export class Presence extends LoopService {
     return this.#latest.get(instanceId);
   }
 
+  /** The instance is known no more. */
+  forget(instanceId: string): void {
+    this.#latest.delete(instanceId);
+    this.#unsaved.delete(instanceId);
+    this.#options.leases.forget(instanceId);
+  }
+
   async flush(): Promise<void> {
     const ids = [...this.#unsaved];
     if (ids.length === 0) return;
@@ -48,6 +65,8 @@ export class Presence extends LoopService {
       await this.#options.store.touch(ids.flatMap((id) => this.#latest.get(id) ?? []));
     } catch (error) {
       for (const id of ids) this.#unsaved.add(id);
+      this.#failures += 1;
+      this.#options.leases.renewAll();
       throw error;
     }
   }

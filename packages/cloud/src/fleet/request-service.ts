@@ -4,6 +4,7 @@ import type { Logger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { parseParams, type MethodDefinition } from "@hl/protocol/method.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
+import { toWireError } from "@hl/protocol/wire-error.ts";
 import { requirePermission, type Operator } from "../operators/operators.ts";
 import type { InstanceStore, RequestRecord, RequestStore } from "../store/store.ts";
 import { deliveries, type Delivery } from "./delivery.ts";
@@ -46,6 +47,8 @@ export interface RequestServiceOptions {
   readonly logger: Logger;
   /** A queued request that nobody took for so long is not delivered any more. */
   readonly queueLifeMs: number;
+  /** How long after a start nothing of an earlier run is given up: VMs that are at work on it come back in this time. */
+  readonly returnWithinMs: number;
 }
 
 export class RequestService {
@@ -53,8 +56,11 @@ export class RequestService {
   /** Recorded requests of this run that are not settled, for withdrawing them. */
   readonly #live = new Map<string, RequestInFlight>();
 
+  readonly #startedAtMs: number;
+
   constructor(options: RequestServiceOptions) {
     this.#options = options;
+    this.#startedAtMs = options.clock.now();
   }
 
   async forward(options: ForwardOptions): Promise<Forwarded> {
@@ -98,6 +104,24 @@ export class RequestService {
       request.outcome.catch(() => {}); // Its end is in the store.
       return request.outbound(JSON.parse(record.params));
     });
+  }
+
+  /**
+   * Settles what an earlier run of hl-cloud left for instances that have not come back since; what this run knows has a timer of
+   * its own. Answers how many, at most `limit`.
+   */
+  async expireForgotten(limit: number): Promise<number> {
+    const { requests, clock, queueLifeMs, returnWithinMs } = this.#options;
+    if (clock.now() - this.#startedAtMs < returnWithinMs) return 0;
+    const now = clock.wallMs();
+    const old = await requests.unsettledBefore(now - queueLifeMs, limit + this.#live.size);
+    const forgotten = old.filter((id) => !this.#live.has(id)).slice(0, limit);
+    for (const id of forgotten) {
+      const error = new HlError("instance_offline", `the VM did not come back within ${hoursOf(queueLifeMs)} h`);
+      const answer = { error: toWireError(error, id, { stackTrace: false }) };
+      await requests.settle(id, "expired", JSON.stringify(answer), now);
+    }
+    return forgotten.length;
   }
 
   async find(operator: Operator, instanceId: string, rpcId: string): Promise<RequestRecord> {
@@ -153,6 +177,10 @@ export class RequestService {
     this.#options.fleet().disconnect(instanceId, "this instance was revoked");
     throw new HlError("instance_revoked", `the instance ${JSON.stringify(instanceId)} was revoked`);
   }
+}
+
+function hoursOf(ms: number): number {
+  return Math.round(ms / 3_600_000);
 }
 
 function judge(operator: Operator, method: string): { definition: MethodDefinition; delivery: Delivery } {

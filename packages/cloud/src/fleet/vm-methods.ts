@@ -9,6 +9,8 @@ import { eventDeliver } from "@hl/protocol/methods/event-deliver.ts";
 import { vmHeartbeat, vmRegister, vmStatus, vmTokenRefresh } from "@hl/protocol/methods/vm.ts";
 import { shippedRoles } from "@hl/protocol/permissions.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
+import type { Counters } from "../counters.ts";
+import type { RateLimits } from "../limits/rate-limits.ts";
 import type { Store } from "../store/store.ts";
 import type { Credentials } from "../tokens/credentials.ts";
 import type { EventFeed } from "./event-feed.ts";
@@ -20,9 +22,12 @@ export interface VmMethodsOptions {
   readonly credentials: Credentials;
   readonly presence: Presence;
   readonly feed: EventFeed;
+  readonly counters: Counters;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly wireError: WireErrorOptions;
+  /** Registrations of one instance; each is a signature and two writes. */
+  readonly registrations: RateLimits;
   readonly configuration: { readonly heartbeatSeconds: number; readonly eventBatchSize: number };
 }
 
@@ -55,7 +60,7 @@ export class VmMethods {
   }
 
   register({ bearer, certificateName, runId }: Proof): RequestHandler {
-    const { store, credentials, clock, logger, configuration } = this.#options;
+    const { store, credentials, clock, logger, configuration, registrations } = this.#options;
     const handlers: Handlers<{ "vm/register": typeof vmRegister }> = {
       "vm/register": async (params) => {
         const isCertified = bearer === undefined && certificateName === params.instance_id;
@@ -66,6 +71,7 @@ export class VmMethods {
         const enrollment = isCertified
           ? await credentials.admitCertified(params.instance_id, await store.instances.get(params.instance_id), runId)
           : await credentials.admit(bearer ?? "", params.instance_id);
+        registrations.take(params.instance_id);
         const registrationId = await store.instances.register({
           instanceId: params.instance_id,
           workspaceId: enrollment?.workspaceId ?? params.workspace_id,
@@ -104,10 +110,11 @@ export class VmMethods {
   }
 
   heartbeat(instanceId: string): RequestHandler {
-    const { presence, clock, configuration } = this.#options;
+    const { presence, counters, clock, configuration } = this.#options;
     const handlers: Handlers<{ "vm/heartbeat": typeof vmHeartbeat }> = {
       "vm/heartbeat": async (params) => {
         presence.seen(instanceId, params);
+        counters.heartbeats += 1;
         return { server_time: clock.wallMs() / 1000, heartbeat_interval: configuration.heartbeatSeconds };
       },
     };
@@ -128,17 +135,19 @@ export class VmMethods {
 
   /** The store commits all events of a batch together and before any is answered. */
   events(instanceId: string): RequestHandler {
-    const { store, presence, feed, clock } = this.#options;
+    const { store, presence, feed, counters, clock } = this.#options;
     presence.seen(instanceId);
     const handlers: Handlers<{ "event/stream": typeof eventDeliver }> = {
       "event/stream": async (event) => {
         const body = JSON.stringify(event);
         const { event_id, epoch, seq } = event;
         if (Buffer.byteLength(body) > eventBytesMax) {
+          counters.eventsRejected += 1;
           return { event_id, status: "rejected", reason: `an event may have ${eventBytesMax} bytes` };
         }
         const receivedAtMs = clock.wallMs();
         const outcome = await store.events.append({ instanceId, eventId: event_id, epoch, seq, receivedAtMs, body });
+        counters[outcome === "stored" ? "eventsStored" : "eventsRepeated"] += 1;
         if (outcome === "stored") feed.published(instanceId);
         return { event_id, status: "accepted" };
       },

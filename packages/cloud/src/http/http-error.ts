@@ -25,6 +25,7 @@ const statuses: Partial<Record<ErrorType, number>> = {
   instance_unknown: 404,
   request_too_large: 413,
   rate_limited: 429,
+  overloaded: 503,
   shutting_down: 503,
   instance_offline: 503,
   no_space: 503,

@@ -2,6 +2,7 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Fleet } from "../fleet/fleet.ts";
+import type { Leases } from "../fleet/leases.ts";
 import type { Presence } from "../fleet/presence.ts";
 import type { InstanceRecord, InstanceStore } from "../store/store.ts";
 import type { OperatorGuard } from "./operator-guard.ts";
@@ -10,6 +11,7 @@ export interface InstanceRoutesOptions {
   readonly instances: InstanceStore;
   readonly fleet: Fleet;
   readonly presence: Presence;
+  readonly leases: Leases;
   readonly guard: OperatorGuard;
   /** Ends everything that lets an instance in. */
   readonly revoke: (instanceId: string) => Promise<boolean>;
@@ -69,7 +71,7 @@ export async function requireInstance(instances: InstanceStore, params: unknown)
 }
 
 /** Times are Unix seconds with a fraction, as everywhere on the wire. */
-function summary(record: InstanceRecord, { fleet, presence }: InstanceRoutesOptions): Record<string, unknown> {
+function summary(record: InstanceRecord, { fleet, presence, leases }: InstanceRoutesOptions): Record<string, unknown> {
   const latest = presence.latest(record.id);
   const connection = fleet.connection(record.id);
   const heartbeat = latest?.heartbeat ?? record.heartbeat;
@@ -77,6 +79,7 @@ function summary(record: InstanceRecord, { fleet, presence }: InstanceRoutesOpti
     id: record.id,
     workspace: record.workspaceId,
     online: connection !== undefined,
+    state: leases.stateOf(record.id, connection !== undefined),
     connected_at: connection === undefined ? null : connection.connectedAtMs / 1000,
     last_seen: (latest?.lastSeenMs ?? record.lastSeenMs) / 1000,
     registered_at: record.registeredAtMs / 1000,

@@ -5,10 +5,13 @@ import { z } from "zod";
 import { openCommandChannel, type CommandChannelOptions } from "../fleet/command-channel.ts";
 import { PollSession } from "../fleet/poll-session.ts";
 import { vmPaths } from "../fleet/vm-methods.ts";
+import type { Admission } from "../limits/admission.ts";
 import { readText } from "./body.ts";
 
 export interface PollRoutesOptions {
   readonly channel: CommandChannelOptions;
+  /** Of new channels, whichever way they come. */
+  readonly connections: Admission;
   /** An onRequest hook that judges the VM's token. */
   readonly authenticate: (request: FastifyRequest) => Promise<void>;
   readonly instanceOf: (request: FastifyRequest) => string;
@@ -30,7 +33,7 @@ const answerBytesMax = 1024 * 1024;
  * for messages to it, DELETE ends the session. Bodies and answers are arrays of JSON-RPC messages.
  */
 export function pollRoutes(app: FastifyInstance, options: PollRoutesOptions): void {
-  const { channel, authenticate, instanceOf } = options;
+  const { channel, connections, authenticate, instanceOf } = options;
   const sessions = new Map<string, Map<string, PollSession>>();
   const path = vmPaths.commands;
   const hook = { onRequest: authenticate };
@@ -46,6 +49,7 @@ export function pollRoutes(app: FastifyInstance, options: PollRoutesOptions): vo
       const text = `${own.size} sessions of this instance are open`;
       throw new HlError("rate_limited", text, { retry_after_ms: channel.deadAfterMs });
     }
+    connections.admit();
     const { clock, deadAfterMs } = channel;
     const session = new PollSession({ clock, deadAfterMs, answerBytesMax, limits: defaultTransportLimits });
     sessions.set(instanceId, own.set(name, session));

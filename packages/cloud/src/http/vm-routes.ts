@@ -5,6 +5,8 @@ import type { ParsedInput, Message } from "@hl/core/rpc/message.ts";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { vmPaths, type VmMethods } from "../fleet/vm-methods.ts";
+import type { RateLimits } from "../limits/rate-limits.ts";
+import type { VmLimits } from "../limits/vm-limits.ts";
 import type { Credentials } from "../tokens/credentials.ts";
 import { bearerOf } from "../tokens/secrets.ts";
 import type { CommandChannelOptions } from "../fleet/command-channel.ts";
@@ -21,27 +23,37 @@ export interface VmRoutesOptions {
   readonly channel: CommandChannelOptions;
   /** Throws where another daemon is connected under this identity. */
   readonly requireSole: (instanceId: string, runId: string | undefined) => Promise<void>;
+  readonly limits: VmLimits;
 }
 
-/** Nobody who has shown no token yet may make us buffer more. */
-const anonymousBodyBytesMax = 64 * 1024;
+/** Nobody who has shown no token yet may make us buffer more; nor does a heartbeat need to. */
+const smallBodyBytesMax = 64 * 1024;
+/** The health of a VM with thousands of commands. */
+const statusBodyBytesMax = 1024 * 1024;
 
 /** What VMs ask of the cloud over HTTP. */
 export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
-  const { methods, clock } = options;
+  const { methods, clock, limits } = options;
   const callers = new WeakMap<FastifyRequest, string>();
-  /** Before the body is read: an unauthenticated body is not worth buffering. */
+  /** Before the body is read: one without a token, or over its rate, is not worth buffering. */
   const authenticate = async (request: FastifyRequest): Promise<void> => {
     const instanceId = await authenticateVm(request, options);
     await options.requireSole(instanceId, runIdOf(request));
     callers.set(request, instanceId);
   };
-  const certified = async (request: FastifyRequest): Promise<void> => requireCertificate(request, options);
+  const within = (rate: RateLimits) => async (request: FastifyRequest) => {
+    await authenticate(request);
+    rate.take(instanceOf(request));
+  };
+  const admitted = async (request: FastifyRequest): Promise<void> => {
+    requireCertificate(request, options);
+    limits.registrations.admit();
+  };
   const instanceOf = (request: FastifyRequest): string => callers.get(request) ?? "";
 
-  pollRoutes(app, { channel: options.channel, authenticate, instanceOf });
+  pollRoutes(app, { channel: options.channel, connections: limits.connections, authenticate, instanceOf });
 
-  app.post(vmPaths.register, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
+  app.post(vmPaths.register, { bodyLimit: smallBodyBytesMax, onRequest: admitted }, (request, reply) =>
     serveRpc(
       request,
       reply,
@@ -53,16 +65,20 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
       clock,
     ),
   );
-  app.post(vmPaths.token, { bodyLimit: anonymousBodyBytesMax, onRequest: certified }, (request, reply) =>
+  app.post(vmPaths.token, { bodyLimit: smallBodyBytesMax, onRequest: admitted }, (request, reply) =>
     serveRpc(request, reply, methods.token(runIdOf(request)), clock),
   );
-  app.post(vmPaths.heartbeat, { onRequest: authenticate }, (request, reply) =>
-    serveRpc(request, reply, methods.heartbeat(instanceOf(request)), clock),
+  app.post(
+    vmPaths.heartbeat,
+    { bodyLimit: smallBodyBytesMax, onRequest: within(limits.signsOfInstance) },
+    (request, reply) => serveRpc(request, reply, methods.heartbeat(instanceOf(request)), clock),
   );
-  app.post(vmPaths.status, { onRequest: authenticate }, (request, reply) =>
-    serveRpc(request, reply, methods.status(instanceOf(request)), clock),
+  app.post(
+    vmPaths.status,
+    { bodyLimit: statusBodyBytesMax, onRequest: within(limits.signsOfInstance) },
+    (request, reply) => serveRpc(request, reply, methods.status(instanceOf(request)), clock),
   );
-  app.post(vmPaths.events, { onRequest: authenticate }, (request, reply) =>
+  app.post(vmPaths.events, { onRequest: within(limits.batchesOfInstance) }, (request, reply) =>
     serveRpc(request, reply, methods.events(instanceOf(request)), clock, inSequence),
   );
 }

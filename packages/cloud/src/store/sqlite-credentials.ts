@@ -40,6 +40,8 @@ export class SqliteCredentials implements CredentialStore {
   readonly #revokeInstance: StatementSync;
   readonly #revokeFamilies: StatementSync;
   readonly #forgetEnrollments: StatementSync;
+  readonly #pruneEnrollments: StatementSync;
+  readonly #pruneFamilies: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
     this.#commit = commit;
@@ -67,6 +69,12 @@ export class SqliteCredentials implements CredentialStore {
     this.#revokeInstance = database.prepare("update instances set revoked_at_ms = ? where id = ?");
     this.#revokeFamilies = database.prepare("update families set revoked_at_ms = ? where instance_id = ?");
     this.#forgetEnrollments = database.prepare("delete from enrollments where instance_id = ?");
+    this.#pruneEnrollments = database.prepare(
+      "delete from enrollments where token_hash in (select token_hash from enrollments where expires_at_ms < ? limit ?)",
+    );
+    this.#pruneFamilies = database.prepare(
+      "delete from families where id in (select id from families where issued_at_ms < ? limit ?)",
+    );
   }
 
   async addEnrollment(enrollment: Omit<EnrollmentRecord, "familyId">): Promise<void> {
@@ -160,5 +168,13 @@ export class SqliteCredentials implements CredentialStore {
       const row = this.#fence.get(Math.round(atMs), familyId) as { instance_id: string } | undefined;
       if (row !== undefined) this.#fenceInstance.run(Math.round(atMs), row.instance_id);
     });
+  }
+
+  pruneEnrollments(beforeMs: number, limit: number): Promise<number> {
+    return this.#commit.run(() => Number(this.#pruneEnrollments.run(Math.round(beforeMs), limit).changes));
+  }
+
+  pruneFamilies(beforeMs: number, limit: number): Promise<number> {
+    return this.#commit.run(() => Number(this.#pruneFamilies.run(Math.round(beforeMs), limit).changes));
   }
 }

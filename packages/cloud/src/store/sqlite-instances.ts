@@ -33,6 +33,9 @@ export class SqliteInstances implements InstanceStore {
   readonly #setHello: StatementSync;
   readonly #setIdentityInUse: StatementSync;
   readonly #touch: StatementSync;
+  readonly #ids: StatementSync;
+  readonly #prune: StatementSync;
+  readonly #forgetFamilies: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
     this.#commit = commit;
@@ -54,6 +57,17 @@ export class SqliteInstances implements InstanceStore {
     this.#touch = database.prepare(
       "update instances set last_seen_ms = max(last_seen_ms, ?), heartbeat = coalesce(?, heartbeat) where id = ?",
     );
+    this.#ids = database.prepare("select id from instances");
+    this.#prune = database.prepare(`
+      delete from instances where id in (
+        select id from instances where last_seen_ms < ? and not exists (
+          select 1 from requests where instance_id = instances.id and settled_at_ms is null) limit ?)
+      returning id`);
+    this.#forgetFamilies = database.prepare("delete from families where instance_id = ?");
+  }
+
+  async ids(): Promise<readonly string[]> {
+    return (this.#ids.all() as { id: string }[]).map(({ id }) => id);
   }
 
   async get(id: string): Promise<InstanceRecord | undefined> {
@@ -95,6 +109,14 @@ export class SqliteInstances implements InstanceStore {
 
   async setIdentityInUse(id: string, atMs: number): Promise<void> {
     await this.#commit.run(() => this.#setIdentityInUse.run(Math.round(atMs), id));
+  }
+
+  prune(beforeMs: number, limit: number): Promise<readonly string[]> {
+    return this.#commit.run(() => {
+      const ids = (this.#prune.all(Math.round(beforeMs), limit) as { id: string }[]).map(({ id }) => id);
+      for (const id of ids) this.#forgetFamilies.run(id);
+      return ids;
+    });
   }
 
   async touch(sightings: readonly Sighting[]): Promise<void> {

@@ -22,6 +22,7 @@ export class SqliteRequests implements RequestStore {
   readonly #settle: StatementSync;
   readonly #get: StatementSync;
   readonly #unsettled: StatementSync;
+  readonly #unsettledBefore: StatementSync;
   readonly #prune: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
@@ -36,6 +37,9 @@ export class SqliteRequests implements RequestStore {
     this.#get = database.prepare("select * from requests where id = ? and instance_id = ?");
     this.#unsettled = database.prepare(
       "select * from requests where instance_id = ? and settled_at_ms is null order by number",
+    );
+    this.#unsettledBefore = database.prepare(
+      "select id from requests where settled_at_ms is null and created_at_ms < ? order by number limit ?",
     );
     this.#prune = database.prepare(
       "delete from requests where number in (select number from requests where settled_at_ms < ? limit ?)",
@@ -64,6 +68,10 @@ export class SqliteRequests implements RequestStore {
 
   async unsettled(instanceId: string): Promise<readonly RequestRecord[]> {
     return (this.#unsettled.all(instanceId) as unknown as Row[]).map(toRecord);
+  }
+
+  async unsettledBefore(beforeMs: number, limit: number): Promise<readonly string[]> {
+    return (this.#unsettledBefore.all(Math.round(beforeMs), limit) as { id: string }[]).map(({ id }) => id);
   }
 
   prune(beforeMs: number, limit: number): Promise<number> {

@@ -59,6 +59,7 @@ export interface Sighting {
 export interface InstanceStore {
   get(id: string): Promise<InstanceRecord | undefined>;
   list(): Promise<readonly InstanceRecord[]>;
+  ids(): Promise<readonly string[]>;
   /** Answers the registration id that holds. */
   register(registration: Registration): Promise<string>;
   setHealth(id: string, health: Readonly<Record<string, unknown>>, atMs: number): Promise<void>;
@@ -67,6 +68,8 @@ export interface InstanceStore {
   setIdentityInUse(id: string, atMs: number): Promise<void>;
   /** One write for a whole fleet's heartbeats. */
   touch(sightings: readonly Sighting[]): Promise<void>;
+  /** Forgets at most `limit` instances that were last seen before and have no unsettled request, with their credentials; answers which. */
+  prune(beforeMs: number, limit: number): Promise<readonly string[]>;
 }
 
 export interface EnrollmentRecord {
@@ -110,6 +113,10 @@ export interface CredentialStore {
   fence(familyId: string, atMs: number): Promise<void>;
   /** Ends everything that lets the instance in, enrolment tokens that nobody used included; false when it is unknown. */
   revoke(instanceId: string, atMs: number): Promise<boolean>;
+  /** Forgets enrolments that expired before; answers how many, at most `limit`. */
+  pruneEnrollments(beforeMs: number, limit: number): Promise<number>;
+  /** Forgets families whose newest token was issued before; answers how many, at most `limit`. */
+  pruneFamilies(beforeMs: number, limit: number): Promise<number>;
 }
 
 export interface OperatorRecord {
@@ -177,6 +184,8 @@ export interface RequestStore {
   get(instanceId: string, id: string): Promise<RequestRecord | undefined>;
   /** Queued and sent ones, oldest first. */
   unsettled(instanceId: string): Promise<readonly RequestRecord[]>;
+  /** Ids of unsettled requests of all instances that are older, oldest first. */
+  unsettledBefore(beforeMs: number, limit: number): Promise<readonly string[]>;
   /** Forgets settled requests of before; answers how many. */
   prune(beforeMs: number, limit: number): Promise<number>;
 }

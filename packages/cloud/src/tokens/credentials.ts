@@ -13,6 +13,7 @@ import { hashToken, newToken, sameHash } from "./secrets.ts";
  *   current   the newest; presenting it makes the next generation and turns it into `previous`.
  *   previous  what the newest was exchanged for; it stays valid, because the answer may have been lost. The same rotation
  *             id answers the same tokens; another one (the VM forgot it) replaces the newest, which nobody has used.
+ *   ahead     newer than the newest: only a store that was restored from a backup meets one; it counts as the newest.
  * Anything older was replaced by a token that somebody did use: two parties hold one identity, so the family is fenced
  * and only a new enrolment helps.
  */
@@ -23,7 +24,7 @@ export interface IssuedTokens {
 
 export interface CredentialsOptions {
   readonly store: CredentialStore;
-  readonly accessTokens: AccessTokens;
+  readonly accessTokens: Pick<AccessTokens, "sign" | "verify">;
   readonly secret: Buffer;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -149,11 +150,13 @@ export class Credentials {
     const presentedHash = hashToken(refreshToken);
     const isCurrent = sameHash(presentedHash, family.currentHash);
     const isPrevious = family.previousHash !== undefined && sameHash(presentedHash, family.previousHash);
-    if (!isCurrent && !isPrevious) return this.#fence(family, presented.generation);
+    // Made by us and newer than all we know: our store was restored from a backup, and the VM is ahead of it.
+    const isAhead = presented.generation > family.generation;
+    if (!isCurrent && !isPrevious && !isAhead) return this.#fence(family, presented.generation);
     await requireSole(family.instanceId, runId);
     if (isPrevious && family.currentRotation === rotationId) return this.#tokensOf(family);
 
-    const generation = isCurrent ? family.generation + 1 : family.generation;
+    const generation = isPrevious ? family.generation : presented.generation + 1;
     const next: FamilyRecord = {
       ...family,
       generation,

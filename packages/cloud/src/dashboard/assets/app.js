@@ -68,14 +68,16 @@ async function followFleet() {
 
 function showFleet() {
   const online = state.instances.filter((instance) => instance.online).length;
-  $("fleet-count").textContent = state.instances.length === 0 ? "" : `${online} of ${state.instances.length} online`;
+  const lost = state.instances.filter((instance) => instance.state === "lost").length;
+  const counted = `${online} of ${state.instances.length} online${lost === 0 ? "" : `, ${lost} lost`}`;
+  $("fleet-count").textContent = state.instances.length === 0 ? "" : counted;
   $("fleet-empty").hidden = state.instances.length > 0;
   const focused = document.activeElement?.getAttribute?.("href");
   $("fleet-list").replaceChildren(
     ...state.instances.map((instance) => {
       const status = statusOf(instance.health);
       const about = [
-        instance.online ? (status === "unknown" ? "online" : status) : "offline",
+        instance.online ? (status === "unknown" ? "online" : status) : instance.state,
         instance.online ? undefined : `seen ${ago(instance.last_seen)}`,
         instance.credentials === "fenced" ? "credentials fenced" : undefined,
         instance.online && instance.health.commands_running ? `${instance.health.commands_running} running` : undefined,

@@ -29,7 +29,7 @@ async function liveHealth(id, signal) {
 function showDetail(detail, health) {
   const status = detail.online ? statusOf(health ?? detail.health) : "unknown";
   $("detail-status").className = `badge ${status}`;
-  $("detail-status").textContent = detail.online ? status : "offline";
+  $("detail-status").textContent = detail.online ? status : detail.state;
   const version = detail.daemon_version === null ? "" : `hl-daemon ${detail.daemon_version} · `;
   const fenced = detail.credentials === "fenced" ? " · credentials fenced: enrol it again" : "";
   $("detail-sub").textContent = `${detail.workspace} · ${version}last contact ${ago(detail.last_seen)}${fenced}`;
