@@ -187,7 +187,17 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       clientCertificate,
       operators,
       limit,
-      channel: { fleet, instances: store.instances, presence, clock, logger, wireError, helloWithinMs, ...beat },
+      channel: {
+        fleet,
+        instances: store.instances,
+        events: store.events,
+        presence,
+        clock,
+        logger,
+        wireError,
+        helloWithinMs,
+        ...beat,
+      },
       operatorSocket: { requests, clock, wireError, streamQueueBytesMax, ...beat },
     }),
   });

@@ -13,7 +13,7 @@ import { protocolVersion } from "@hl/protocol/version.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
 import type { WebSocket } from "ws";
 import { peerRefusals } from "../peer-refusals.ts";
-import type { InstanceStore } from "../store/store.ts";
+import type { EventStore, InstanceStore } from "../store/store.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Presence } from "./presence.ts";
 
@@ -24,6 +24,7 @@ import type { Presence } from "./presence.ts";
 export interface CommandChannelOptions {
   readonly fleet: Fleet;
   readonly instances: InstanceStore;
+  readonly events: Pick<EventStore, "cursors">;
   readonly presence: Presence;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -84,7 +85,13 @@ function helloHandler(instanceId: string, options: CommandChannelOptions, greete
             peer.close(errorText(error));
           });
         });
-        return { protocol_version: protocolVersion, session_id: sessionId, server_time: clock.wallMs() / 1000 };
+        const { epoch } = hello;
+        return {
+          protocol_version: protocolVersion,
+          session_id: sessionId,
+          server_time: clock.wallMs() / 1000,
+          events_acked: { epoch, lanes: await options.events.cursors(instanceId, epoch) },
+        };
       },
     },
     roles: shippedRoles,

@@ -7,8 +7,8 @@ import { Peer, type PeerRefusals } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import { LoopService } from "@hl/core/service.ts";
-import type { ParamsOf } from "@hl/protocol/method.ts";
-import type { vmHello } from "@hl/protocol/methods/vm.ts";
+import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
+import { vmHello } from "@hl/protocol/methods/vm.ts";
 import { CloudUnreachable, retryAfterMs } from "./http.ts";
 import type { Retry } from "./retry.ts";
 
@@ -27,7 +27,7 @@ export interface ChannelOptions {
   readonly handler: RequestHandler;
   readonly refusals: PeerRefusals;
   readonly inFlightMax: number;
-  readonly onConnected: () => void;
+  readonly onConnected: (welcome: ResultOf<typeof vmHello>) => void;
   /** After a loss, and after each attempt that failed. */
   readonly onDisconnected: (reason: string, wasConnected: boolean) => void;
 }
@@ -91,15 +91,17 @@ export class CommandChannel extends LoopService {
     const transport = new WebSocketTransport({ ...options, socket });
     const { handler, refusals, inFlightMax } = options;
     const peer = new Peer({ transport, clock: options.clock, handler, refusals, inFlightMax }).open();
+    let welcome: ResultOf<typeof vmHello>;
     try {
-      await peer.request("vm/hello", options.hello(), { timeoutMs: options.connectTimeoutMs, signal });
+      const answered = await peer.request("vm/hello", options.hello(), { timeoutMs: options.connectTimeoutMs, signal });
+      welcome = vmHello.result.parse(answered);
     } catch (error) {
       peer.close("vm/hello was not answered");
       throw error;
     }
     this.#peer = peer;
     this.#reconnects += 1;
-    options.onConnected();
+    options.onConnected(welcome);
     options.logger.info({ url, reconnects: this.reconnects }, "connected to the cloud");
     return peer;
   }

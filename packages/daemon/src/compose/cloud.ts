@@ -1,10 +1,11 @@
 import type { Config } from "@hl/config/load.ts";
 import { tlsPolicy, type TlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
-import type { Logger } from "@hl/core/logger.ts";
+import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import type { PeerRefusals } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
+import type { LanesAcked } from "@hl/protocol/event-lanes.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { protocolVersion, version } from "@hl/protocol/version.ts";
 import { dirname, join } from "node:path";
@@ -18,6 +19,7 @@ import { Retry } from "../cloud/retry.ts";
 import { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
+import { DeliveredRetention } from "../store/delivered-retention.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import type { Inbox } from "../store/inbox.ts";
 
@@ -46,6 +48,10 @@ export interface CloudPorts {
 
 /** A connection that is back within this time was a blip and no alert. */
 export const cloudHoldOffMs = 10_000;
+
+/** What a cloud that was restored from a backup can get once more. Research: fleet-agents (d.4). */
+const deliveredKeptMs = 3_600_000;
+const deliveredKeptBytes = 64 * 2 ** 20;
 
 export interface ComposedCloud extends AsyncDisposable {
   readonly link: CloudLink;
@@ -115,7 +121,13 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     batchEventsMax: config.daemon.event_streaming.batch_size,
     batchBytesMax: 1_048_576,
     flushIntervalMs: config.daemon.event_streaming.flush_interval * 1000,
-    keepDelivered: 1_000,
+    retention: new DeliveredRetention({
+      spool,
+      clock,
+      logger,
+      keepMs: deliveredKeptMs,
+      keepBytes: Math.min(deliveredKeptBytes, config.daemon.event_streaming.max_queue_bytes),
+    }),
     target: (signal) => target.endpoint("events", signal),
     renew,
     isUnauthenticated,
@@ -144,6 +156,14 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     },
     onContact,
   });
+  const reconcile = async (acked: LanesAcked): Promise<void> => {
+    try {
+      await spool.reconcile(acked);
+      uplink.poke();
+    } catch (error) {
+      logger.error({ error: errorText(error) }, "what the cloud has could not be compared with what it acknowledged");
+    }
+  };
   let cancelHoldOff = (): void => {};
   const channel = new CommandChannel({
     clock,
@@ -167,9 +187,10 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     handler: new InboxHandler(ports.handler, ports.inbox, isIdempotent),
     refusals: ports.refusals,
     inFlightMax: config.daemon.local_api.max_pending_requests,
-    onConnected: () => {
+    onConnected: ({ events_acked: acked }) => {
       link.contact();
       ports.onConnection();
+      if (acked !== undefined) void reconcile(acked);
     },
     onDisconnected: (reason, wasConnected) => {
       link.attemptFailed(reason, wasConnected);

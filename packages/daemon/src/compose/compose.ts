@@ -97,6 +97,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     emittedTypes: settings.event_streaming.event_types,
     onStoreError,
   });
+  building.use(events);
   const audit = building.use(auditor({ events, logger, clock }));
   const { proxySocketPath: proxySocket } = runnerPathsOf(config, host.user);
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);

@@ -47,7 +47,14 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       spool: () => {
         const { depth, bytes, oldestMs, deadLetters } = spool.figures();
         const age = oldestMs === undefined ? 0 : Math.max(0, clock.wallMs() - oldestMs) / 1000;
-        return { depth, bytes, oldest_age: age, rejected: events.rejected, dead_letters: deadLetters };
+        return {
+          depth,
+          bytes,
+          oldest_age: age,
+          rejected: events.rejected,
+          gaps: spool.gaps,
+          dead_letters: deadLetters,
+        };
       },
       commands: () => ({ running: commands.running, finished: commands.finished }),
       agents: () => agents.list().map(({ process_id, status }) => ({ process_id, status })),

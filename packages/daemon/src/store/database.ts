@@ -15,14 +15,28 @@ export class Database implements Disposable {
   readonly #log: LogFile;
   readonly #commit: GroupCommit;
   readonly #statements = new Map<string, StatementSync>();
-  /** Sequence numbers are comparable inside an epoch only (S3). */
-  readonly epoch: string;
+  #epoch: string;
 
   constructor(path: string, clock?: Pick<Clock, "after">) {
     this.#sqlite = openDatabase({ path, program: "hl-daemon", migrations });
-    this.epoch = this.#loadEpoch();
+    this.#epoch = this.#loadEpoch();
     this.#log = new LogFile(this.#sqlite, path);
     this.#commit = new GroupCommit(this.#sqlite, { log: this.#log, clock });
+  }
+
+  /** Sequence numbers are comparable inside an epoch only (S3). */
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  /** Resolves when the new epoch is durable; `alongside` is part of the same transaction. */
+  async beginEpoch(alongside: () => void): Promise<void> {
+    const epoch = randomUUID();
+    await this.write(() => {
+      this.prepare("UPDATE meta SET value = ? WHERE key = 'epoch'").run(epoch);
+      alongside();
+    });
+    this.#epoch = epoch;
   }
 
   /** Reads at once; for use inside `write` and for queries. Statements are prepared once. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { lanesAcked } from "../event-lanes.ts";
 import { defineMethod } from "../method.ts";
 import { eventDeliver } from "./event-deliver.ts";
 
@@ -108,7 +109,14 @@ export const vmHello = defineMethod({
     running: z.array(z.string()).describe("Command ids"),
     unacked_results: z.array(z.string()).describe("Request ids whose answers may not have arrived"),
   }),
-  result: z.object({ protocol_version: z.string(), session_id: z.string(), server_time: z.number() }),
+  result: z.object({
+    protocol_version: z.string(),
+    session_id: z.string(),
+    server_time: z.number(),
+    events_acked: lanesAcked
+      .optional()
+      .describe("What the cloud has of the daemon's epoch; less than was acknowledged is sent again"),
+  }),
 });
 
 export const cloudMethods = {
