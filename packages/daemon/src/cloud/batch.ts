@@ -1,5 +1,6 @@
 import { lanes, type Lane } from "@hl/protocol/event-lanes.ts";
-import type { EventSpool, SpooledEvent } from "../store/event-spool.ts";
+import type { EventSpool } from "../store/event-spool.ts";
+import type { SpooledEvent } from "../store/spooled-event.ts";
 
 export interface BatchLimits {
   readonly eventsMax: number;

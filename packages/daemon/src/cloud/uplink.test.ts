@@ -244,6 +244,7 @@ describe("uplink: too much at once", () => {
   for (const [name, refuse] of [
     ["a proxy's 413", page],
     ["the cloud's own error", envelope],
+    ["what the cloud cannot read", () => ({ jsonrpc: "2.0", id: null, error: { code: -32700, message: "no JSON" } })],
   ] as const) {
     test(`after ${name} the batch is halved until it fits, and what fits is found again by doubling`, async () => {
       await using f = await Fixture.make({ batchEventsMax: 8 });

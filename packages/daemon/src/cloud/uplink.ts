@@ -6,7 +6,8 @@ import type { ResponseMessage } from "@hl/core/rpc/message.ts";
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import { eventDeliver } from "@hl/protocol/methods/event-deliver.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
-import type { EventSpool, SpooledEvent } from "../store/event-spool.ts";
+import type { EventSpool } from "../store/event-spool.ts";
+import type { SpooledEvent } from "../store/spooled-event.ts";
 import type { DeliveredRetention } from "../store/delivered-retention.ts";
 import { nextBatch, type BatchLimits } from "./batch.ts";
 import { CloudUnreachable, type CloudHttp } from "./http.ts";
@@ -108,12 +109,13 @@ export class Uplink extends LoopService {
         await spool.beginEpoch();
         return undefined;
       }
-      if (!isTooLarge(error)) throw error;
-      return this.#tooLarge(batch, error);
+      if (!isRefusedAsWhole(error)) throw error;
+      return this.#halve(batch, error);
     }
   }
 
-  #tooLarge(batch: readonly SpooledEvent[], error: Error): Map<number, string> | undefined {
+  /** One of them is at fault: a single one that is refused so is set aside, so that it does not stop the others. */
+  #halve(batch: readonly SpooledEvent[], error: Error): Map<number, string> | undefined {
     const [first] = batch;
     const bytes = batch.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
     if (first === undefined || batch.length > 1) {
@@ -176,10 +178,10 @@ function withSequence({ seq, lane, body }: SpooledEvent, epoch: string): string 
   return `{"epoch":${JSON.stringify(epoch)},"seq":${seq},"lane":"${lane}",${body.slice(1)}`;
 }
 
-/** Somebody on the way, or the cloud itself, found the request as a whole too large. */
-function isTooLarge(error: unknown): error is Error {
+/** Somebody on the way, or the cloud itself, found the request as a whole too large, or the cloud could not read it. */
+function isRefusedAsWhole(error: unknown): error is Error {
   if (error instanceof CloudUnreachable) return error.status === 413;
-  return error instanceof HlError && error.type === "request_too_large";
+  return error instanceof HlError && (error.type === "request_too_large" || error.type === "parse_error");
 }
 
 function refusedIn(

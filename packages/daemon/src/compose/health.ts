@@ -8,8 +8,10 @@ import type { Commands } from "../commands/commands.ts";
 import type { Events } from "../events/events.ts";
 import { HealthMonitor, type Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
+import type { Database } from "../store/database.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import { firstProblem, type Enforceable } from "./enforceable.ts";
+import { storeConditions } from "./store-health.ts";
 import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
 
 export interface HealthPorts {
@@ -17,6 +19,7 @@ export interface HealthPorts {
   readonly host: HostFacts;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly database: Database;
   readonly spool: EventSpool;
   readonly events: Events;
   readonly commands: Commands;
@@ -70,7 +73,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           lastError: link?.lastError,
         };
       },
-      conditions: () => conditionsOf(config, ports.enforceable, ports.cloud()),
+      conditions: () => [...storeConditions(ports.database), ...conditionsOf(config, ports.enforceable, ports.cloud())],
     },
     onChange: (health) => {
       logger.info({ status: health.status, alerts: health.alerts }, "health has changed");
@@ -78,7 +81,10 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       events.emit("health_check", { status: health.status, alerts: health.alerts }, severity);
       void ports.cloud()?.sendStatus(health, ports.stopping);
     },
-    onSample: (metrics) => events.emit("system_metric", metrics),
+    onSample: (metrics) => {
+      events.emit("system_metric", metrics);
+      void ports.database.checkSpace();
+    },
   });
 }
 

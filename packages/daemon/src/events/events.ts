@@ -5,7 +5,8 @@ import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import { laneOf, laneOfCaller, type Lane } from "@hl/protocol/event-lanes.ts";
 import type { EventBody } from "@hl/protocol/methods/event-stream.ts";
 import type { StoredEvent } from "@hl/protocol/methods/event-subscribe.ts";
-import type { EventSpool, SpooledEvent } from "../store/event-spool.ts";
+import type { EventSpool } from "../store/event-spool.ts";
+import type { SpooledEvent } from "../store/spooled-event.ts";
 import type { Room } from "../store/lane-use.ts";
 import { GapLedger } from "./gap-ledger.ts";
 import {
@@ -199,9 +200,10 @@ export class Events implements Disposable {
           if (event.seq > cursor + 1) await notify("event/gap", { from: cursor + 1, to: event.seq - 1 });
           if (stopped()) return;
           cursor = event.seq;
-          if (options.types === undefined || options.types.includes(event.type)) {
-            await notify("event/event", this.stored(event));
-          }
+          if (options.types !== undefined && !options.types.includes(event.type)) continue;
+          const stored = this.#stored(event);
+          if (stored !== undefined) await notify("event/event", stored);
+          else await notify("event/gap", { from: event.seq, to: event.seq });
         }
         if (events.length === 0) await grown;
       }
@@ -212,6 +214,15 @@ export class Events implements Disposable {
 
   stored(event: SpooledEvent): StoredEvent {
     return { ...(JSON.parse(event.body) as EventBody), epoch: this.epoch, seq: event.seq, lane: event.lane };
+  }
+
+  /** Undefined for one that the disk has changed: nobody can read it any more. */
+  #stored(event: SpooledEvent): StoredEvent | undefined {
+    try {
+      return this.stored(event);
+    } catch {
+      return undefined;
+    }
   }
 }
 

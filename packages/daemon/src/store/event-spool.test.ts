@@ -12,7 +12,8 @@ import { lanes, type Gap, type Lane } from "@hl/protocol/event-lanes.ts";
 import fc from "fast-check";
 import { Database } from "./database.ts";
 import { deadLetterBytesMax, deadLettersMax } from "./dead-letters.ts";
-import { EventSpool, type NewEvent, type SpoolFigures } from "./event-spool.ts";
+import { EventSpool, type SpoolFigures } from "./event-spool.ts";
+import type { NewEvent } from "./spooled-event.ts";
 import { perLane } from "./lane-use.ts";
 import { migrations } from "./migrations.ts";
 

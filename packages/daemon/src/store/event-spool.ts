@@ -3,22 +3,8 @@ import { lanes, type Gap, type Lane, type LanesAcked } from "@hl/protocol/event-
 import type { Database } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { gapEvent } from "./gap-event.ts";
+import type { NewEvent, SpooledEvent } from "./spooled-event.ts";
 import { LaneUse, perLane, type Room, type Use } from "./lane-use.ts";
-
-/** One event on its way to the cloud; `body` is its JSON without epoch, lane and sequence number. */
-export interface SpooledEvent {
-  readonly seq: number;
-  readonly lane: Lane;
-  readonly type: string;
-  readonly body: string;
-}
-
-export interface NewEvent {
-  readonly id: string;
-  readonly type: string;
-  readonly lane: Lane;
-  readonly body: string;
-}
 
 export interface SpoolFigures {
   readonly depth: number;
@@ -55,6 +41,28 @@ export class EventSpool {
     this.#dead = new DeadLetters(database);
     this.#use = new LaneUse(database);
     this.#durableSeq = this.nextSeq - 1;
+  }
+
+  /**
+   * Another file has taken the place of a corrupt one. Numbers go on behind the last one that was given, whatever could be read of
+   * the old file: followers are there already.
+   */
+  reload(): void {
+    this.#generation += 1;
+    const last = this.#database.prepare("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'");
+    this.#database
+      .prepare(
+        "INSERT INTO sqlite_sequence SELECT 'events', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'events')",
+      )
+      .run();
+    last.run(this.#durableSeq);
+    this.#durableSeq = this.nextSeq - 1;
+    this.#use.reload();
+  }
+
+  /** Deletes what was delivered, for whoever needs its room now; outside of transactions. */
+  deleteDelivered(): void {
+    this.#use.deleteTaken();
   }
 
   get epoch(): string {
@@ -142,7 +150,7 @@ export class EventSpool {
     generation = this.#generation,
   ): Promise<void> {
     if (generation !== this.#generation) return;
-    const taken = await this.#database.write(() => {
+    const taken = await this.#database.writeMakingRoom(() => {
       const gap = this.#dead.add(refused, this.#wallMs());
       const gapAt = gap && this.#insertGap(gap);
       return { gapAt, passed: [...upTo].map(([lane, seq]) => this.#use.pass(lane, seq)) };
@@ -193,7 +201,7 @@ export class EventSpool {
 
   /** Forgets what was taken up to there, and more of it where a lane keeps over `bytesMax`. Answers whether there is more to do. */
   async prune(upTo: UpTo, bytesMax: number): Promise<boolean> {
-    const pruned = await this.#database.write(() =>
+    const pruned = await this.#database.writeMakingRoom(() =>
       lanes.map((lane) => this.#use.forget(lane, upTo.get(lane) ?? 0, bytesMax, rowsPerWrite)),
     );
     for (const one of pruned) this.#use.forgot(one);

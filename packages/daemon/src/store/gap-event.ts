@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Gap } from "@hl/protocol/event-lanes.ts";
 import type { EventBody } from "@hl/protocol/methods/event-stream.ts";
-import type { NewEvent } from "./event-spool.ts";
+import type { NewEvent } from "./spooled-event.ts";
 
 /** The event that says what is missing and why (S2). */
 export function gapEvent(gap: Gap, wallMs: number): NewEvent {

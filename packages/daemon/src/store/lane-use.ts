@@ -53,11 +53,16 @@ export function perLane(seq: number): ReadonlyMap<Lane, number> {
  */
 export class LaneUse {
   readonly #database: Database;
-  readonly #states: ReadonlyMap<Lane, State>;
+  #states: ReadonlyMap<Lane, State>;
 
   constructor(database: Database) {
     this.#database = database;
-    this.#states = new Map(lanes.map((lane) => [lane, this.#load(lane)]));
+    this.#states = this.#loadAll();
+  }
+
+  /** Derives the figures anew: another file has taken the place of a corrupt one. */
+  reload(): void {
+    this.#states = this.#loadAll();
   }
 
   acked(lane: Lane): number {
@@ -176,6 +181,18 @@ export class LaneUse {
     return { lane, ...gone };
   }
 
+  /** All that was taken goes at once, outside of transactions, a lane at a time. */
+  deleteTaken(): void {
+    for (const lane of lanes) {
+      const acked = this.acked(lane);
+      const sql =
+        "UPDATE lanes SET forgotten_seq = max(forgotten_seq, ?1) WHERE lane = ?2 AND EXISTS (SELECT 1 FROM events WHERE lane = ?2 AND seq <= ?1)";
+      this.#database.prepare(sql).run(acked, lane);
+      this.#database.prepare("DELETE FROM events WHERE lane = ? AND seq <= ?").run(lane, acked);
+      this.#of(lane).kept = nothing;
+    }
+  }
+
   forgot({ lane, events, bytes }: Forgot): void {
     const state = this.#of(lane);
     state.kept = minus(state.kept, { events, bytes });
@@ -205,6 +222,32 @@ export class LaneUse {
     return row.seq ?? 0;
   }
 
+  #loadAll(): ReadonlyMap<Lane, State> {
+    return this.#database.read(() => {
+      const { last } = this.#database
+        .prepare(
+          "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)) AS last",
+        )
+        .get() as { last: number };
+      this.#checkIndex();
+      const states = new Map(lanes.map((lane) => [lane, this.#load(lane)]));
+      // Whatever came next would count as delivered.
+      const isPossible = [...states.values()].every(({ acked }) => acked <= last);
+      if (!isPossible) throw new SyntaxError("a lane is further than the last event");
+      return states;
+    });
+  }
+
+  /** A lane is read by its index; what that lacks would wait for ever. */
+  #checkIndex(): void {
+    const count = (how: string): string =>
+      JSON.stringify(
+        this.#database.prepare(`SELECT lane, count(*) AS events FROM events ${how} GROUP BY lane ORDER BY lane`).all(),
+      );
+    const [inIndex, inTable] = [count("INDEXED BY events_by_lane"), count("NOT INDEXED")];
+    if (inIndex !== inTable) throw new SyntaxError("the index of the lanes is not what the events say");
+  }
+
   #load(lane: Lane): State {
     const acked = this.#ackedInTable(lane);
     const waiting = this.#between(lane, acked + 1, Number.MAX_SAFE_INTEGER);
@@ -220,7 +263,8 @@ export class LaneUse {
   /** Inside a write this may be newer than what is known to be durable. */
   #ackedInTable(lane: Lane): number {
     const row = this.#database.prepare("SELECT acked_seq AS seq FROM lanes WHERE lane = ?").get(lane);
-    return (row as { seq: number }).seq;
+    if (typeof row?.["seq"] !== "number") throw new SyntaxError(`the lane ${lane} has no place`);
+    return row["seq"];
   }
 
   #between(lane: Lane, from: number, to: number): Use {
