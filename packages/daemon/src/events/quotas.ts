@@ -1,4 +1,4 @@
-import { lanes, type Lane } from "@hl/protocol/event-lanes.ts";
+import type { Lane } from "@hl/protocol/event-lanes.ts";
 import type { Room } from "../store/lane-use.ts";
 
 export interface QueueLimits {
@@ -37,10 +37,10 @@ export function reserveOf({ eventsMax, bytesMax }: QueueLimits): LaneLoad {
 /** Whether the queue takes one more event of this lane and size, and what goes for it (S2). */
 export function admissionOf(limits: QueueLimits, loads: Loads, lane: Lane, bytes: number): Admission {
   const one = { events: 1, bytes };
-  const total = sum(Object.values(loads));
+  const total = sumOf(loads);
   const all = { events: limits.eventsMax, bytes: limits.bytesMax };
   if (lane === "critical") return fits(plus(total, one), all) ? take : refuse;
-  const others = sum(lanes.filter((each) => each !== "critical").map((each) => loads[each]));
+  const others = minus(total, loads.critical);
   const hasRoom = fits(plus(others, one), minus(all, reserveOf(limits))) && fits(plus(total, one), all);
   if (lane === "session") return hasRoom ? take : refuse;
   const share = {
@@ -57,7 +57,7 @@ export function admissionOf(limits: QueueLimits, loads: Loads, lane: Lane, bytes
 
 /** Whether something new may be started: there is room for the events of its start and its end. */
 export function hasRoomForStarts(limits: QueueLimits, loads: Loads): boolean {
-  const total = sum(Object.values(loads));
+  const total = sumOf(loads);
   const reserve = reserveOf(limits);
   const kept = { events: Math.floor(reserve.events * endsShare), bytes: Math.floor(reserve.bytes * endsShare) };
   return total.events < limits.eventsMax - kept.events && total.bytes < limits.bytesMax - kept.bytes;
@@ -67,5 +67,8 @@ const take: Admission = { kind: "take" };
 const refuse: Admission = { kind: "refuse" };
 const plus = (a: LaneLoad, b: LaneLoad): LaneLoad => ({ events: a.events + b.events, bytes: a.bytes + b.bytes });
 const minus = (a: LaneLoad, b: LaneLoad): LaneLoad => ({ events: a.events - b.events, bytes: a.bytes - b.bytes });
-const sum = (loads: readonly LaneLoad[]): LaneLoad => loads.reduce(plus, { events: 0, bytes: 0 });
+const sumOf = ({ critical, session, log, metric }: Loads): LaneLoad => ({
+  events: critical.events + session.events + log.events + metric.events,
+  bytes: critical.bytes + session.bytes + log.bytes + metric.bytes,
+});
 const fits = (load: LaneLoad, room: LaneLoad): boolean => load.events <= room.events && load.bytes <= room.bytes;

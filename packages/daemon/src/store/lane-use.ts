@@ -54,15 +54,18 @@ export function perLane(seq: number): ReadonlyMap<Lane, number> {
 export class LaneUse {
   readonly #database: Database;
   #states: ReadonlyMap<Lane, State>;
+  #waitingOfAll: Use;
 
   constructor(database: Database) {
     this.#database = database;
     this.#states = this.#loadAll();
+    this.#waitingOfAll = this.#sum();
   }
 
   /** Derives the figures anew: another file has taken the place of a corrupt one. */
   reload(): void {
     this.#states = this.#loadAll();
+    this.#waitingOfAll = this.#sum();
   }
 
   acked(lane: Lane): number {
@@ -73,13 +76,15 @@ export class LaneUse {
     return this.#of(lane).waiting;
   }
 
+  /** Kept beside those of the lanes: it is asked for with every event. */
   get waitingOfAll(): Use {
-    return lanes.reduce((sum, lane) => plus(sum, this.waiting(lane)), nothing);
+    return this.#waitingOfAll;
   }
 
   appended(lane: Lane, bytes: number): void {
     const state = this.#of(lane);
     state.waiting = plus(state.waiting, { events: 1, bytes });
+    this.#waitingOfAll = plus(this.#waitingOfAll, { events: 1, bytes });
   }
 
   /** What is waiting up to `seq` has been taken. */
@@ -94,6 +99,7 @@ export class LaneUse {
     const state = this.#of(lane);
     state.acked = Math.max(state.acked, to);
     state.waiting = minus(state.waiting, waiting);
+    this.#waitingOfAll = minus(this.#waitingOfAll, waiting);
     if (isKept) state.kept = plus(state.kept, waiting);
   }
 
@@ -153,6 +159,7 @@ export class LaneUse {
     const state = this.#of(lane);
     state.acked = acked;
     state.waiting = plus(state.waiting, { events, bytes });
+    this.#waitingOfAll = plus(this.#waitingOfAll, { events, bytes });
     state.kept = minus(state.kept, { events, bytes });
   }
 
@@ -220,6 +227,10 @@ export class LaneUse {
       )
       .get(acked, bytes) as { seq: number | null };
     return row.seq ?? 0;
+  }
+
+  #sum(): Use {
+    return lanes.reduce((sum, lane) => plus(sum, this.waiting(lane)), nothing);
   }
 
   #loadAll(): ReadonlyMap<Lane, State> {
