@@ -1,15 +1,19 @@
-// Loaded into the daemon by --import. At SIGWINCH, which means nothing to a daemon, it leaves in the current directory how late the
-// event loop has been since the last time, in milliseconds.
-import { renameSync, writeFileSync } from "node:fs";
+/**
+ * Loaded into the daemon under test: each second it appends when it is and the 99th percentile of the event loop's delay in it, in
+ * milliseconds, to HOME/loop-delay.
+ */
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
-const resolutionMs = 2;
+const resolutionMs = 5;
+const home = process.argv[process.argv.indexOf("--home") + 1] ?? ".";
 const delay = monitorEventLoopDelay({ resolution: resolutionMs });
 delay.enable();
-process.on("SIGWINCH", () => {
-  const late = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - resolutionMs);
-  const figures = { p50: late(delay.percentile(50)), p99: late(delay.percentile(99)), max: late(delay.max) };
-  writeFileSync("loop-delay.tmp", JSON.stringify(figures));
-  renameSync("loop-delay.tmp", "loop-delay.json");
+
+setInterval(() => {
+  // An idle loop shows the interval of the samples.
+  const p99 = Math.max(0, delay.percentile(99) / 1e6 - resolutionMs);
   delay.reset();
-});
+  appendFileSync(join(home, "loop-delay"), `${JSON.stringify([Date.now(), p99])}\n`);
+}, 1_000).unref();

@@ -1,8 +1,11 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { BenchContext, Benchmark } from "../context.ts";
 import { closedLoop } from "../load.ts";
 import { verdictOf, type Row } from "../report.ts";
 import { digits, ms, summarize } from "../stats.ts";
 
+const loopDelayProgram = join(import.meta.dirname, "../programs/loop-delay.ts");
 const connections = 4;
 const inFlight = 64;
 
@@ -10,7 +13,7 @@ const inFlight = 64;
 export const eventsBench: Benchmark = { name: "events", run };
 
 async function run(context: BenchContext): Promise<Row[]> {
-  const daemon = await context.startDaemon();
+  const daemon = await context.startDaemon({ nodeArguments: [`--import=${loopDelayProgram}`] });
   const clients = await Promise.all(Array.from({ length: connections }, () => daemon.connect()));
   let number = 0;
   const accept = async (worker: number): Promise<void> => {
@@ -23,6 +26,7 @@ async function run(context: BenchContext): Promise<Row[]> {
   await closedLoop({ atOnce: connections * inFlight, durationMs: 1_000 }, accept);
   const durationMs = context.quick ? 2_000 : 10_000;
   const cpuBefore = daemon.cpuMs();
+  const from = Date.now();
   const [load, pings] = await Promise.all([
     closedLoop({ atOnce: connections * inFlight, durationMs }, accept),
     closedLoop({ atOnce: 1, durationMs }, async () => {
@@ -31,6 +35,8 @@ async function run(context: BenchContext): Promise<Row[]> {
     }),
   ]);
   const cpuShare = (daemon.cpuMs() - cpuBefore) / durationMs;
+  const until = Date.now();
+  const loopDelays = loopDelaysOf(daemon.home, from, until);
   const alone = await closedLoop({ atOnce: 1, count: context.quick ? 100 : 500 }, accept);
   const times = summarize(load.samples);
   const single = summarize(alone.samples);
@@ -51,6 +57,13 @@ async function run(context: BenchContext): Promise<Row[]> {
       values: { p50: times.p50, p99: times.p99, max: times.max },
     },
     {
+      what: "delay of the event loop meanwhile, p99 of each second (perf_hooks)",
+      budget: "p99 < 20 ms",
+      measured: `median ${ms(median(loopDelays))}, worst ${ms(Math.max(...loopDelays))}`,
+      verdict: verdictOf(median(loopDelays), 20),
+      values: { median: median(loopDelays), worst: Math.max(...loopDelays) },
+    },
+    {
       what: "one event at a time",
       budget: "",
       measured: `p50 ${ms(single.p50)}, p99 ${ms(single.p99)}`,
@@ -65,4 +78,16 @@ async function run(context: BenchContext): Promise<Row[]> {
       values: { p50: pinged.p50, p99: pinged.p99 },
     },
   ];
+}
+
+/** What programs/loop-delay.ts wrote of the seconds that lie in between. */
+function loopDelaysOf(home: string, from: number, until: number): number[] {
+  const lines = readFileSync(join(home, "loop-delay"), "utf8").trim().split("\n");
+  const seconds = lines.map((line) => JSON.parse(line) as [at: number, p99: number]);
+  return seconds.filter(([at]) => at > from + 1_000 && at <= until).map(([, p99]) => p99);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }

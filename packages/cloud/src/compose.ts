@@ -164,6 +164,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const channel: CommandChannelOptions = {
     fleet,
     instances: store.instances,
+    events: store.events,
     presence,
     clock,
     logger,

@@ -198,8 +198,14 @@ export const errorTable = {
   queue_full: row(
     1401,
     "backoff",
-    "the event was refused because the spool is full; nothing accepted is lost",
+    "the event, or a start that would bring more of them, was refused because the spool is full; nothing accepted is lost",
     "Wait until the cloud has taken some: `hl-client health` shows spool.depth.",
+  ),
+  epoch_conflict: row(
+    1403,
+    "never",
+    "the cloud has another event under this epoch and sequence number",
+    "The VM was restored from a snapshot or cloned: the daemon begins a new epoch by itself and sends the event again.",
   ),
   event_invalid: row(1402, "never", "the event is malformed", "See event/stream in docs/protocol.md."),
   file_not_found: row(1501, "never", "no such file", "Check the path; relative paths start at the workspace."),

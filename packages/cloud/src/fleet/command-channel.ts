@@ -13,7 +13,7 @@ import { commonVersion, protocolVersion, protocolVersionMin } from "@hl/protocol
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
 import type { WebSocket } from "ws";
 import { peerRefusals } from "../peer-refusals.ts";
-import type { InstanceStore } from "../store/store.ts";
+import type { EventStore, InstanceStore } from "../store/store.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Presence } from "./presence.ts";
 import type { VmConnection } from "./vm-connection.ts";
@@ -25,6 +25,7 @@ import type { VmConnection } from "./vm-connection.ts";
 export interface CommandChannelOptions {
   readonly fleet: Fleet;
   readonly instances: InstanceStore;
+  readonly events: Pick<EventStore, "cursors">;
   readonly presence: Presence;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -114,11 +115,13 @@ function helloHandler(instanceId: string, options: CommandChannelOptions, greete
             peer.close(errorText(error));
           });
         });
+        const { epoch } = hello;
         return {
           protocol_version: version,
           session_id: sessionId,
           server_time: clock.wallMs() / 1000,
           fence,
+          events_acked: { epoch, lanes: await options.events.cursors(instanceId, epoch) },
           ...options.welcome,
         };
       },

@@ -140,13 +140,18 @@ export class VmMethods {
     const handlers: Handlers<{ "event/stream": typeof eventDeliver }> = {
       "event/stream": async (event) => {
         const body = JSON.stringify(event);
-        const { event_id, epoch, seq } = event;
+        const { event_id, epoch, seq, lane } = event;
         if (Buffer.byteLength(body) > eventBytesMax) {
           counters.eventsRejected += 1;
           return { event_id, status: "rejected", reason: `an event may have ${eventBytesMax} bytes` };
         }
         const receivedAtMs = clock.wallMs();
-        const outcome = await store.events.append({ instanceId, eventId: event_id, epoch, seq, receivedAtMs, body });
+        const stored = { instanceId, eventId: event_id, epoch, seq, lane, receivedAtMs, body };
+        const outcome = await store.events.append(stored);
+        if (outcome === "conflict") {
+          counters.eventsRejected += 1;
+          throw new HlError("epoch_conflict", `another event is number ${seq} of this epoch`, { epoch, seq });
+        }
         counters[outcome === "stored" ? "eventsStored" : "eventsRepeated"] += 1;
         if (outcome === "stored") feed.published(instanceId);
         return { event_id, status: "accepted" };

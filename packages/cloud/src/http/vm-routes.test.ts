@@ -75,6 +75,43 @@ test("S1: events are judged one by one, stored once and read in order", async ()
   assert.deepEqual(await read(`?after=${rest.next}`), { events: [], next: rest.next });
 });
 
+// Goal: S1, S3: what is here of each lane is known by the same transaction as the events; the same number under another event is told.
+// Method: batches with and without lanes, repeated and conflicting; the cursors that a daemon is told when it connects.
+test("S3: cursors follow what is stored, and another event with a number in use is a conflict of the epoch", async () => {
+  await using fixture = await testCloud();
+  const { access_token } = await fixture.addVm("vm-1");
+  const url = `${fixture.url}/v1/vm/events`;
+  const cursors = (epoch = event(1)["epoch"] as string): Promise<unknown> =>
+    fixture.cloud.store.events.cursors("vm-1", epoch);
+  const send = async (...events: Record<string, unknown>[]): Promise<unknown> =>
+    [...verdicts(await postBody(url, access_token, deliver(events)))].sort();
+  assert.deepEqual(await cursors(), {});
+  const critical = { ...event(2), lane: "critical" };
+  assert.deepEqual(await send({ ...event(1), lane: "metric" }, critical, { ...event(4), lane: "metric" }), [
+    [0, "accepted"],
+    [1, "accepted"],
+    [2, "accepted"],
+  ]);
+  assert.deepEqual(await cursors(), { critical: 2, metric: 4 });
+  // Sent again, and told again under another number after a crash: stored once, and passed.
+  assert.deepEqual(await send(critical, { ...critical, seq: 5 }), [
+    [0, "accepted"],
+    [1, "accepted"],
+  ]);
+  assert.deepEqual(await cursors(), { critical: 5, metric: 4 });
+  // Restored from a snapshot it gives its numbers once more.
+  assert.deepEqual(await send({ ...event(4), event_id: "other", lane: "session" }, { ...event(6), lane: "session" }), [
+    [0, 1403],
+    [1, "accepted"],
+  ]);
+  assert.deepEqual(await cursors(), { critical: 5, metric: 4, session: 6 });
+  assert.deepEqual(await send({ ...event(4), event_id: "other", lane: "session", epoch: "next" }), [[0, "accepted"]]);
+  assert.deepEqual(await cursors("next"), { session: 4 });
+  // One that has no lanes has one order for all.
+  assert.deepEqual(await send({ ...event(9), epoch: "old" }), [[0, "accepted"]]);
+  assert.deepEqual(await cursors("old"), { critical: 9, session: 9, log: 9, metric: 9 });
+});
+
 // Goal: heartbeats and status reach the operator; last_seen costs no row write until it is flushed.
 test("heartbeat and status are what the operator sees", async () => {
   await using fixture = await testCloud();

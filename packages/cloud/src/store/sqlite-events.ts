@@ -1,19 +1,30 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { GroupCommit } from "@hl/core/store/group-commit.ts";
+import { lanes } from "@hl/protocol/event-lanes.ts";
 import type { EventRecord, EventStore, NewEvent } from "./store.ts";
 
 export class SqliteEvents implements EventStore {
   readonly #commit: GroupCommit;
+  readonly #byId: StatementSync;
+  readonly #bySeq: StatementSync;
   readonly #append: StatementSync;
+  readonly #advance: StatementSync;
+  readonly #cursors: StatementSync;
   readonly #after: StatementSync;
   readonly #cursorBefore: StatementSync;
   readonly #prune: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
     this.#commit = commit;
-    this.#append = database.prepare(`
-      insert into events (instance_id, event_id, epoch, seq, received_at_ms, body) values (?, ?, ?, ?, ?, ?)
-      on conflict (instance_id, event_id) do nothing`);
+    this.#byId = database.prepare("select 1 from events where instance_id = ? and event_id = ?");
+    this.#bySeq = database.prepare("select 1 from events where instance_id = ? and epoch = ? and seq = ?");
+    this.#append = database.prepare(
+      "insert into events (instance_id, event_id, epoch, seq, received_at_ms, body) values (?, ?, ?, ?, ?, ?)",
+    );
+    this.#advance = database.prepare(`
+      insert into event_cursors (instance_id, epoch, lane, seq) values (?, ?, ?, ?)
+      on conflict (instance_id, epoch, lane) do update set seq = max(seq, excluded.seq)`);
+    this.#cursors = database.prepare("select lane, seq from event_cursors where instance_id = ? and epoch = ?");
     this.#after = database.prepare(
       "select row, received_at_ms, body from events where instance_id = ? and row > ? order by row limit ?",
     );
@@ -25,12 +36,20 @@ export class SqliteEvents implements EventStore {
     );
   }
 
-  append(event: NewEvent): Promise<"stored" | "duplicate"> {
-    const { instanceId, eventId, epoch, seq, receivedAtMs, body } = event;
+  append(event: NewEvent): Promise<"stored" | "duplicate" | "conflict"> {
+    const { instanceId, eventId, epoch, seq, lane, receivedAtMs, body } = event;
     return this.#commit.run(() => {
-      const { changes } = this.#append.run(instanceId, eventId, epoch, seq, Math.round(receivedAtMs), body);
-      return changes === 1 ? "stored" : "duplicate";
+      const isKnown = this.#byId.get(instanceId, eventId) !== undefined;
+      if (!isKnown && this.#bySeq.get(instanceId, epoch, seq) !== undefined) return "conflict";
+      if (!isKnown) this.#append.run(instanceId, eventId, epoch, seq, Math.round(receivedAtMs), body);
+      for (const each of lane === undefined ? lanes : [lane]) this.#advance.run(instanceId, epoch, each, seq);
+      return isKnown ? "duplicate" : "stored";
     });
+  }
+
+  async cursors(instanceId: string, epoch: string): Promise<Readonly<Record<string, number>>> {
+    const rows = this.#cursors.all(instanceId, epoch) as { lane: string; seq: number }[];
+    return Object.fromEntries(rows.map(({ lane, seq }) => [lane, seq]));
   }
 
   async after(instanceId: string, row: number, limit: number, bytesMax: number): Promise<readonly EventRecord[]> {

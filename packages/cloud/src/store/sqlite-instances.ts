@@ -36,6 +36,7 @@ export class SqliteInstances implements InstanceStore {
   readonly #ids: StatementSync;
   readonly #prune: StatementSync;
   readonly #forgetFamilies: StatementSync;
+  readonly #forgetCursors: StatementSync;
 
   constructor(database: DatabaseSync, commit: GroupCommit) {
     this.#commit = commit;
@@ -64,6 +65,7 @@ export class SqliteInstances implements InstanceStore {
           select 1 from requests where instance_id = instances.id and settled_at_ms is null) limit ?)
       returning id`);
     this.#forgetFamilies = database.prepare("delete from families where instance_id = ?");
+    this.#forgetCursors = database.prepare("delete from event_cursors where instance_id = ?");
   }
 
   async ids(): Promise<readonly string[]> {
@@ -114,7 +116,10 @@ export class SqliteInstances implements InstanceStore {
   prune(beforeMs: number, limit: number): Promise<readonly string[]> {
     return this.#commit.run(() => {
       const ids = (this.#prune.all(Math.round(beforeMs), limit) as { id: string }[]).map(({ id }) => id);
-      for (const id of ids) this.#forgetFamilies.run(id);
+      for (const id of ids) {
+        this.#forgetFamilies.run(id);
+        this.#forgetCursors.run(id);
+      }
       return ids;
     });
   }

@@ -87,9 +87,11 @@ function instanceTests(check: Check): void {
     for (const id of ["silent", "waited-for"]) await store.instances.register(registration(id, { atMs: 1_000 }));
     await store.instances.register(registration("seen", { atMs: 3_000 }));
     await store.credentials.addFamily(family("f-1", "silent"), undefined);
+    await store.events.append(event(1, "silent"));
     await store.requests.add(request("q-1", "waited-for"));
     assert.deepEqual(await store.instances.prune(2_000, 10), ["silent"]);
     assert.equal(await store.credentials.family("f-1"), undefined);
+    assert.deepEqual(await store.events.cursors("silent", "e-1"), {});
     await store.requests.settle("q-1", "answered", "{}", 2_000);
     assert.deepEqual(await store.instances.prune(2_000, 10), ["waited-for"]);
     assert.deepEqual(await store.instances.ids(), ["seen"]);
@@ -212,6 +214,18 @@ function eventTests(check: Check): void {
     assert.equal((await reopened.after("vm-1", 0, 10, 1e6)).length, 1);
   });
 
+  check("S3: a number of an epoch is one event's, and each lane of each epoch has a cursor", async (under) => {
+    const { events } = under.store;
+    await events.append(event(1));
+    await events.append({ ...event(2), lane: "critical" });
+    assert.equal(await events.append({ ...event(2), eventId: "another" }), "conflict");
+    assert.equal(await events.append({ ...event(3), epoch: "e-2" }), "stored");
+    const reopened = (await under.reopen()).events;
+    assert.deepEqual(await reopened.cursors("vm-1", "e-1"), { session: 1, critical: 2 });
+    assert.deepEqual(await reopened.cursors("vm-1", "e-2"), { session: 3 });
+    assert.equal((await reopened.after("vm-1", 0, 10, 1e6)).length, 3);
+  });
+
   check("S3: events are read in the order they were written, in pages, from any cursor", async ({ store }) => {
     const { events } = store;
     await Promise.all([1, 2, 3, 4, 5].map((n) => events.append(event(n))));
@@ -330,7 +344,15 @@ function family(id: string, instanceId: string, over: Partial<FamilyRecord> = {}
 }
 
 function event(n: number, instanceId = "vm-1"): NewEvent {
-  return { instanceId, eventId: `event-${n}`, epoch: "e-1", seq: n, receivedAtMs: 1_000, body: JSON.stringify({ n }) };
+  return {
+    instanceId,
+    eventId: `event-${n}`,
+    epoch: "e-1",
+    seq: n,
+    lane: "session",
+    receivedAtMs: 1_000,
+    body: JSON.stringify({ n }),
+  };
 }
 
 function request(id: string, instanceId: string): RequestRecord {

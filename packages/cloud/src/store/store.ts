@@ -68,7 +68,7 @@ export interface InstanceStore {
   setIdentityInUse(id: string, atMs: number): Promise<void>;
   /** One write for a whole fleet's heartbeats. */
   touch(sightings: readonly Sighting[]): Promise<void>;
-  /** Forgets at most `limit` instances that were last seen before and have no unsettled request, with their credentials; answers which. */
+  /** Forgets at most `limit` instances that were last seen before and have no unsettled request, with their credentials and cursors; answers which. */
   prune(beforeMs: number, limit: number): Promise<readonly string[]>;
 }
 
@@ -137,6 +137,8 @@ export interface NewEvent {
   readonly eventId: string;
   readonly epoch: string;
   readonly seq: number;
+  /** Undefined from a daemon that has no lanes: all its events come in one order. */
+  readonly lane: string | undefined;
   readonly receivedAtMs: number;
   /** The event as JSON. */
   readonly body: string;
@@ -150,8 +152,13 @@ export interface EventRecord {
 }
 
 export interface EventStore {
-  /** Once by (instance, event_id) (S1). */
-  append(event: NewEvent): Promise<"stored" | "duplicate">;
+  /**
+   * Once by (instance, event_id) (S1). `conflict`: another event has this epoch and number. What is asked for in one turn is one
+   * transaction, and the cursors of the lanes are part of it.
+   */
+  append(event: NewEvent): Promise<"stored" | "duplicate" | "conflict">;
+  /** The newest number of each lane of an epoch. */
+  cursors(instanceId: string, epoch: string): Promise<Readonly<Record<string, number>>>;
   /** Stops early once `bytesMax` is reached, but never before the first event. */
   after(instanceId: string, row: number, limit: number, bytesMax: number): Promise<readonly EventRecord[]>;
   /** The cursor behind which the last `count` events lie. */

@@ -76,6 +76,15 @@ export class GroupCommit {
     settle(problem);
   }
 
+  /** Refuses what is queued: the database is given up. What is being synced is settled by its sync. */
+  abandon(reason: unknown): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#cancelSoon?.();
+    this.#cancelSoon = undefined;
+    for (const write of queue) write.reject(reason);
+  }
+
   #whenSoon(): void {
     this.#soonIsDue = true;
     this.#urge();

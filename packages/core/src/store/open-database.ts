@@ -9,6 +9,17 @@ export interface DatabaseOptions {
   readonly migrations: readonly string[];
 }
 
+/** The file has more steps of the schema than this program knows. */
+export class WrittenByNewer extends Error {
+  override readonly name = "WrittenByNewer";
+  readonly schema: number;
+
+  constructor(path: string, program: string, schema: number, known: number) {
+    super(`${path} was written by a newer ${program} (schema ${schema}, this one knows ${known})`);
+    this.schema = schema;
+  }
+}
+
 /** How long a write waits for another process, for example a subcommand beside a running server. */
 const busyMsMax = 5_000;
 
@@ -36,8 +47,8 @@ function migrate(database: DatabaseSync, { path, program, migrations }: Database
   database.exec("BEGIN IMMEDIATE"); // Two programs may meet a new database at the same moment.
   try {
     const { user_version: has } = database.prepare("PRAGMA user_version").get() as { user_version: number };
-    if (has > migrations.length) {
-      throw new Error(`${path} was written by a newer ${program} (schema ${has}, this one knows ${migrations.length})`);
+    if (has > migrations.length || has < 0) {
+      throw new WrittenByNewer(path, program, has, migrations.length);
     }
     for (const migration of migrations.slice(has)) database.exec(migration);
     database.exec(`PRAGMA user_version = ${migrations.length}`);

@@ -48,6 +48,8 @@ export interface AgentsOptions {
   readonly environment: Readonly<Record<string, string>>;
   readonly startTimeoutMs: number;
   readonly agentsMax: number;
+  /** Throws where what a start and an end bring cannot be told. */
+  readonly assertRoom?: (() => void) | undefined;
   readonly turnsWaitingMax: number;
   readonly lineBytesMax: number;
   readonly openFilesMax: number;
@@ -85,6 +87,7 @@ export class Agents {
     const { enabled, agentsMax, host, configPath, runner, records, clock } = this.#options;
     if (!this.#accepting) throw new HlError("shutting_down", "the daemon is stopping and starts no agent");
     if (!enabled) throw new HlError("claude_unavailable", "claude_integration.enabled is false");
+    this.#options.assertRoom?.();
     if (this.#live().length >= agentsMax) {
       throw new HlError("process_limit", `${agentsMax} agents are running, which is max_agents`, {
         max_agents: agentsMax,

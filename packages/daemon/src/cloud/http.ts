@@ -28,21 +28,31 @@ export interface CloudHttpOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
+interface UnreachableOptions extends ErrorOptions {
+  readonly status?: number;
+}
+
 /** The cloud could not be reached, or what answered was not the cloud. */
 export class CloudUnreachable extends Error {
   override readonly name = "CloudUnreachable";
   /** From a `Retry-After` header. */
   readonly retryAfterMs: number | undefined;
+  /** Of the answer that was not ours; undefined where there was none. */
+  readonly status: number | undefined;
 
-  constructor(message: string, retryAfterMs?: number, options?: ErrorOptions) {
+  constructor(message: string, retryAfterMs?: number, options?: UnreachableOptions) {
     super(message, options);
     this.retryAfterMs = retryAfterMs;
+    this.status = options?.status;
   }
 }
 
 const compress = promisify(gzip);
-/** Below this, compressing costs more than it saves. */
-const compressBytesMin = 1_024;
+/** Below this, compressing costs more than it saves; it is to save as much as the header that says so and the work are worth. */
+const compressBytesMin = 256;
+const savedBytesMin = 64;
+/** A slow line gets a second more for so much. Research: fleet-agents (d.2). */
+const bytesPerSecond = 65_536;
 /** What the cloud puts into one answer to a poll, besides a single message of any size. */
 const pollBytesMax = 1_048_576;
 
@@ -142,9 +152,10 @@ export class CloudHttp implements AsyncDisposable {
   }
 
   async #post(url: string, text: string, token: string | undefined, signal: AbortSignal): Promise<ResponseMessage[]> {
-    const { timeoutMs, compress: mayCompress, answerBytesMax, retryAfterMaxMs } = this.#options;
-    const squeeze = mayCompress && text.length >= compressBytesMin;
-    const body = squeeze ? await compress(text) : text;
+    const { compress: mayCompress, answerBytesMax, retryAfterMaxMs } = this.#options;
+    const squeezed = mayCompress ? await squeeze(text) : undefined;
+    const body = squeezed ?? text;
+    const timeoutMs = this.#options.timeoutMs + Math.ceil(Buffer.byteLength(body) / bytesPerSecond) * 1_000;
     let status: number;
     let answerText: string;
     let retryAfter: string | undefined;
@@ -153,10 +164,12 @@ export class CloudHttp implements AsyncDisposable {
         method: "POST",
         dispatcher: this.#agent,
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
         headers: {
           ...this.#options.headers,
           "content-type": "application/json",
-          ...(squeeze ? { "content-encoding": "gzip" } : {}),
+          ...(squeezed === undefined ? {} : { "content-encoding": "gzip" }),
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         },
         body,
@@ -170,16 +183,22 @@ export class CloudHttp implements AsyncDisposable {
     }
     const responses = responsesIn(answerText);
     if (responses === undefined || (status >= 500 && status !== 503)) {
-      throw new CloudUnreachable(
-        `${url} answered ${status} with something that is not ours`,
-        retryAfterMs(retryAfter, retryAfterMaxMs),
-      );
+      const said = `${url} answered ${status} with something that is not ours`;
+      throw new CloudUnreachable(said, retryAfterMs(retryAfter, retryAfterMaxMs), { status });
     }
     if (status === 429 || status === 503) {
       throw new CloudUnreachable(`${url} asks to wait (${status})`, retryAfterMs(retryAfter, retryAfterMaxMs));
     }
     return responses;
   }
+}
+
+/** The text compressed; undefined where that saves nothing. */
+async function squeeze(text: string): Promise<Buffer | undefined> {
+  const bytes = Buffer.byteLength(text);
+  if (bytes < compressBytesMin) return undefined;
+  const squeezed = await compress(text);
+  return squeezed.length <= bytes - savedBytesMin ? squeezed : undefined;
 }
 
 function responsesIn(text: string): ResponseMessage[] | undefined {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { silentLogger } from "@hl/core/logger.ts";
 import { errorTable } from "@hl/protocol/errors.ts";
+import type { Lane } from "@hl/protocol/event-lanes.ts";
 import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Database } from "../store/database.ts";
@@ -63,7 +64,7 @@ class Fixture implements AsyncDisposable {
       batchEventsMax: 3,
       batchBytesMax: 1_000,
       flushIntervalMs: 5_000,
-      keepDelivered: 0,
+      retention: { delivered: async () => {} },
       target: async () => ({ url: `${cloud.url}/events`, token: "t" }),
       renew: async () => void this.renewals.push(this.cloud.received.length),
       isUnauthenticated,
@@ -77,7 +78,12 @@ class Fixture implements AsyncDisposable {
   }
 
   async append(...ids: string[]): Promise<void> {
-    await Promise.all(ids.map((id) => this.spool.append({ id, type: "t", body: JSON.stringify({ event_id: id }) })));
+    await this.appendTo("session", ...ids);
+  }
+
+  async appendTo(lane: Lane, ...ids: string[]): Promise<void> {
+    const body = (id: string): string => JSON.stringify({ event_id: id });
+    await Promise.all(ids.map((id) => this.spool.append({ id, type: "t", lane, body: body(id) })));
   }
 
   /** One attempt at everything that waits; rejects with why it could not be sent. */
@@ -111,7 +117,7 @@ describe("uplink: verdicts", () => {
     await f.flush();
     assert.deepEqual(f.batches, [["a", "b", "c"], ["d"]]);
     const { params } = (f.cloud.received[1]!.body as Sent[])[0]!;
-    assert.deepEqual(params, { epoch: f.spool.epoch, seq: 4, event_id: "d" });
+    assert.deepEqual(params, { epoch: f.spool.epoch, seq: 4, lane: "session", event_id: "d" });
     assert.equal(f.spool.depth, 0);
   });
 
@@ -181,6 +187,132 @@ describe("uplink: verdicts", () => {
     assert.deepEqual(
       f.batches.map((batch) => batch.map((id) => id[0]).join("")),
       ["ab", "c", "d", "e"],
+    );
+  });
+});
+
+describe("uplink: lanes", () => {
+  const letters = (f: Fixture): string[] => f.batches.map((batch) => batch.join(""));
+
+  test("S1, S3: the critical lane goes first, each lane in order, and a flood in one keeps no other waiting", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 15 });
+    f.cloud.otherwise(verdict());
+    await f.appendTo("metric", "m", "n");
+    await f.appendTo("session", ...Array.from("abcdefgh"));
+    await f.appendTo("log", "x", "y", "z");
+    await f.appendTo("critical", ...Array.from("ABCDEFGHIJKLMNOPQRST"));
+    await f.flush();
+    assert.deepEqual(letters(f), ["ABCDEFGHabcdxym", "IJKLMNOPQefghzn", "RST"]);
+    assert.equal(f.spool.depth, 0);
+  });
+
+  test("what the other lanes do not need of a batch goes to the one that has more", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 8 });
+    f.cloud.otherwise(verdict());
+    await f.appendTo("metric", ...Array.from("mnopqrst"));
+    await f.appendTo("critical", "A");
+    await f.flush();
+    assert.deepEqual(letters(f), ["Amnopqrs", "t"]);
+  });
+
+  test("a share counts in bytes too, and a lane's largest event comes to its turn", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 100, batchBytesMax: 200 });
+    f.cloud.otherwise(verdict());
+    await f.appendTo("critical", "A".repeat(20), "B".repeat(150), "C".repeat(20));
+    await f.appendTo("metric", "m".repeat(300), "n");
+    await f.flush();
+    assert.equal(f.spool.depth, 0);
+    assert.deepEqual(
+      f.batches
+        .flat()
+        .filter((id) => id.toUpperCase() === id)
+        .map((id) => id[0]),
+      ["A", "B", "C"],
+    );
+  });
+});
+
+describe("uplink: too much at once", () => {
+  /** Takes no request of more events than that. */
+  const atMost =
+    (count: number, refuse: Responder): Responder =>
+    (received, response) =>
+      ((received.body as Sent[]).length <= count ? verdict() : refuse)(received, response);
+  const page: Responder = (_received, response) => void response.writeHead(413).end("<html>too large</html>");
+  const envelope: Responder = () => ({ jsonrpc: "2.0", id: null, error: { code: 1004, message: "too large" } });
+
+  for (const [name, refuse] of [
+    ["a proxy's 413", page],
+    ["the cloud's own error", envelope],
+    ["what the cloud cannot read", () => ({ jsonrpc: "2.0", id: null, error: { code: -32700, message: "no JSON" } })],
+  ] as const) {
+    test(`after ${name} the batch is halved until it fits, and what fits is found again by doubling`, async () => {
+      await using f = await Fixture.make({ batchEventsMax: 8 });
+      f.cloud.otherwise(atMost(3, refuse));
+      await f.append(...Array.from("abcdefghij"));
+      await f.flush();
+      assert.deepEqual(
+        f.batches.map((batch) => batch.length),
+        [8, 4, 2, 4, 2, 4, 2, 4, 2, 2],
+      );
+      assert.equal(f.spool.depth, 0);
+      assert.deepEqual(f.deadLetters, []);
+    });
+  }
+
+  test("S2: a single event that is refused so becomes a dead letter; a small one at a proxy's word does not", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 1 });
+    f.cloud.next(envelope, page).otherwise(page);
+    await f.append("a", "b".repeat(70_000), "c");
+    await assert.rejects(f.flush(), /413/);
+    assert.equal(f.spool.depth, 1);
+    assert.deepEqual(
+      f.deadLetters.map((row) => (row as { seq: number }).seq),
+      [1, 2],
+    );
+    f.cloud.otherwise(verdict());
+    await f.flush();
+    assert.deepEqual(f.batches.at(-1), ["c"]);
+  });
+});
+
+describe("uplink: a cloud that has something else", () => {
+  test("S3: when the numbers are in use for other events a new epoch begins, and everything goes out under it", async () => {
+    await using f = await Fixture.make();
+    const { epoch } = f.spool;
+    f.cloud.next(verdict(({ params }) => (params.seq === 2 ? error("epoch_conflict") : accepted))).otherwise(verdict());
+    await f.append("a", "b");
+    await f.flush();
+    assert.notEqual(f.spool.epoch, epoch);
+    const sent = f.cloud.received.map(({ body }) =>
+      (body as Sent[]).map(({ params }) => [params.epoch, params.event_id]),
+    );
+    assert.deepEqual(sent, [
+      [
+        [epoch, "a"],
+        [epoch, "b"],
+      ],
+      [
+        [f.spool.epoch, "a"],
+        [f.spool.epoch, "b"],
+      ],
+    ]);
+    assert.equal(f.spool.depth, 0);
+  });
+
+  test("S1: what goes back while a batch is on its way is sent again, whatever becomes of that batch", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 2 });
+    await f.append("a", "b", "c", "d");
+    f.cloud
+      .next(verdict(), async (received, response) => {
+        await f.spool.reconcile({ epoch: f.spool.epoch, lanes: { session: 1 } });
+        return verdict()(received, response);
+      })
+      .otherwise(verdict());
+    await f.flush();
+    assert.deepEqual(
+      f.batches.map((batch) => batch.join("")),
+      ["ab", "cd", "bc", "d"],
     );
   });
 });

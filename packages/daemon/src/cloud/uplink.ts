@@ -1,13 +1,16 @@
 import type { Clock } from "@hl/core/clock.ts";
-import { errorText, type Logger } from "@hl/core/logger.ts";
+import type { Logger } from "@hl/core/logger.ts";
 import { LoopService } from "@hl/core/service.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import type { ResponseMessage } from "@hl/core/rpc/message.ts";
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import { eventDeliver } from "@hl/protocol/methods/event-deliver.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
-import type { EventSpool, SpooledEvent } from "../store/event-spool.ts";
-import type { CloudHttp } from "./http.ts";
+import type { EventSpool } from "../store/event-spool.ts";
+import type { SpooledEvent } from "../store/spooled-event.ts";
+import type { DeliveredRetention } from "../store/delivered-retention.ts";
+import { nextBatch, type BatchLimits } from "./batch.ts";
+import { CloudUnreachable, type CloudHttp } from "./http.ts";
 import type { Retry } from "./retry.ts";
 
 export interface UplinkOptions {
@@ -19,8 +22,8 @@ export interface UplinkOptions {
   readonly batchEventsMax: number;
   readonly batchBytesMax: number;
   readonly flushIntervalMs: number;
-  /** Delivered events that stay for local readers. */
-  readonly keepDelivered: number;
+  /** Forgets what was delivered long ago. */
+  readonly retention: Pick<DeliveredRetention, "delivered">;
   /** Resolves with where to send and as whom, once the VM is enrolled. */
   readonly target: (signal: AbortSignal) => Promise<{ url: string; token: string }>;
   /** The access token was refused: it is renewed before the next attempt. */
@@ -29,19 +32,24 @@ export interface UplinkOptions {
   readonly onContact: () => void;
 }
 
+/** So large an event may be what a 413 without a word of the cloud's is about; of a smaller one it is the network's folly. */
+const eventBytesTooLargeMin = 65_536;
+
 /**
- * Ships the spool, in order, one batch in flight. What is not acknowledged is sent again, also after a restart (S1); an
- * event that the cloud refuses is set aside with its reason and does not stop the others (S2).
+ * Ships the spool, each lane in order, one batch in flight. What is not acknowledged is sent again, also after a restart (S1); an
+ * event that the cloud refuses is set aside with its reason and does not stop the others (S2). A batch that is too large for
+ * somebody on the way is halved, and what fits is found again by doubling.
  */
 export class Uplink extends LoopService {
   override readonly name = "cloud/uplink";
   readonly #options: UplinkOptions;
   #wake: (() => void) | undefined;
-  #pruneDue = 0;
+  #limits: BatchLimits;
 
   constructor(options: UplinkOptions) {
     super();
     this.#options = options;
+    this.#limits = { eventsMax: options.batchEventsMax, bytesMax: options.batchBytesMax };
   }
 
   /** Something was accepted. */
@@ -51,18 +59,18 @@ export class Uplink extends LoopService {
 
   /** Sends what waits, as far as that works until the signal aborts: the last act of an orderly stop. */
   async flush(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && this.#options.spool.depth > 0) await this.#sendBatch(this.#nextBatch(), signal);
+    while (!signal.aborted && this.#options.spool.depth > 0) await this.#sendNext(signal);
   }
 
   protected override async run(signal: AbortSignal): Promise<void> {
-    const { retry, spool, batchEventsMax } = this.#options;
+    const { retry, spool } = this.#options;
     const stopped = (): boolean => signal.aborted; // A call, because it changes while we wait.
     while (!stopped()) {
       if (spool.depth === 0) await this.#untilPoked(signal);
-      else if (spool.depth < batchEventsMax) await this.#untilFuller(signal);
+      else if (!this.#isFull()) await this.#untilFuller(signal);
       if (stopped()) return;
       try {
-        await this.#sendBatch(this.#nextBatch(), signal);
+        await this.#sendNext(signal);
         retry.succeeded();
       } catch (error) {
         if (this.#options.isUnauthenticated(error)) await this.#options.renew(signal).catch(() => {});
@@ -71,49 +79,69 @@ export class Uplink extends LoopService {
     }
   }
 
-  #nextBatch(): SpooledEvent[] {
-    const { spool, batchEventsMax, batchBytesMax } = this.#options;
-    const batch: SpooledEvent[] = [];
-    let bytes = 0;
-    for (const event of spool.pending(batchEventsMax)) {
-      bytes += Buffer.byteLength(event.body);
-      if (bytes > batchBytesMax && batch.length > 0) break;
-      batch.push(event);
-    }
-    return batch;
+  async #sendNext(signal: AbortSignal): Promise<void> {
+    const { spool, onContact, retention } = this.#options;
+    const { generation } = spool;
+    const batch = nextBatch(spool, this.#limits);
+    if (batch.length === 0) return;
+    const refused = await this.#send(batch, signal);
+    if (refused === undefined) return;
+    onContact();
+    this.#noteRefused(refused);
+    const upTo = new Map(batch.map(({ lane, seq }) => [lane, seq]));
+    await spool.acknowledge(upTo, refused, generation);
+    await retention.delivered();
   }
 
-  async #sendBatch(batch: readonly SpooledEvent[], signal: AbortSignal): Promise<void> {
-    const last = batch.at(-1);
-    if (last === undefined) return;
-    const { http, spool, logger, onContact } = this.#options;
+  /** Answers what the cloud refused; undefined when nothing is decided and the next attempt is another one. */
+  async #send(batch: readonly SpooledEvent[], signal: AbortSignal): Promise<Map<number, string> | undefined> {
+    const { http, spool } = this.#options;
     const { url, token } = await this.#options.target(signal);
     const params = batch.map((event) => withSequence(event, spool.epoch));
-    const outcomes = await http.batch(url, "event/stream", params, token, signal);
-    onContact();
-    const refused = new Map<number, string>();
-    for (const [index, event] of batch.entries()) {
-      const outcome = outcomes[index];
-      if (outcome === undefined) throw new Error(`the cloud gave no verdict on event ${event.seq}`);
-      const reason = refusalIn(outcome);
-      if (reason !== undefined) refused.set(event.seq, reason);
+    try {
+      const outcomes = await http.batch(url, "event/stream", params, token, signal);
+      const refused = refusedIn(batch, outcomes);
+      this.#grow();
+      return refused;
+    } catch (error) {
+      if (error instanceof HlError && error.type === "epoch_conflict") {
+        this.#options.logger.warn({ epoch: spool.epoch, error: error.message }, "a new epoch begins");
+        await spool.beginEpoch();
+        return undefined;
+      }
+      if (!isRefusedAsWhole(error)) throw error;
+      return this.#halve(batch, error);
     }
-    for (const [seq, reason] of refused)
-      logger.warn({ seq, reason }, "the cloud refused an event: it is kept as a dead letter");
-    await spool.acknowledge(last.seq, refused);
-    await this.#prune();
   }
 
-  /** Now and then, so that shipping itself stays one transaction a batch. */
-  async #prune(): Promise<void> {
-    const { clock, spool, keepDelivered, logger } = this.#options;
-    if (clock.now() < this.#pruneDue) return;
-    try {
-      const removed = await spool.prune(keepDelivered, 1_000);
-      this.#pruneDue = clock.now() + (removed === 1_000 ? 0 : 10_000);
-    } catch (error) {
-      logger.warn({ error: errorText(error) }, "delivered events could not be removed");
+  /** One of them is at fault: a single one that is refused so is set aside, so that it does not stop the others. */
+  #halve(batch: readonly SpooledEvent[], error: Error): Map<number, string> | undefined {
+    const [first] = batch;
+    const bytes = batch.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
+    if (first === undefined || batch.length > 1) {
+      this.#limits = { eventsMax: Math.ceil(batch.length / 2), bytesMax: Math.ceil(bytes / 2) };
+      return undefined;
     }
+    if (error instanceof CloudUnreachable && bytes < eventBytesTooLargeMin) throw error;
+    return new Map([[first.seq, error.message]]);
+  }
+
+  #grow(): void {
+    const { batchEventsMax, batchBytesMax } = this.#options;
+    this.#limits = {
+      eventsMax: Math.min(this.#limits.eventsMax * 2, batchEventsMax),
+      bytesMax: Math.min(this.#limits.bytesMax * 2, batchBytesMax),
+    };
+  }
+
+  #noteRefused(refused: ReadonlyMap<number, string>): void {
+    for (const [seq, reason] of refused)
+      this.#options.logger.warn({ seq, reason }, "the cloud refused an event: it is kept as a dead letter");
+  }
+
+  #isFull(): boolean {
+    const { spool, batchEventsMax, batchBytesMax } = this.#options;
+    return spool.depth >= batchEventsMax || spool.bytes >= batchBytesMax;
   }
 
   async #untilPoked(signal: AbortSignal): Promise<void> {
@@ -128,11 +156,11 @@ export class Uplink extends LoopService {
 
   /** Waits for a full batch, but not longer than the flush interval. */
   async #untilFuller(signal: AbortSignal): Promise<void> {
-    const { clock, flushIntervalMs, spool, batchEventsMax } = this.#options;
+    const { clock, flushIntervalMs } = this.#options;
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const cancel = clock.after(flushIntervalMs, () => resolve(undefined));
     this.#wake = () => {
-      if (spool.depth >= batchEventsMax) resolve(undefined);
+      if (this.#isFull()) resolve(undefined);
     };
     const onAbort = (): void => resolve(undefined);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -145,9 +173,29 @@ export class Uplink extends LoopService {
 
 const verdictSchema = eventDeliver.result.pick({ status: true, reason: true });
 
-/** The body is JSON already; the two members are put in without parsing it. */
-function withSequence(event: SpooledEvent, epoch: string): string {
-  return `{"epoch":${JSON.stringify(epoch)},"seq":${event.seq},${event.body.slice(1)}`;
+/** The body is JSON already; the members are put in without parsing it. */
+function withSequence({ seq, lane, body }: SpooledEvent, epoch: string): string {
+  return `{"epoch":${JSON.stringify(epoch)},"seq":${seq},"lane":"${lane}",${body.slice(1)}`;
+}
+
+/** Somebody on the way, or the cloud itself, found the request as a whole too large, or the cloud could not read it. */
+function isRefusedAsWhole(error: unknown): error is Error {
+  if (error instanceof CloudUnreachable) return error.status === 413;
+  return error instanceof HlError && (error.type === "request_too_large" || error.type === "parse_error");
+}
+
+function refusedIn(
+  batch: readonly SpooledEvent[],
+  outcomes: readonly (ResponseMessage["outcome"] | undefined)[],
+): Map<number, string> {
+  const refused = new Map<number, string>();
+  for (const [index, event] of batch.entries()) {
+    const outcome = outcomes[index];
+    if (outcome === undefined) throw new Error(`the cloud gave no verdict on event ${event.seq}`);
+    const reason = refusalIn(outcome);
+    if (reason !== undefined) refused.set(event.seq, reason);
+  }
+  return refused;
 }
 
 /** Only these say something about the event itself; any other error is about us, the cloud or what lies between. */

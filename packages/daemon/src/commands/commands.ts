@@ -28,6 +28,8 @@ export interface CommandsOptions {
   readonly stopGraceMs: number;
   /** Uniform in [0, 1). */
   readonly random?: (() => number) | undefined;
+  /** Throws where what a start and an end bring cannot be told. */
+  readonly assertRoom?: (() => void) | undefined;
   /** Starts and ends are told to whoever reports them as events; of an end, resolves when that is durable (or refused for good). */
   readonly onStart: (command: Command) => void;
   readonly onEnd: (command: Command, ending: Ending) => Promise<void>;
@@ -122,7 +124,8 @@ export class Commands {
 
   #plan(params: ExecuteParams): LaunchPlan {
     if (!this.#accepting) throw new HlError("shutting_down", "the daemon is stopping and starts no command");
-    const { processesMax, planner } = this.#options;
+    const { processesMax, planner, assertRoom } = this.#options;
+    assertRoom?.();
     if (this.#live.running >= processesMax) {
       throw new HlError("process_limit", `${processesMax} commands are running, which is max_processes`, {
         max_processes: processesMax,

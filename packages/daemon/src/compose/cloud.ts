@@ -1,10 +1,11 @@
 import type { Config } from "@hl/config/load.ts";
 import { tlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
-import type { Logger } from "@hl/core/logger.ts";
+import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import type { PeerRefusals } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
+import type { LanesAcked } from "@hl/protocol/event-lanes.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { protocolVersion, protocolVersionMin, version } from "@hl/protocol/version.ts";
@@ -25,6 +26,7 @@ import { cloudTls, refusalOf } from "../cloud/tls.ts";
 import { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
+import { DeliveredRetention } from "../store/delivered-retention.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import type { Inbox } from "../store/inbox.ts";
 
@@ -57,6 +59,10 @@ export interface CloudPorts {
 
 /** A connection that is back within this time was a blip and no alert. */
 export const cloudHoldOffMs = 10_000;
+
+/** What a cloud that was restored from a backup can get once more. Research: fleet-agents (d.4). */
+const deliveredKeptMs = 3_600_000;
+const deliveredKeptBytes = 64 * 2 ** 20;
 
 export interface ComposedCloud extends AsyncDisposable {
   readonly link: CloudLink;
@@ -162,7 +168,13 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     batchEventsMax: config.daemon.event_streaming.batch_size,
     batchBytesMax: 1_048_576,
     flushIntervalMs: config.daemon.event_streaming.flush_interval * 1000,
-    keepDelivered: 1_000,
+    retention: new DeliveredRetention({
+      spool,
+      clock,
+      logger,
+      keepMs: deliveredKeptMs,
+      keepBytes: Math.min(deliveredKeptBytes, config.daemon.event_streaming.max_queue_bytes),
+    }),
     target: (signal) => target.endpoint("events", signal),
     renew,
     isUnauthenticated,
@@ -199,6 +211,14 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       target.accepted();
     },
   });
+  const reconcile = async (acked: LanesAcked): Promise<void> => {
+    try {
+      await spool.reconcile(acked);
+      uplink.poke();
+    } catch (error) {
+      logger.error({ error: errorText(error) }, "what the cloud has could not be compared with what it acknowledged");
+    }
+  };
   let cancelHoldOff = (): void => {};
   const clockWatch = new ClockWatch({
     clock,
@@ -255,6 +275,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       link.setServerTime(welcome.server_time * 1000, tookMs);
       if (welcome.heartbeat_interval !== undefined) heartbeat.setInterval(welcome.heartbeat_interval);
       ports.onConnection();
+      if (welcome.events_acked !== undefined) void reconcile(welcome.events_acked);
     },
     onDisconnected: (reason, wasConnected) => {
       link.attemptFailed(reason, wasConnected);

@@ -29,6 +29,7 @@ import { auditor } from "./audit.ts";
 import { composeEgress } from "./egress.ts";
 import { enforceableOf } from "./enforceable.ts";
 import { composeHealth } from "./health.ts";
+import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
 import { composeRunner, runnerPathsOf } from "./runner.ts";
 
@@ -69,11 +70,16 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   makeHomeFolders(home, settings.security.file_access.allowed_paths[0]);
   building.use(lockHome(home, join(home, "data/state/daemon.lock")));
   const host = readHostFacts(home, settings.daemon.instance_id);
-  const database = building.use(new Database(join(home, "data/state/daemon.db"), clock));
+  const database = building.use(new Database(join(home, "data/state/daemon.db"), clock, logger));
   const wallMs = (): number => clock.wallMs();
   const spool = new EventSpool(database, wallMs);
   const records = new CommandRecords(database);
   const agentRecords = new AgentRecords(database);
+  database.makeRoomWith(() => spool.deleteDelivered());
+  database.onReplaced(() => {
+    spool.reload();
+    records.reload();
+  });
   const inbox = new Inbox(database, wallMs);
   let noteError: (text: string) => void = () => {}; // Until there is a monitor, the log has it.
   const failure =
@@ -98,7 +104,9 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     eventBytesMax: settings.event_streaming.max_event_bytes,
     emittedTypes: settings.event_streaming.event_types,
     onStoreError,
+    noSpace: () => (database.trouble?.kind === "disk_full" ? diskFullText(database.trouble) : undefined),
   });
+  building.use(events);
   const audit = building.use(auditor({ events, logger, clock }));
   const { proxySocketPath: proxySocket } = runnerPathsOf(config, host.user);
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
@@ -125,7 +133,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   };
   const { commands, pruner, agents, workspace } = composeProcesses(processPorts);
   const stopping = new AbortController();
-  const health = { config, host, clock, logger, spool, events, commands, agents, enforceable };
+  const health = { config, host, clock, logger, database, spool, events, commands, agents, enforceable };
   const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
   noteError = (text) => monitor.noteError(text);
 

@@ -9,8 +9,10 @@ import type { Commands } from "../commands/commands.ts";
 import type { Events } from "../events/events.ts";
 import { HealthMonitor, type Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
+import type { Database } from "../store/database.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import { firstProblem, type Enforceable } from "./enforceable.ts";
+import { storeConditions } from "./store-health.ts";
 import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
 
 export interface HealthPorts {
@@ -18,6 +20,7 @@ export interface HealthPorts {
   readonly host: HostFacts;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly database: Database;
   readonly spool: EventSpool;
   readonly events: Events;
   readonly commands: Commands;
@@ -48,7 +51,14 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       spool: () => {
         const { depth, bytes, oldestMs, deadLetters } = spool.figures();
         const age = oldestMs === undefined ? 0 : Math.max(0, clock.wallMs() - oldestMs) / 1000;
-        return { depth, bytes, oldest_age: age, rejected: events.rejected, dead_letters: deadLetters };
+        return {
+          depth,
+          bytes,
+          oldest_age: age,
+          rejected: events.rejected,
+          gaps: spool.gaps,
+          dead_letters: deadLetters,
+        };
       },
       commands: () => ({ running: commands.running, finished: commands.finished }),
       agents: () => agents.list().map(({ process_id, status }) => ({ process_id, status })),
@@ -65,7 +75,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           lastError: link?.lastError,
         };
       },
-      conditions: () => conditionsOf(config, ports.enforceable, ports.cloud()),
+      conditions: () => [...storeConditions(ports.database), ...conditionsOf(config, ports.enforceable, ports.cloud())],
     },
     onChange: (health) => {
       logger.info({ status: health.status, alerts: health.alerts }, "health has changed");
@@ -73,7 +83,10 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       events.emit("health_check", { status: health.status, alerts: health.alerts }, severity);
       void ports.cloud()?.sendStatus(health, ports.stopping);
     },
-    onSample: (metrics) => events.emit("system_metric", metrics),
+    onSample: (metrics) => {
+      events.emit("system_metric", metrics);
+      void ports.database.checkSpace();
+    },
   });
 }
 

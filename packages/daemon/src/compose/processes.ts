@@ -48,6 +48,7 @@ export function composeProcesses(ports: ProcessPorts): {
   const settings = planSettings(config, host, enforceable);
   const planner = new Planner(settings);
   runner.prepareWith(() => planner.preparation());
+  const assertRoom = (): void => events.assertRoomForStarts();
   const commands = new Commands({
     runner,
     records,
@@ -57,6 +58,7 @@ export function composeProcesses(ports: ProcessPorts): {
     bootId: host.bootId,
     processesMax: processes.max_processes,
     stopGraceMs: processes.stop_grace_seconds * 1000,
+    assertRoom,
     onStart: report.commandStarted,
     onEnd: report.commandEnded,
     random,
@@ -98,6 +100,7 @@ export function composeProcesses(ports: ProcessPorts): {
     environment: claude.environment,
     startTimeoutMs: claude.start_timeout_seconds * 1000,
     agentsMax: claude.max_agents,
+    assertRoom,
     turnsWaitingMax: claude.communication.max_queued_messages,
     lineBytesMax: claude.communication.max_message_bytes,
     openFilesMax: agentOpenFilesMax,

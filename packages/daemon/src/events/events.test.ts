@@ -8,12 +8,15 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
+import type { Gap } from "@hl/protocol/event-lanes.ts";
 import type { EventBody } from "@hl/protocol/methods/event-stream.ts";
 import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Database } from "../store/database.ts";
 import { EventSpool } from "../store/event-spool.ts";
+import { perLane } from "../store/lane-use.ts";
 import { Events, type EventsOptions } from "./events.ts";
+import { reserveOf } from "./quotas.ts";
 
 interface Fixture extends Disposable {
   readonly path: string;
@@ -21,6 +24,9 @@ interface Fixture extends Disposable {
   readonly spool: EventSpool;
   readonly events: Events;
   readonly storeErrors: unknown[];
+  readonly clock: ManualClock;
+  /** `data` of all gaps in the table. */
+  gaps(): unknown[];
 }
 
 function fixture(limits: Partial<EventsOptions> = {}): Fixture {
@@ -29,9 +35,10 @@ function fixture(limits: Partial<EventsOptions> = {}): Fixture {
   const database = new Database(path);
   const spool = new EventSpool(database, () => 0);
   const storeErrors: unknown[] = [];
+  const clock = new ManualClock();
   const events = new Events({
     spool,
-    clock: new ManualClock(),
+    clock,
     queueEventsMax: 1_000,
     queueBytesMax: 1_000_000,
     eventBytesMax: 10_000,
@@ -43,7 +50,9 @@ function fixture(limits: Partial<EventsOptions> = {}): Fixture {
     database[Symbol.dispose]();
     folder[Symbol.dispose]();
   };
-  return { path, database, spool, events, storeErrors, [Symbol.dispose]: dispose };
+  const gaps = (): unknown[] =>
+    spool.after(0, 10_000).flatMap(({ type, body }) => (type === "gap" ? [(JSON.parse(body) as EventBody).data] : []));
+  return { path, database, spool, events, storeErrors, clock, gaps, [Symbol.dispose]: dispose };
 }
 
 const event = (id: string, data: unknown = null, type = "t"): EventBody => ({
@@ -53,6 +62,13 @@ const event = (id: string, data: unknown = null, type = "t"): EventBody => ({
   data,
   severity: "info",
 });
+
+/** The queue in which callers have exactly so much room: an eighth of it is not for them. */
+function queueBytesFor(bytes: number): number {
+  let queue = bytes;
+  while (queue - reserveOf({ eventsMax: 0, bytesMax: queue }).bytes < bytes) queue += 1;
+  return queue;
+}
 
 const sizeOf = (one: EventBody): number => Buffer.byteLength(JSON.stringify(one));
 
@@ -83,14 +99,14 @@ describe("events: acceptance", () => {
     assert.ok(refused("queue_full", 1)((states[2] as PromiseRejectedResult).reason));
     await assert.rejects(f.events.accept(event("d")), refused("queue_full", 3));
     assert.equal(f.events.rejected, 2);
-    await f.spool.acknowledge(1, new Map()); // Room again as soon as the cloud has taken one.
+    await f.spool.acknowledge(perLane(1)); // Room again as soon as the cloud has taken one.
     await f.events.accept(event("d"));
     await assert.rejects(f.events.accept(event("e")), refused("queue_full"));
   });
 
   test("S2: queue_full comes at exactly the number of bytes, those in flight included, whatever the characters", async () => {
     const one = event("a", "🙂é世");
-    using f = fixture({ queueBytesMax: 3 * sizeOf(one) });
+    using f = fixture({ queueBytesMax: queueBytesFor(3 * sizeOf(one)) });
     const states = await Promise.allSettled(
       [one, one, { ...one, data: `${String(one.data)}x` }].map((e) => f.events.accept(e)),
     );
@@ -133,13 +149,135 @@ describe("events: acceptance", () => {
     f.events.emit("health_check", { status: "healthy" }, "warning");
     f.events.emit("health_check", {});
     await accepted;
-    const stored = f.spool.pending(10).map((each) => f.events.stored(each));
+    const stored = f.spool.pending("critical", 10, 1_000).map((each) => f.events.stored(each));
     assert.deepEqual(
       stored.map((each) => [each.event_type, each.severity, each.data, each.seq]),
       [["health_check", "warning", { status: "healthy" }, 1]],
     );
     assert.equal(f.events.rejected, 1);
     assert.deepEqual(f.storeErrors, []);
+  });
+});
+
+/** Gaps are written when the disk gets to it. */
+async function untilTold(f: Fixture, count: number): Promise<Gap[]> {
+  while (f.gaps().length < count) await settled();
+  await settled();
+  return f.gaps() as Gap[];
+}
+
+describe("events: lanes and gaps", () => {
+  const own = ["audit", "system_metric", "error", "agent.turn_completed"];
+
+  test("S2: what is critical has room that nobody else can take, and callers have none of it, whatever they call theirs", async () => {
+    using f = fixture({ queueEventsMax: 16, emittedTypes: own });
+    for (let at = 0; at < 14; at += 1) await f.events.accept(event(`c${at}`, null, at % 2 === 0 ? "audit" : "t"));
+    assert.equal(f.spool.waiting("critical").events, 0);
+    await assert.rejects(f.events.accept(event("one more", null, "audit")), refused("queue_full", 14));
+    for (const id of ["a", "b"]) await f.events.emitOnce(id, "audit", {});
+    assert.deepEqual([f.spool.waiting("critical").events, f.spool.depth], [2, 16]);
+    await f.events.emitOnce("c", "audit", {}); // Full to the last: refused, and told when there is room.
+    await settled();
+    assert.deepEqual([f.spool.depth, f.events.rejected, f.gaps()], [16, 2, []]);
+    await f.spool.acknowledge(perLane(8));
+    await f.clock.advance(10_000);
+    const [gap, ...others] = await untilTold(f, 1);
+    assert.deepEqual([gap?.lane, gap?.from, gap?.count, others], ["critical", null, 1, []]);
+  });
+
+  test("S2: nothing new is started into the last quarter of the reserve, which is for the ends of what runs", async () => {
+    using f = fixture({ queueEventsMax: 64, emittedTypes: own }); // Reserve 8, of which 2 are for ends.
+    for (let at = 0; at < 61; at += 1) await f.events.emitOnce(`a${at}`, "audit", {});
+    f.events.assertRoomForStarts();
+    await f.events.emitOnce("last", "audit", {});
+    assert.throws(() => f.events.assertRoomForStarts(), refused("queue_full", 62));
+    for (const id of ["end 1", "end 2"]) await f.events.emitOnce(id, "audit", {});
+    assert.equal(f.events.rejected, 0);
+    await f.spool.acknowledge(perLane(3));
+    f.events.assertRoomForStarts();
+  });
+
+  test("S2: of metrics and logs the oldest go, a chunk of them, and each chunk is one gap that counts it", async () => {
+    for (const [type, lane] of [
+      ["system_metric", "metric"],
+      ["error", "log"],
+    ] as const) {
+      using f = fixture({ queueEventsMax: 128, emittedTypes: own }); // 16 of each, gone in chunks of 4.
+      for (let at = 1; at <= 21; at += 1) await f.events.emitOnce(`m${at}`, type, { at });
+      const gap = (from: number, to: number): Partial<Gap> => ({ lane, from, to, count: 4 });
+      const told = (f.gaps() as Gap[]).map(({ lane: of, from, to, count }) => ({ lane: of, from, to, count }));
+      assert.deepEqual(told, [gap(1, 4), gap(5, 8)]);
+      assert.deepEqual([f.spool.waiting(lane).events, f.spool.gaps, f.events.rejected], [13, 2, 0]);
+      const [first] = f.gaps() as Gap[];
+      assert.ok((first?.bytes ?? 0) > 4 * 50);
+    }
+  });
+
+  test("S2: metrics that come together are counted once: kept, dropped and told add up", async () => {
+    using f = fixture({ queueEventsMax: 128, queueBytesMax: 100_000, emittedTypes: own });
+    const count = 2_000;
+    for (let at = 0; at < count; at += 50) {
+      await Promise.all(
+        Array.from({ length: 50 }, (_, each) =>
+          f.events.emitOnce(`m${at + each}`, "system_metric", { pad: "x".repeat((at + each) % 700) }),
+        ),
+      );
+      await f.spool.acknowledge(new Map([["critical", f.events.nextSeq]])); // The cloud takes what is told first.
+    }
+    await f.clock.advance(20_000);
+    const dropped = (f.gaps() as Gap[]).reduce((sum, gap) => sum + (gap.count ?? 0), 0);
+    assert.equal(f.spool.waiting("metric").events + dropped, count);
+    assert.ok(f.spool.waiting("metric").events <= 16 + 50);
+    const byRows = f.database
+      .prepare("SELECT count(*) AS events, sum(octet_length(body)) AS bytes FROM events WHERE lane = 'metric'")
+      .get();
+    assert.deepEqual({ ...byRows }, f.spool.waiting("metric"));
+  });
+
+  test("S2: a metric that finds no room because callers have taken all of it is refused, and told", async () => {
+    using f = fixture({ queueEventsMax: 16, emittedTypes: own });
+    for (let at = 0; at < 14; at += 1) await f.events.accept(event(`c${at}`));
+    for (const id of ["m", "n"]) await f.events.emitOnce(id, "system_metric", {});
+    await untilTold(f, 1);
+    await f.clock.advance(10_000);
+    const told = (await untilTold(f, 2)).map(({ lane, count, reason }) => [lane, count, reason]);
+    assert.deepEqual(told, [
+      ["metric", 1, "the queue was full"],
+      ["metric", 1, "the queue was full"],
+    ]);
+  });
+
+  test("S2: the daemon's own events that are too large or cannot be stored are told, once a round", async () => {
+    using f = fixture({ eventBytesMax: 1_000, emittedTypes: own });
+    for (let at = 0; at < 50; at += 1) await f.events.emitOnce(`x${at}`, "error", { text: "x".repeat(2_000) });
+    assert.deepEqual(
+      (await untilTold(f, 1)).map(({ count }) => count),
+      [1],
+    );
+    await f.clock.advance(10_000);
+    const gaps = await untilTold(f, 2);
+    await f.clock.advance(10_000);
+    assert.deepEqual(
+      gaps.map(({ lane, count }) => [lane, count]),
+      [
+        ["log", 1],
+        ["log", 49],
+      ],
+    );
+    assert.ok((gaps[1]?.bytes ?? 0) > 49 * 2_000);
+    assert.equal(f.clock.timers, 0);
+  });
+
+  test("S4: while the disk is full only what is critical is taken, and the reason is said", async () => {
+    let reason: string | undefined = "the disk is full";
+    using f = fixture({ emittedTypes: own, noSpace: () => reason });
+    await assert.rejects(f.events.accept(event("a")), refused("no_space", "the disk is full"));
+    await f.events.emitOnce("b", "audit", {});
+    await f.events.emitOnce("c", "system_metric", {});
+    await untilTold(f, 1);
+    assert.deepEqual([f.spool.waiting("critical").events, f.spool.depth], [2, 2]); // The audit, and the gap of the metric.
+    reason = undefined;
+    await f.events.accept(event("a"));
   });
 });
 
@@ -194,15 +332,15 @@ describe("events: followers", () => {
   test("S2: what was pruned before it was read is told as one gap, at the start and in between", async () => {
     using f = fixture();
     for (let at = 0; at < 4; at += 1) await f.events.accept(event(`e${at}`));
-    await f.spool.acknowledge(2, new Map());
-    await f.spool.prune(0, 10);
+    await f.spool.acknowledge(perLane(2));
+    await f.spool.prune(new Map(), 0);
     const slow = follow(f.events, 0, { held: true });
     await settled();
     slow.release();
     await settled();
     assert.deepEqual(slow.seen, ["gap 1-2", 3, 4]);
-    await f.spool.acknowledge(4, new Map());
-    await f.spool.prune(0, 10);
+    await f.spool.acknowledge(perLane(4));
+    await f.spool.prune(new Map(), 0);
     await f.events.accept(event("e5"));
     await settled();
     assert.deepEqual(slow.seen, ["gap 1-2", 3, 4, 5]); // It had read what went.

@@ -40,7 +40,7 @@ function fixture(changes: Partial<MonitorOptions> = {}, sources: Partial<HealthS
       onChange: (health) => told.push(health),
       onSample: () => samples.push(clock.now()),
       sources: {
-        spool: () => ({ depth: 0, bytes: 0, oldest_age: 0, rejected: 0, dead_letters: 0 }),
+        spool: () => ({ depth: 0, bytes: 0, oldest_age: 0, rejected: 0, gaps: 0, dead_letters: 0 }),
         commands: () => ({ running: 0, finished: 0 }),
         agents: () => [],
         agentFailed: () => false,

@@ -10,7 +10,7 @@ export type Alert = Health["alerts"][number];
 
 /** What the monitor asks of the other parts; compose.ts answers from the real ones. */
 export interface HealthSources {
-  readonly spool: () => Omit<Health["spool"], "gaps">;
+  readonly spool: () => Health["spool"];
   readonly commands: () => Health["commands"];
   readonly agents: () => readonly { process_id: string; status: string }[];
   readonly agentFailed: () => boolean;
@@ -99,7 +99,7 @@ export class HealthMonitor extends LoopService {
       ...(detailed ? { recent_errors: this.#recentErrors } : {}),
       alerts,
       agents: { running, ...(detailed ? { list: [...agents] } : {}) },
-      spool: { ...sources.spool(), gaps: 0 },
+      spool: sources.spool(),
       commands: sources.commands(),
       cloud,
       process: {

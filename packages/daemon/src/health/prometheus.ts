@@ -19,6 +19,7 @@ export function prometheusText(health: Health): string {
     ["hl_daemon_spool_bytes", "gauge", "Their size", health.spool.bytes],
     ["hl_daemon_spool_oldest_seconds", "gauge", "Age of the oldest of them", health.spool.oldest_age],
     ["hl_daemon_events_rejected_total", "counter", "Events refused since the start", health.spool.rejected],
+    ["hl_daemon_event_gaps_total", "counter", "Gap events since the start", health.spool.gaps],
     ["hl_daemon_events_dead_letters", "gauge", "Events the cloud refused", health.spool.dead_letters],
     [
       "hl_daemon_cloud_connected",

@@ -57,12 +57,21 @@ export class CommandRecords {
 
   constructor(database: Database) {
     this.#database = database;
-    const figures = database
+    this.#finished = this.#derive();
+  }
+
+  /** Another file has taken the place of a corrupt one. */
+  reload(): void {
+    this.#finished = this.#derive();
+  }
+
+  #derive(): FinishedFigures {
+    const figures = this.#database
       .prepare(
         "SELECT count(*) AS count, coalesce(sum(log_bytes), 0) AS logBytes FROM commands WHERE ended_ms IS NOT NULL",
       )
       .get() as unknown as FinishedFigures;
-    this.#finished = { ...figures };
+    return { ...figures };
   }
 
   get finished(): FinishedFigures {
@@ -118,8 +127,7 @@ export class CommandRecords {
   }
 
   find(commandId: string): CommandRecord | undefined {
-    const row = this.#database.prepare("SELECT * FROM commands WHERE command_id = ?").get(commandId);
-    return row === undefined ? undefined : ofRow(row as unknown as Row);
+    return this.#all("SELECT * FROM commands WHERE command_id = ?", commandId)[0];
   }
 
   unfinished(): CommandRecord[] {
@@ -159,6 +167,6 @@ export class CommandRecords {
   }
 
   #all(sql: string, ...values: (string | number)[]): CommandRecord[] {
-    return (this.#database.prepare(sql).all(...values) as unknown as Row[]).map(ofRow);
+    return this.#database.read(() => (this.#database.prepare(sql).all(...values) as unknown as Row[]).map(ofRow));
   }
 }

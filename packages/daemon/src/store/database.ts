@@ -1,54 +1,246 @@
 import { randomUUID } from "node:crypto";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Clock } from "@hl/core/clock.ts";
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import { systemClock, type Clock } from "@hl/core/clock.ts";
+import { errorText, silentLogger, type Logger } from "@hl/core/logger.ts";
 import { GroupCommit, type Urgency } from "@hl/core/store/group-commit.ts";
 import { LogFile } from "@hl/core/store/log-file.ts";
-import { openDatabase } from "@hl/core/store/open-database.ts";
-import { migrations } from "./migrations.ts";
+import { isCorrupt, isDiskFailure, isNoSpace } from "@hl/core/store/sqlite-error.ts";
+import { DiskSpace, type StoreTrouble } from "./disk-space.ts";
+import { openOrSalvage, setAsideFile } from "./open-or-salvage.ts";
+
+export type Row = Record<string, SQLOutputValue>;
+
+/** A statement of whichever file is open when it is used. */
+export interface Statement {
+  get(...values: SQLInputValue[]): Row | undefined;
+  all(...values: SQLInputValue[]): Row[];
+  run(...values: SQLInputValue[]): ReturnType<StatementSync["run"]>;
+}
+
+interface Work<T> {
+  readonly run: () => T;
+  readonly urgency: Urgency | undefined;
+  readonly makesRoom: boolean;
+}
+
+interface OpenFile {
+  readonly sqlite: DatabaseSync;
+  readonly log: LogFile;
+  readonly commit: GroupCommit;
+  readonly prepared: Map<string, StatementSync>;
+}
 
 /**
  * The one SQLite database of the daemon (S5). All writes go through `write`, which resolves only after the sync (S1); reads see
  * what is committed, which may be a little more than what is durable.
+ *
+ * States (S4): well → disk full (a write found no room: the ballast is released, the write tried once more) → well, when there is room
+ * for the ballast again. Whatever finds the file corrupt has it set aside, what can be read of it saved in a new one, and is done
+ * again there: the daemon goes on.
  */
 export class Database implements Disposable {
-  readonly #sqlite: DatabaseSync;
-  readonly #log: LogFile;
-  readonly #commit: GroupCommit;
-  readonly #statements = new Map<string, StatementSync>();
-  /** Sequence numbers are comparable inside an epoch only (S3). */
-  readonly epoch: string;
+  readonly #path: string;
+  readonly #clock: Pick<Clock, "after" | "wallMs">;
+  readonly #logger: Logger;
+  readonly #disk: DiskSpace;
+  readonly #onReplaced: (() => void)[] = [];
+  readonly #statements = new Map<string, Statement>();
+  #file: OpenFile;
+  #epoch: string;
+  #setAside: string | undefined;
 
-  constructor(path: string, clock?: Pick<Clock, "after">) {
-    this.#sqlite = openDatabase({ path, program: "hl-daemon", migrations });
-    this.epoch = this.#loadEpoch();
-    this.#log = new LogFile(this.#sqlite, path);
-    this.#commit = new GroupCommit(this.#sqlite, { log: this.#log, clock });
+  constructor(path: string, clock: Pick<Clock, "after" | "wallMs"> = systemClock, logger: Logger = silentLogger) {
+    this.#path = path;
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#disk = new DiskSpace(path, logger);
+    this.#file = this.#openAnyhow();
+    this.#epoch = this.#loadEpoch();
+    this.#setAside = setAsideFile(path);
   }
 
-  /** Reads at once; for use inside `write` and for queries. Statements are prepared once. */
-  prepare(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#sqlite.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
+  /** Sequence numbers are comparable inside an epoch only (S3). */
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  get trouble(): StoreTrouble | undefined {
+    return this.#disk.trouble;
+  }
+
+  /** A corrupt file that was set aside and that nobody has removed yet. */
+  get setAside(): string | undefined {
+    return this.#setAside;
+  }
+
+  /** Calls back, synchronously, after another file has taken the place of a corrupt one: what was derived from rows is not true any more. */
+  onReplaced(listener: () => void): void {
+    this.#onReplaced.push(listener);
+  }
+
+  /** What can be deleted when the disk is full; called outside of transactions, and may throw. */
+  makeRoomWith(remove: () => void): void {
+    this.#disk.makeRoomWith(remove);
+  }
+
+  /** Resolves when the new epoch is durable; `alongside` is part of the same transaction. */
+  async beginEpoch(alongside: () => void): Promise<void> {
+    const epoch = randomUUID();
+    await this.write(() => {
+      this.prepare("UPDATE meta SET value = ? WHERE key = 'epoch'").run(epoch);
+      alongside();
+    });
+    this.#epoch = epoch;
+  }
+
+  /** Reads at once; for use inside `write` and for queries. Statements are prepared once for each file. */
+  prepare(sql: string): Statement {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement: Statement = {
+      get: (...values) => this.#use(sql, (prepared) => prepared.get(...values)),
+      all: (...values) => this.#use(sql, (prepared) => prepared.all(...values)),
+      run: (...values) => this.#use(sql, (prepared) => prepared.run(...values)),
+    };
+    this.#statements.set(sql, statement);
     return statement;
+  }
+
+  /**
+   * Reads rows and makes sense of them. Where a text is not what was written (a `SyntaxError`), the file is corrupt though SQLite
+   * cannot see it: it is replaced without such rows, and read again.
+   */
+  read<T>(work: () => T): T {
+    const file = this.#file;
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof SyntaxError) || this.#file.sqlite.isTransaction) throw error;
+      this.#replace(file, error);
+      return work();
+    }
   }
 
   /** Runs `work` in the next transaction; resolves with its result once that is durable. */
   write<T>(work: () => T, urgency?: Urgency): Promise<T> {
-    return this.#commit.run(work, urgency);
+    return this.#write({ run: work, urgency, makesRoom: false });
+  }
+
+  /** The same for what makes room: on a full disk it gets the last that there is. */
+  writeMakingRoom<T>(work: () => T): Promise<T> {
+    return this.#write({ run: work, urgency: "now", makesRoom: true });
+  }
+
+  /** To be called now and then: when the disk has room again, everything is taken again. */
+  async checkSpace(): Promise<void> {
+    this.#setAside = setAsideFile(this.#path);
+    await this.#disk.checkSpace(this.#file.sqlite);
   }
 
   [Symbol.dispose](): void {
-    if (!this.#sqlite.isOpen) return;
-    this.#commit.flush();
-    this.#sqlite.close();
-    this.#log[Symbol.dispose]();
+    const { sqlite, commit, log } = this.#file;
+    if (!sqlite.isOpen) return;
+    try {
+      commit.flush();
+    } finally {
+      sqlite.close();
+      log[Symbol.dispose]();
+    }
+  }
+
+  #use<T>(sql: string, work: (statement: StatementSync) => T): T {
+    const file = this.#file;
+    try {
+      return work(statementOf(file, sql));
+    } catch (error) {
+      // Inside a transaction it is for whoever wrote it: all of it is done again.
+      if (!isCorrupt(error) || file.sqlite.isTransaction) throw error;
+      this.#replace(file, error);
+      return work(statementOf(this.#file, sql));
+    }
+  }
+
+  #write<T>(work: Work<T>): Promise<T> {
+    const file = this.#file;
+    const written = file.commit.run(work.run, work.urgency);
+    if (this.#disk.trouble?.kind !== "disk_failing")
+      return written.catch((error: unknown) => this.#afterFailure(error, file, work));
+    const succeeded = (result: T): T => {
+      this.#disk.works();
+      return result;
+    };
+    return written.then(succeeded, (error: unknown) => this.#afterFailure(error, file, work));
+  }
+
+  async #afterFailure<T>(error: unknown, file: OpenFile, work: Work<T>): Promise<T> {
+    if (isCorrupt(error)) this.#replace(file, error);
+    else if (isNoSpace(error)) return this.#onceMore(error, work);
+    else if (error !== replaced) {
+      if (isDiskFailure(error)) this.#disk.failing(error);
+      throw error;
+    }
+    return this.#file.commit.run(work.run, work.urgency);
+  }
+
+  async #onceMore<T>(error: unknown, { run, urgency, makesRoom }: Work<T>): Promise<T> {
+    this.#disk.makeRoom(this.#file.sqlite, error, makesRoom);
+    try {
+      return await this.#file.commit.run(run, urgency);
+    } finally {
+      if (makesRoom) this.#disk.takeLast();
+    }
+  }
+
+  /** @param file the one that was found corrupt: somebody else may have replaced it since */
+  #replace(file: OpenFile, error: unknown): void {
+    if (file !== this.#file) return;
+    this.#logger.error(
+      { error: errorText(error) },
+      "the database is corrupt: it is set aside, and what can be read is saved",
+    );
+    file.commit.abandon(replaced);
+    try {
+      file.sqlite.close();
+    } catch {
+      // It is given up anyway.
+    }
+    file.log[Symbol.dispose]();
+    this.#file = this.#open(errorText(error));
+    this.#epoch = this.#loadEpoch();
+    this.#setAside = setAsideFile(this.#path);
+    for (const listener of this.#onReplaced) listener();
+  }
+
+  /** On a full disk SQLite may not even be able to open what is there. */
+  #openAnyhow(): OpenFile {
+    try {
+      return this.#open();
+    } catch (error) {
+      if (!this.#disk.releaseForOpening(error)) throw error;
+      return this.#open();
+    }
+  }
+
+  #open(corruption?: string): OpenFile {
+    const sqlite = openOrSalvage({ path: this.#path, logger: this.#logger, wallMs: this.#clock.wallMs() }, corruption);
+    const log = new LogFile(sqlite, this.#path);
+    return { sqlite, log, commit: new GroupCommit(sqlite, { log, clock: this.#clock }), prepared: new Map() };
   }
 
   #loadEpoch(): string {
-    this.#sqlite.prepare("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)").run(randomUUID());
-    return (this.#sqlite.prepare("SELECT value FROM meta WHERE key = 'epoch'").get() as { value: string }).value;
+    this.prepare("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)").run(randomUUID());
+    return this.prepare("SELECT value FROM meta WHERE key = 'epoch'").get()?.["value"] as string;
   }
+}
+
+/** Given to the writes that waited for a file that has been replaced: they are done again in the new one. */
+const replaced = new Error("the database has been replaced");
+
+function statementOf({ prepared: statements, sqlite }: OpenFile, sql: string): StatementSync {
+  let statement = statements.get(sql);
+  if (statement === undefined) {
+    statement = sqlite.prepare(sql);
+    statements.set(sql, statement);
+  }
+  return statement;
 }

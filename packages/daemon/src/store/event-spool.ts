@@ -1,18 +1,10 @@
 import type { Urgency } from "@hl/core/store/group-commit.ts";
+import { lanes, type Gap, type Lane, type LanesAcked } from "@hl/protocol/event-lanes.ts";
 import type { Database } from "./database.ts";
-
-/** One event on its way to the cloud; `body` is its JSON without epoch and sequence number. */
-export interface SpooledEvent {
-  readonly seq: number;
-  readonly type: string;
-  readonly body: string;
-}
-
-export interface NewEvent {
-  readonly id: string;
-  readonly type: string;
-  readonly body: string;
-}
+import { DeadLetters } from "./dead-letters.ts";
+import { gapEvent } from "./gap-event.ts";
+import type { NewEvent, SpooledEvent } from "./spooled-event.ts";
+import { LaneUse, perLane, type Room, type Use } from "./lane-use.ts";
 
 export interface SpoolFigures {
   readonly depth: number;
@@ -21,29 +13,56 @@ export interface SpoolFigures {
   readonly deadLetters: number;
 }
 
+/** Up to where the lanes were taken, as far as they are in it. */
+export type UpTo = ReadonlyMap<Lane, number>;
+
+/** Rows of one write, so that none takes long. */
+const rowsPerWrite = 1_000;
+const rowsPerRead = 64;
+
 /**
- * The table of accepted events. Depth and bytes are derived from the rows at start and then kept beside them,
- * so that neither can drift from the truth for longer than a run (S5).
+ * The table of accepted events: one sequence, and a place in it for each lane. An event waits until the cloud has taken it, and stays
+ * a while longer for a cloud that forgets and for local readers. What lanes hold is derived from the rows at start and then kept
+ * beside them, so that it cannot drift from the truth for longer than a run (S5).
  */
 export class EventSpool {
   readonly #database: Database;
   readonly #wallMs: () => number;
-  #depth: number;
-  #bytes: number;
-  #acked: number;
+  readonly #dead: DeadLetters;
+  readonly #use: LaneUse;
   /** Later ones are in the table but may be lost with the power; nobody is shown them, or a number could be used twice (S3). */
   #durableSeq: number;
+  #generation = 0;
+  #gaps = 0;
 
   constructor(database: Database, wallMs: () => number) {
     this.#database = database;
     this.#wallMs = wallMs;
-    this.#acked = (database.prepare("SELECT acked_seq FROM delivery").get() as { acked_seq: number }).acked_seq;
-    const waiting = database
-      .prepare("SELECT count(*) AS depth, coalesce(sum(octet_length(body)), 0) AS bytes FROM events WHERE seq > ?")
-      .get(this.#acked) as { depth: number; bytes: number };
-    this.#depth = waiting.depth;
-    this.#bytes = waiting.bytes;
+    this.#dead = new DeadLetters(database);
+    this.#use = new LaneUse(database);
     this.#durableSeq = this.nextSeq - 1;
+  }
+
+  /**
+   * Another file has taken the place of a corrupt one. Numbers go on behind the last one that was given, whatever could be read of
+   * the old file: followers are there already.
+   */
+  reload(): void {
+    this.#generation += 1;
+    const last = this.#database.prepare("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'");
+    this.#database
+      .prepare(
+        "INSERT INTO sqlite_sequence SELECT 'events', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'events')",
+      )
+      .run();
+    last.run(this.#durableSeq);
+    this.#durableSeq = this.nextSeq - 1;
+    this.#use.reload();
+  }
+
+  /** Deletes what was delivered, for whoever needs its room now; outside of transactions. */
+  deleteDelivered(): void {
+    this.#use.deleteTaken();
   }
 
   get epoch(): string {
@@ -52,11 +71,21 @@ export class EventSpool {
 
   /** Accepted and not yet taken by the cloud. */
   get depth(): number {
-    return this.#depth;
+    return this.#use.waitingOfAll.events;
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#use.waitingOfAll.bytes;
+  }
+
+  /** `gap` events since the start. */
+  get gaps(): number {
+    return this.#gaps;
+  }
+
+  /** Changes when the spool goes back: what was sent before says nothing about what is waiting now. */
+  get generation(): number {
+    return this.#generation;
   }
 
   get nextSeq(): number {
@@ -64,91 +93,169 @@ export class EventSpool {
     return ((row as { seq: number } | undefined)?.seq ?? 0) + 1;
   }
 
+  /** What waits in a lane. */
+  waiting(lane: Lane): Use {
+    return this.#use.waiting(lane);
+  }
+
   /** Resolves with the sequence number once the event is durable (S1). */
   async append(event: NewEvent, urgency: Urgency = "now"): Promise<number> {
-    const store = (): number => {
-      const insert = this.#database.prepare(
-        "INSERT INTO events (event_id, event_type, body, accepted_ms) VALUES (?, ?, ?, ?)",
-      );
-      return Number(insert.run(event.id, event.type, event.body, this.#wallMs()).lastInsertRowid);
-    };
-    const seq = await this.#database.write(store, urgency);
-    this.#durableSeq = Math.max(this.#durableSeq, seq);
-    this.#depth += 1;
-    this.#bytes += Buffer.byteLength(event.body);
+    const seq = await this.#database.write(() => this.#insert(event), urgency);
+    this.#appended(event, seq);
     return seq;
   }
 
-  /** The next events for the cloud, in order. */
-  pending(limit: number): SpooledEvent[] {
-    return this.after(this.#acked, limit);
+  /** Says what is missing, in the lane that is never dropped (S2). */
+  async appendGap(gap: Gap): Promise<void> {
+    await this.append(gapEvent(gap, this.#wallMs()), "soon");
+    this.#gaps += 1;
   }
 
+  /** The next events of a lane for the cloud, in order; at least one, if there is any, and no more than `bytesMax` otherwise. */
+  pending(lane: Lane, eventsMax: number, bytesMax: number): SpooledEvent[] {
+    const select = this.#database.prepare(
+      "SELECT seq, lane, event_type AS type, body FROM events WHERE lane = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+    );
+    const events: SpooledEvent[] = [];
+    let bytes = 0;
+    for (let behind = this.#use.acked(lane); events.length < eventsMax;) {
+      const limit = Math.min(rowsPerRead, eventsMax - events.length);
+      const rows = select.all(lane, behind, this.#durableSeq, limit) as unknown as SpooledEvent[];
+      for (const event of rows) {
+        bytes += Buffer.byteLength(event.body);
+        if (bytes > bytesMax && events.length > 0) return events;
+        events.push(event);
+        behind = event.seq;
+      }
+      if (rows.length < limit) break;
+    }
+    return events;
+  }
+
+  /** For local readers: of all lanes, delivered or not. */
   after(seq: number, limit: number): SpooledEvent[] {
-    const select = "SELECT seq, event_type AS type, body FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?";
+    const select =
+      "SELECT seq, lane, event_type AS type, body FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?";
     return this.#database.prepare(select).all(seq, this.#durableSeq, limit) as unknown as SpooledEvent[];
   }
 
-  /** The oldest event that is still here, delivered or not. */
-  oldestSeq(): number | undefined {
-    const row = this.#database.prepare("SELECT min(seq) AS seq FROM events").get() as { seq: number | null };
-    return row.seq ?? undefined;
+  /**
+   * The cloud has taken everything up to there; what it refused is set aside, never dropped (S2). Said twice, or late, it changes
+   * nothing: at a stop the last flush may ship what the loop is shipping.
+   * @param generation when the events were read: what was sent before the spool went back is not what waits now
+   */
+  async acknowledge(
+    upTo: UpTo,
+    refused: ReadonlyMap<number, string> = new Map(),
+    generation = this.#generation,
+  ): Promise<void> {
+    if (generation !== this.#generation) return;
+    const taken = await this.#database.writeMakingRoom(() => {
+      const gap = this.#dead.add(refused, this.#wallMs());
+      const gapAt = gap && this.#insertGap(gap);
+      return { gapAt, passed: [...upTo].map(([lane, seq]) => this.#use.pass(lane, seq)) };
+    });
+    for (const passed of taken.passed) this.#use.passed(passed);
+    this.#gapInserted(taken.gapAt);
   }
 
   /**
-   * The cloud has taken everything up to `seq`; what it refused is set aside, never dropped (S2). Said twice, or late, it
-   * changes nothing: at a stop the last flush may ship what the loop is shipping.
+   * Compares what the cloud says it has with what it has acknowledged. Where it has less, what is still here of the rest waits again,
+   * and a gap says what is not (S1, S2). Where it has what was never sent, this database was rolled back: a new epoch begins (S3).
    */
-  async acknowledge(seq: number, refused: ReadonlyMap<number, string>): Promise<void> {
-    const taken = await this.#database.write(() => {
-      const keep = this.#database.prepare(
-        "INSERT OR REPLACE INTO dead_letters SELECT seq, body, ?, ? FROM events WHERE seq = ?",
-      );
-      for (const [refusedSeq, reason] of refused) keep.run(reason, this.#wallMs(), refusedSeq);
-      const figures = this.#database
-        .prepare(
-          "SELECT count(*) AS depth, coalesce(sum(octet_length(body)), 0) AS bytes FROM events WHERE seq > (SELECT acked_seq FROM delivery) AND seq <= ?",
-        )
-        .get(seq) as { depth: number; bytes: number };
-      this.#database.prepare("UPDATE delivery SET acked_seq = max(acked_seq, ?)").run(seq);
-      return figures;
-    });
-    this.#acked = Math.max(this.#acked, seq);
-    this.#depth -= taken.depth;
-    this.#bytes -= taken.bytes;
+  async reconcile(theirs: LanesAcked): Promise<void> {
+    if (theirs.epoch !== this.epoch) return;
+    const has = (lane: Lane): number => theirs.lanes[lane] ?? 0;
+    if (lanes.some((lane) => has(lane) >= this.nextSeq)) return this.beginEpoch();
+    const behind = lanes.filter((lane) => has(lane) < this.#use.acked(lane));
+    if (behind.length === 0) return;
+    this.#generation += 1;
+    for (const lane of behind) {
+      const done = await this.#database.write(() => {
+        const back = this.#use.goBack(lane, has(lane));
+        return { back, gapAt: back.missing && this.#insertGap({ ...lostByCloud, lane, ...back.missing }) };
+      });
+      this.#use.wentBack(done.back);
+      this.#gapInserted(done.gapAt);
+    }
   }
 
-  /** Deletes delivered events beyond the newest `keep`, at most `limit` at a time so that no write takes long. */
-  async prune(keep: number, limit: number): Promise<number> {
-    return this.#database.write(() => {
-      const upTo = Math.min(this.#acked, this.nextSeq - 1 - keep);
-      const remove = "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq <= ? ORDER BY seq LIMIT ?)";
-      return Number(this.#database.prepare(remove).run(upTo, limit).changes);
+  /** The numbers of this epoch are in use for other events: those that wait go out under a new one (S3). */
+  async beginEpoch(): Promise<void> {
+    this.#generation += 1;
+    await this.#database.beginEpoch(() => this.#use.beginEpoch());
+  }
+
+  /** The oldest of a lane make room for as much, and a gap says so, in one transaction (S2). */
+  async dropOldest(lane: Lane, room: Room, reason: string): Promise<void> {
+    const done = await this.#database.write(() => {
+      const dropped = this.#use.dropOldest(lane, room, rowsPerWrite);
+      if (dropped === undefined) return undefined;
+      const { events: count, bytes } = dropped.waiting;
+      return { dropped, gapAt: this.#insertGap({ lane, from: dropped.from, to: dropped.to, count, bytes, reason }) };
     });
+    if (done === undefined) return;
+    this.#use.passed(done.dropped);
+    this.#gapInserted(done.gapAt);
+  }
+
+  /** Forgets what was taken up to there, and more of it where a lane keeps over `bytesMax`. Answers whether there is more to do. */
+  async prune(upTo: UpTo, bytesMax: number): Promise<boolean> {
+    const pruned = await this.#database.writeMakingRoom(() =>
+      lanes.map((lane) => this.#use.forget(lane, upTo.get(lane) ?? 0, bytesMax, rowsPerWrite)),
+    );
+    for (const one of pruned) this.#use.forgot(one);
+    return pruned.some(({ events }) => events === rowsPerWrite);
+  }
+
+  /** Up to where each lane was taken at this moment. */
+  acked(): UpTo {
+    return new Map(lanes.map((lane) => [lane, this.#use.acked(lane)]));
   }
 
   /** Without a cloud nothing is ever delivered: local readers have the newest, within both limits, and the oldest go. */
   async keepNewest(keep: number, bytesMax: number): Promise<void> {
-    const upTo = Math.max(this.nextSeq - 1 - Math.floor(keep), this.#bytes > bytesMax ? this.#lastBehind(bytesMax) : 0);
-    if (upTo <= this.#acked) return;
-    await this.acknowledge(upTo, new Map());
-    while ((await this.prune(0, 1_000)) === 1_000);
-  }
-
-  /** The newest event that does not fit any more when the newest fill `bytes`. */
-  #lastBehind(bytes: number): number {
-    const row = this.#database
-      .prepare(
-        "SELECT max(seq) AS seq FROM (SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq DESC) AS filled FROM events WHERE seq > ?) WHERE filled > ?",
-      )
-      .get(this.#acked, bytes) as { seq: number | null };
-    return row.seq ?? 0;
+    const upTo = Math.max(this.nextSeq - 1 - Math.floor(keep), this.#use.lastBehind(bytesMax));
+    if (lanes.every((lane) => upTo <= this.#use.acked(lane))) return;
+    await this.acknowledge(perLane(upTo));
+    while (await this.prune(perLane(upTo), 0));
   }
 
   figures(): SpoolFigures {
-    const oldest = this.#database.prepare("SELECT accepted_ms FROM events WHERE seq > ? ORDER BY seq LIMIT 1");
-    const dead = this.#database.prepare("SELECT count(*) AS count FROM dead_letters").get() as { count: number };
-    const first = oldest.get(this.#acked) as { accepted_ms: number } | undefined;
-    return { depth: this.#depth, bytes: this.#bytes, oldestMs: first?.accepted_ms, deadLetters: dead.count };
+    return {
+      depth: this.depth,
+      bytes: this.bytes,
+      oldestMs: this.#use.oldestMs(),
+      deadLetters: this.#dead.count,
+    };
+  }
+
+  #insert(event: NewEvent): number {
+    const insert = this.#database.prepare(
+      "INSERT INTO events (event_id, event_type, lane, body, accepted_ms) VALUES (?, ?, ?, ?, ?)",
+    );
+    return Number(insert.run(event.id, event.type, event.lane, event.body, this.#wallMs()).lastInsertRowid);
+  }
+
+  #appended(event: NewEvent, seq: number): void {
+    this.#durableSeq = Math.max(this.#durableSeq, seq);
+    this.#use.appended(event.lane, Buffer.byteLength(event.body));
+  }
+
+  #insertGap(gap: Gap): { readonly event: NewEvent; readonly seq: number } {
+    const event = gapEvent(gap, this.#wallMs());
+    return { event, seq: this.#insert(event) };
+  }
+
+  #gapInserted(inserted: { readonly event: NewEvent; readonly seq: number } | undefined): void {
+    if (inserted === undefined) return;
+    this.#appended(inserted.event, inserted.seq);
+    this.#gaps += 1;
   }
 }
+
+const lostByCloud = {
+  count: null,
+  bytes: null,
+  reason: "the cloud has lost events that it had taken, and they are no longer kept here",
+};

@@ -83,4 +83,22 @@ export const migrations: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX agent_turns_by_number ON agent_turns (process_id, number);
   `,
+  `
+  -- Lanes (packages/protocol/src/event-lanes.ts): one sequence for all, a place in each. What was accepted before keeps its order in one.
+  ALTER TABLE events ADD COLUMN lane TEXT NOT NULL DEFAULT 'session';
+  CREATE INDEX events_by_lane ON events (lane, seq);
+  -- acked_seq: the cloud has taken everything of the lane up to it. base_seq: the same when the epoch began.
+  -- forgotten_seq: the newest that it had taken and that is no longer here.
+  CREATE TABLE lanes (
+    lane TEXT PRIMARY KEY,
+    acked_seq INTEGER NOT NULL DEFAULT 0,
+    forgotten_seq INTEGER NOT NULL DEFAULT 0,
+    base_seq INTEGER NOT NULL DEFAULT 0
+  ) WITHOUT ROWID;
+  INSERT INTO lanes (lane) VALUES ('critical'), ('session'), ('log'), ('metric');
+  UPDATE lanes SET acked_seq = (SELECT acked_seq FROM delivery);
+  UPDATE lanes SET forgotten_seq =
+    min(acked_seq, coalesce((SELECT min(seq) FROM events) - 1, acked_seq)) WHERE lane = 'session';
+  DROP TABLE delivery;
+  `,
 ];

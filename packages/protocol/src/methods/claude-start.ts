@@ -16,6 +16,7 @@ export const claudeStart = defineMethod({
     "process_limit",
     "sandbox_unavailable",
     "runner_unavailable",
+    "queue_full",
     "shutting_down",
   ],
   params: z.object({

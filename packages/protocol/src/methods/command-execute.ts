@@ -22,6 +22,7 @@ export const commandExecute = defineMethod({
     "sandbox_unavailable",
     "cwd_invalid",
     "runner_unavailable",
+    "queue_full",
     "shutting_down",
   ],
   params: z.object({

@@ -10,7 +10,7 @@ export const eventDeliver = defineMethod({
   permission: "any",
   idempotent: true,
   timeoutMs: 30_000,
-  errors: ["event_invalid", "rate_limited"],
+  errors: ["event_invalid", "epoch_conflict", "rate_limited"],
   invalidParams: "event_invalid",
   params: storedEvent,
   result: z.object({ event_id: z.string(), status: z.enum(["accepted", "rejected"]), reason: z.string().optional() }),

@@ -1,10 +1,12 @@
 import { z } from "zod";
+import { laneName } from "../event-lanes.ts";
 import { defineMethod } from "../method.ts";
 import { eventBody } from "./event-stream.ts";
 
 export const storedEvent = eventBody.extend({
   epoch: z.string().describe("Sequence numbers are comparable inside an epoch only (S3)"),
   seq: z.int(),
+  lane: laneName.optional().describe("Sequence numbers rise inside a lane; lanes may overtake each other"),
 });
 
 export type StoredEvent = z.output<typeof storedEvent>;

@@ -45,7 +45,7 @@ export const systemHealth = defineMethod({
       bytes: z.int(),
       oldest_age: z.number().describe("Seconds; 0 when empty"),
       rejected: z.int().describe("Refused since the start"),
-      gaps: z.int(),
+      gaps: z.int().describe("`gap` events since the start: something was dropped or is missing"),
       dead_letters: z.int(),
     }),
     commands: z.object({ running: z.int(), finished: z.int() }),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { lanesAcked } from "../event-lanes.ts";
 import { defineMethod } from "../method.ts";
 import { eventDeliver } from "./event-deliver.ts";
 
@@ -132,6 +133,9 @@ export const vmHello = defineMethod({
       .object({ message_bytes_max: z.int(), in_flight_max: z.int() })
       .optional()
       .describe("What the control plane accepts in a message, and how many requests it has at the daemon at once"),
+    events_acked: lanesAcked
+      .optional()
+      .describe("What the cloud has of the daemon's epoch; less than was acknowledged is sent again"),
   }),
   notifications: { "vm/drain": vmDrain },
 });

@@ -1,0 +1,23 @@
+import type { Alert } from "../health/monitor.ts";
+import type { Database } from "../store/database.ts";
+import type { StoreTrouble } from "../store/disk-space.ts";
+
+/** What an operator is to know of the database (S4). */
+export function storeConditions({ trouble, setAside }: Pick<Database, "trouble" | "setAside">): Alert[] {
+  const alerts: Alert[] = [];
+  if (trouble?.kind === "disk_full") {
+    alerts.push({ code: "disk_full", severity: "warning", title: "The disk is full", text: diskFullText(trouble) });
+  } else if (trouble !== undefined) {
+    const text = `${trouble.reason}; events and commands are refused until a write succeeds: look at the disk of the data folder`;
+    alerts.push({ code: "disk_failing", severity: "warning", title: "The database cannot be written", text });
+  }
+  if (setAside !== undefined) {
+    const text = `what could be read was saved, and an event of the type gap says what was not; remove ${setAside} when nobody needs it any more`;
+    alerts.push({ code: "database_salvaged", severity: "warning", title: "The database was corrupt", text });
+  }
+  return alerts;
+}
+
+export function diskFullText({ reason }: StoreTrouble): string {
+  return `${reason}: only critical events are taken until the disk of the data folder has 5 % and 64 MiB free (of a small one a quarter); free some space`;
+}
