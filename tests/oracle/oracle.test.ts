@@ -48,7 +48,7 @@ function figuresOf({ events, commands, ...report }: OracleReport): string[] {
   ];
 }
 
-function judge({ events, commands, freshEventPassed, freshCommandPassed }: OracleReport): void {
+function judge({ events, commands, freshEventPassed, freshCommandPassed, notRecovered }: OracleReport): void {
   const some = (ids: readonly string[]): readonly string[] => ids.slice(0, shownMax);
   const { missing, doubled, corrupt, spurious } = events;
   assert.deepEqual(
@@ -60,6 +60,7 @@ function judge({ events, commands, freshEventPassed, freshCommandPassed }: Oracl
   assert.deepEqual(wrong, { withoutEffect: [], repeated: [], endless: [], contradictory: [], spurious: [] });
   assert.ok(freshEventPassed, "a fresh event did not come through");
   assert.ok(freshCommandPassed, "a fresh command did not complete");
+  assert.deepEqual(notRecovered, [], "the database was damaged, and no event came through any more");
   // A run in which next to nothing was accepted has shown nothing.
   assert.ok(events.accepted > events.issued / 2, `only ${events.accepted} of ${events.issued} events were accepted`);
   assert.ok(commands.completed > commands.issued / 2, `only ${commands.completed} of ${commands.issued} completed`);

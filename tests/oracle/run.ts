@@ -9,6 +9,7 @@ import { CommandLedger, type CommandVerdict } from "./command-ledger.ts";
 import { CommandLoad } from "./command-load.ts";
 import { EventLedger, type EventVerdict } from "./event-ledger.ts";
 import { EventLoad } from "./event-load.ts";
+import { damageDatabase, damages, whyNoDamage } from "./damaged-database.ts";
 import { faults } from "./faults/faults.ts";
 import { eventId } from "./payload.ts";
 import { Random } from "./random.ts";
@@ -30,6 +31,8 @@ export interface OracleReport {
   /** Whether an event that was handed over after it all came through. */
   readonly freshEventPassed: boolean;
   readonly freshCommandPassed: boolean;
+  /** Kinds of damage to the database behind which no event came through. */
+  readonly notRecovered: readonly string[];
 }
 
 export interface OracleOptions {
@@ -47,10 +50,9 @@ const drainMsMax = 120_000;
 
 /** Faults that cannot be had in this world, with the reason. */
 export function missingFaults(world: World): { readonly name: string; readonly reason: string }[] {
-  return faults.flatMap(({ name, missing }) => {
-    const reason = missing?.(world);
-    return reason === undefined ? [] : [{ name, reason }];
-  });
+  const reasons = faults.map(({ name, missing }) => ({ name, reason: missing?.(world) }));
+  reasons.push({ name: "database damaged", reason: whyNoDamage() });
+  return reasons.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }]));
 }
 
 export async function runOracle(world: World, options: OracleOptions): Promise<OracleReport> {
@@ -84,6 +86,7 @@ export async function runOracle(world: World, options: OracleOptions): Promise<O
   log("a fresh command is answered");
   watching.abort();
   await watch;
+  const notRecovered = whyNoDamage() === undefined ? await damageAll(world, events, options) : [];
   await readAll(world, eventLedger);
   log("everything is read");
   commands.countEffects();
@@ -101,6 +104,7 @@ export async function runOracle(world: World, options: OracleOptions): Promise<O
     drainMs,
     freshEventPassed,
     freshCommandPassed: commandLedger.isCompleted(freshCommand),
+    notRecovered,
   };
 }
 
@@ -130,6 +134,21 @@ async function runFaults(
     }),
   );
   return done;
+}
+
+/** Every kind of damage, one behind the other; resolves with those behind which no event came through. */
+async function damageAll(world: World, events: EventLoad, { seed, log }: OracleOptions): Promise<string[]> {
+  const failed: string[] = [];
+  for (const [index, [name, damage]] of Object.entries(damages).entries()) {
+    await damageDatabase(world, damage, new Random(`${seed} ${name}`));
+    await world.operator.online(healthyMsMax);
+    await drained(world);
+    const id = eventId(seed, events.next + 2_000_000 + index);
+    const passed = (await events.handOver(id)) && (await arrives(world, id));
+    log(`database damaged (${name}): a fresh event ${passed ? "passed" : "did not pass"}`);
+    if (!passed) failed.push(name);
+  }
+  return failed;
 }
 
 async function healthy({ daemon, operator }: World): Promise<void> {
