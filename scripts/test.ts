@@ -6,7 +6,7 @@
  * the run.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, globSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isRunning, processesOf } from "@hl/testkit/processes.ts";
@@ -25,6 +25,9 @@ interface Tier {
 }
 
 const minute = 60_000;
+
+/** Of faults; the tier's own default is shorter than one. */
+const oracleMinutes = Number(process.env["HL_TEST_ORACLE_MINUTES"] ?? 1);
 
 const tiers = {
   unit: { patterns: ["packages/**/*.test.ts"], filesAtOnce: 2, fileMsMax: 2 * minute },
@@ -46,6 +49,13 @@ const tiers = {
     needsAgents: true,
   },
   spec: { patterns: ["tests/spec/*.test.ts"], filesAtOnce: 1, fileMsMax: 4 * minute, needsAgents: true },
+  // Recovery and drain have bounds of their own, five minutes together.
+  oracle: {
+    patterns: ["tests/oracle/*.test.ts"],
+    first: "tests/oracle/oracle.test.ts",
+    filesAtOnce: 2,
+    fileMsMax: (2 * oracleMinutes + 7) * minute,
+  },
   browser: { patterns: ["tests/browser/*.test.ts"], filesAtOnce: 1, fileMsMax: 3 * minute },
   // An emulated machine is some forty times slower, and the first run makes its disk.
   vm: { patterns: ["tests/vm/*.test.ts"], filesAtOnce: 1, fileMsMax: 20 * minute },
@@ -83,6 +93,7 @@ const usage = `Usage: node scripts/test.ts [TIER…]
   agents   the pinned Claude Code: ${tiers.agents.patterns.join(", ")}
   system   the real programs as processes: ${tiers.system.patterns.join(", ")}, and spec
   spec     the specification's own tests: ${tiers.spec.patterns.join(", ")}
+  oracle   faults between the programs by a seeded schedule, HL_TEST_ORACLE_MINUTES of them: ${tiers.oracle.patterns.join(", ")}
   browser  the dashboard in Chromium (apt-get install chromium): ${tiers.browser.patterns.join(", ")}
   vm       in a really booted machine, as root (apt-get install mmdebstrap qemu-system-x86 e2fsprogs openssh-client): ${tiers.vm.patterns.join(", ")}
   no tier  all but browser and vm
@@ -139,6 +150,7 @@ async function runTier(name: TierName, tier: Tier): Promise<Verdict> {
   };
   await Promise.all(Array.from({ length: tier.filesAtOnce }, worker));
   for (const line of await endWhatIsLeft(folder)) failed.push(`left behind: ${line}`);
+  unmountBelow(folder);
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   const ok = files.length > 0 && failed.length === 0 && counts.fail + counts.cancelled === 0 && !stopping.aborted;
   return { tier: name, ok, counts, failed, seconds: (performance.now() - startedAt) / 1000 };
@@ -196,6 +208,13 @@ async function endWhatIsLeft(folder: string): Promise<string[]> {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return [...named.values()];
+}
+
+/** What a file that was ended had mounted: the folder could not be removed. */
+function unmountBelow(folder: string): void {
+  const mounts = readFileSync("/proc/mounts", "utf8").split("\n");
+  const points = mounts.map((line) => line.split(" ")[1] ?? "").filter((point) => point.startsWith(`${folder}/`));
+  for (const point of points) execFileSync("umount", ["--lazy", point], { stdio: "inherit" });
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -40,6 +40,13 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** As in SpawnOptions; not for a restart. */
   readonly through?: readonly string[] | undefined;
+  /** Makes the fresh home ready before the first start, as by a mount; what it returns is disposed of before the home is removed. */
+  readonly prepare?: ((home: string) => Disposable) | undefined;
+}
+
+interface OwnedFolder {
+  readonly folder: Disposable;
+  readonly prepared: Disposable | undefined;
 }
 
 /** A daemon and its home. */
@@ -48,18 +55,20 @@ export class TestDaemon implements AsyncDisposable {
   readonly workspace: string;
   #program: RunningProgram<DaemonReady>;
   readonly #folder: Disposable;
+  readonly #prepared: Disposable | undefined;
   readonly #env: Readonly<Record<string, string>>;
 
   private constructor(
     home: string,
     program: RunningProgram<DaemonReady>,
-    folder: Disposable,
+    owned: OwnedFolder,
     env: DaemonOptions["env"],
   ) {
     this.home = home;
     this.workspace = join(home, "workspace");
     this.#program = program;
-    this.#folder = folder;
+    this.#folder = owned.folder;
+    this.#prepared = owned.prepared;
     this.#env = env ?? {};
   }
 
@@ -67,8 +76,9 @@ export class TestDaemon implements AsyncDisposable {
     const folder = temporaryFolder("hl");
     const home = folder.path;
     makeDaemonHome(home, { ...testConfiguration, ...options.config });
-    const { env, through } = options;
-    return new TestDaemon(home, await startDaemon(home, { env, through }), folder, env);
+    const { env, through, prepare } = options;
+    const prepared = prepare?.(home);
+    return new TestDaemon(home, await startDaemon(home, { env, through }), { folder, prepared }, env);
   }
 
   get program(): RunningProgram<DaemonReady> {
@@ -129,6 +139,7 @@ export class TestDaemon implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#program.stop();
     await noProcessOf(this.home);
+    this.#prepared?.[Symbol.dispose]();
     this.#folder[Symbol.dispose]();
   }
 }

@@ -63,14 +63,14 @@ export class VmMethods {
     const { store, credentials, clock, logger, configuration, registrations } = this.#options;
     const handlers: Handlers<{ "vm/register": typeof vmRegister }> = {
       "vm/register": async (params) => {
-        const isCertified = bearer === undefined && certificateName === params.instance_id;
-        if (bearer === undefined && !isCertified) {
+        if (bearer === undefined && certificateName !== params.instance_id) {
           const help = "Make an enrolment token: `hl-cloud enroll --home DIR --instance ID`.";
           throw new HlError("unauthenticated", "an enrolment token is needed", { help });
         }
-        const enrollment = isCertified
-          ? await credentials.admitCertified(params.instance_id, await store.instances.get(params.instance_id), runId)
-          : await credentials.admit(bearer ?? "", params.instance_id);
+        let enrollment: Awaited<ReturnType<typeof credentials.admit>>;
+        if (bearer === undefined) {
+          await credentials.admitCertified(params.instance_id, await store.instances.get(params.instance_id), runId);
+        } else enrollment = await credentials.admit(bearer, params.instance_id);
         registrations.take(params.instance_id);
         const registrationId = await store.instances.register({
           instanceId: params.instance_id,

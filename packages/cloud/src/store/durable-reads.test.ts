@@ -20,8 +20,16 @@ test("S1: an event that is committed and not yet synced is read only after a syn
   };
   const commit = new GroupCommit(database, { log: { sync, syncNow: () => {}, renew: () => {} } });
   const events = new DurableEvents(database, commit);
-  const event = { instanceId: "vm-1", eventId: "e-1", epoch: "e", seq: 1, receivedAtMs: 1, body: "{}" };
-  const appended = events.append({ ...event, lane: undefined } as Parameters<typeof events.append>[0]);
+  const event = {
+    instanceId: "vm-1",
+    eventId: "e-1",
+    epoch: "e",
+    seq: 1,
+    lane: undefined,
+    receivedAtMs: 1,
+    body: "{}",
+  };
+  const appended = events.append(event);
   while (syncs.length === 0) await settled();
   let answered = 0;
   const reads = [events.after("vm-1", 0, 10, 1e6), events.cursorBefore("vm-1", 0)];

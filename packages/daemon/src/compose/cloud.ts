@@ -1,68 +1,28 @@
-import type { Config } from "@hl/config/load.ts";
 import { tlsPolicy } from "@hl/config/tls-policy.ts";
-import type { Clock } from "@hl/core/clock.ts";
-import { errorText, type Logger } from "@hl/core/logger.ts";
-import type { RequestHandler } from "@hl/core/rpc/answer.ts";
-import type { PeerRefusals } from "@hl/core/rpc/peer.ts";
-import type { TransportLimits } from "@hl/core/rpc/transport.ts";
-import type { LanesAcked } from "@hl/protocol/event-lanes.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { protocolVersion, protocolVersionMin, version } from "@hl/protocol/version.ts";
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { ChannelPaths } from "../cloud/channel-paths.ts";
 import { CommandChannel } from "../cloud/channel.ts";
 import { ClockWatch } from "../cloud/clock-watch.ts";
 import { Heartbeat } from "../cloud/heartbeat.ts";
 import { CloudHttp } from "../cloud/http.ts";
-import { Identity } from "../cloud/identity.ts";
+import type { Identity } from "../cloud/identity.ts";
 import { InboxHandler } from "../cloud/inbox-handler.ts";
 import { CloudLink, isUnauthenticated } from "../cloud/link.ts";
 import { Retry, type RetryOptions } from "../cloud/retry.ts";
 import { CloudTarget, type Shut } from "../cloud/target.ts";
 import { cloudTls, refusalOf } from "../cloud/tls.ts";
-import { Uplink } from "../cloud/uplink.ts";
+import type { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
-import type { HostFacts } from "../host-facts.ts";
-import { DeliveredRetention } from "../store/delivered-retention.ts";
-import type { EventSpool } from "../store/event-spool.ts";
-import type { Inbox } from "../store/inbox.ts";
-
-/** What the cloud link needs of the rest of the daemon. */
-export interface CloudPorts {
-  readonly config: Config;
-  readonly baseUrl: string;
-  readonly enrollmentToken: string | undefined;
-  readonly host: HostFacts;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly logger: Logger;
-  readonly spool: EventSpool;
-  readonly inbox: Inbox;
-  readonly limits: TransportLimits;
-  readonly handler: RequestHandler;
-  readonly refusals: PeerRefusals;
-  readonly capabilities: readonly string[];
-  readonly diskFreeMb: () => number;
-  readonly httpPort: () => number;
-  readonly health: () => Health;
-  readonly runningCommands: () => string[];
-  /** The command channel came up, or has been down for the hold-off: health is to be judged again. */
-  readonly onConnection: () => void;
-  /** @param forwardMs how far the wall clock jumped against the monotonic one */
-  readonly onClockJump: (forwardMs: number) => void;
-  /** The cloud does not want this VM any more: what runs for it is to end, what is spooled is kept. */
-  readonly onShut: (why: Shut) => void;
-}
+import { composeIdentity } from "./cloud-identity.ts";
+import type { CloudPorts } from "./cloud-ports.ts";
+import { composeUplink } from "./cloud-uplink.ts";
 
 /** A connection that is back within this time was a blip and no alert. */
 export const cloudHoldOffMs = 10_000;
-
-/** What a cloud that was restored from a backup can get once more. Research: fleet-agents (d.4). */
-const deliveredKeptMs = 3_600_000;
-const deliveredKeptBytes = 64 * 2 ** 20;
 
 export interface ComposedCloud extends AsyncDisposable {
   readonly link: CloudLink;
@@ -76,9 +36,8 @@ export interface ComposedCloud extends AsyncDisposable {
 export function composeCloud(ports: CloudPorts): ComposedCloud {
   const { config, baseUrl, host, clock, random, spool, limits } = ports;
   const logger = ports.logger.child({ part: "cloud" });
-  const { connection, auth, endpoints } = config.daemon.cloud_api;
+  const { connection, auth } = config.daemon.cloud_api;
   const { certificate } = config.security.authentication;
-  const authFolder = dirname(auth.refresh_token_file);
   const retryOptions: RetryOptions = {
     clock,
     random,
@@ -107,35 +66,11 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     tls: tls.options,
     headers: { [runIdHeader]: runId },
   });
-  const identity = new Identity({
+  const identity: Identity = composeIdentity(ports, {
     http,
+    certificateAlone,
     // Tokens carry the cloud's time: with a clock that is an hour ahead every one of them would look expired.
     clock: { wallMs: () => clock.wallMs() + (link.clockSkewMs ?? 0) },
-    baseUrl,
-    registerPath: endpoints.register,
-    accessTokenFile: auth.token_file,
-    refreshTokenFile: auth.refresh_token_file,
-    enrollmentTokenFile: auth.enrollment_token_file,
-    enrollmentToken: ports.enrollmentToken,
-    registrationFile: join(authFolder, "registration.json"),
-    rotationFile: join(authFolder, "rotation"),
-    certificateAlone,
-    refreshThresholdMs: config.security.authentication.jwt.refresh_threshold * 1000,
-    describe: () => ({
-      instance_id: host.instanceId,
-      workspace_id: config.daemon.daemon.workspace_id ?? "",
-      capabilities: [...ports.capabilities],
-      system_info: {
-        os: host.os,
-        arch: host.arch,
-        memory: host.memoryMb,
-        cpu_cores: host.cores,
-        disk_space: ports.diskFreeMb(),
-      },
-      network_info: { ip_address: host.ipAddress, hostname: host.hostname, ports: [ports.httpPort()] },
-      daemon_version: version,
-      epoch: spool.epoch,
-    }),
   });
   const uplinkRetry = new Retry(retryOptions);
   const channelRetry = new Retry({
@@ -159,27 +94,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const registrationId = (): string => identity.registration?.registration_id ?? "";
   const renew = (signal: AbortSignal): Promise<void> => target.renew(signal);
   const onContact = (): void => link.contact();
-  const uplink = new Uplink({
-    spool,
-    http,
-    clock,
-    logger,
-    retry: uplinkRetry,
-    batchEventsMax: config.daemon.event_streaming.batch_size,
-    batchBytesMax: 1_048_576,
-    flushIntervalMs: config.daemon.event_streaming.flush_interval * 1000,
-    retention: new DeliveredRetention({
-      spool,
-      clock,
-      logger,
-      keepMs: deliveredKeptMs,
-      keepBytes: Math.min(deliveredKeptBytes, config.daemon.event_streaming.max_queue_bytes),
-    }),
-    target: (signal) => target.endpoint("events", signal),
-    renew,
-    isUnauthenticated,
-    onContact,
-  });
+  const { uplink, reconcile } = composeUplink(ports, { http, retry: uplinkRetry, target, logger, onContact });
   const heartbeat = new Heartbeat({
     clock,
     random,
@@ -211,14 +126,6 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       target.accepted();
     },
   });
-  const reconcile = async (acked: LanesAcked): Promise<void> => {
-    try {
-      await spool.reconcile(acked);
-      uplink.poke();
-    } catch (error) {
-      logger.error({ error: errorText(error) }, "what the cloud has could not be compared with what it acknowledged");
-    }
-  };
   let cancelHoldOff = (): void => {};
   const clockWatch = new ClockWatch({
     clock,

@@ -1,0 +1,64 @@
+import { errorText, type Logger } from "@hl/core/logger.ts";
+import type { LanesAcked } from "@hl/protocol/event-lanes.ts";
+import type { CloudHttp } from "../cloud/http.ts";
+import { isUnauthenticated } from "../cloud/link.ts";
+import type { Retry } from "../cloud/retry.ts";
+import type { CloudTarget } from "../cloud/target.ts";
+import { Uplink } from "../cloud/uplink.ts";
+import { DeliveredRetention } from "../store/delivered-retention.ts";
+import type { CloudPorts } from "./cloud-ports.ts";
+
+/** What a cloud that was restored from a backup can get once more. Research: fleet-agents (d.4). */
+const deliveredKeptMs = 3_600_000;
+const deliveredKeptBytes = 64 * 2 ** 20;
+
+export interface UplinkParts {
+  readonly http: CloudHttp;
+  readonly retry: Retry;
+  readonly target: CloudTarget;
+  readonly logger: Logger;
+  readonly onContact: () => void;
+}
+
+export interface ComposedUplink {
+  readonly uplink: Uplink;
+  /** Sends again what the cloud lacks of what it had acknowledged. */
+  readonly reconcile: (acked: LanesAcked) => Promise<void>;
+}
+
+/** The way of events to the cloud. */
+export function composeUplink(ports: CloudPorts, parts: UplinkParts): ComposedUplink {
+  const { config, clock, spool } = ports;
+  const { http, retry, target, logger, onContact } = parts;
+  const { batch_size: batchEventsMax, flush_interval, max_queue_bytes } = config.daemon.event_streaming;
+  const uplink = new Uplink({
+    spool,
+    http,
+    clock,
+    logger,
+    retry,
+    batchEventsMax,
+    batchBytesMax: 1_048_576,
+    flushIntervalMs: flush_interval * 1000,
+    retention: new DeliveredRetention({
+      spool,
+      clock,
+      logger,
+      keepMs: deliveredKeptMs,
+      keepBytes: Math.min(deliveredKeptBytes, max_queue_bytes),
+    }),
+    target: (signal) => target.endpoint("events", signal),
+    renew: (signal) => target.renew(signal),
+    isUnauthenticated,
+    onContact,
+  });
+  const reconcile = async (acked: LanesAcked): Promise<void> => {
+    try {
+      await spool.reconcile(acked);
+      uplink.poke();
+    } catch (error) {
+      logger.error({ error: errorText(error) }, "what the cloud has could not be compared with what it acknowledged");
+    }
+  };
+  return { uplink, reconcile };
+}

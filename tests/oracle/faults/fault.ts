@@ -1,0 +1,11 @@
+import type { FaultKind } from "../schedule.ts";
+import type { Random } from "../random.ts";
+import type { World } from "../world.ts";
+
+/** A kind of fault: how often and how long it comes, and what it does. */
+export interface Fault extends FaultKind {
+  /** Why it cannot be had here; undefined where it can. */
+  readonly missing?: (world: World) => string | undefined;
+  /** Does it for so long, and takes it away again. */
+  readonly run: (world: World, forMs: number, random: Random) => Promise<void>;
+}

@@ -1,0 +1,25 @@
+import { clockStep } from "./clock-step.ts";
+import { cloudKill } from "./cloud-kill.ts";
+import { daemonKill } from "./daemon-kill.ts";
+import { daemonStop } from "./daemon-stop.ts";
+import { diskFull } from "./disk-full.ts";
+import type { Fault } from "./fault.ts";
+import { pathAnswers } from "./path-answers.ts";
+import { pathCut, pathRefusing } from "./path-cut.ts";
+import { pathDark, pathDarkInBody } from "./path-dark.ts";
+import { pathSlow } from "./path-slow.ts";
+
+/** Every kind that the oracle knows. */
+export const faults: readonly Fault[] = [
+  daemonKill,
+  daemonStop,
+  diskFull,
+  clockStep,
+  pathCut,
+  pathRefusing,
+  pathDark,
+  pathDarkInBody,
+  pathSlow,
+  ...pathAnswers,
+  cloudKill,
+];
