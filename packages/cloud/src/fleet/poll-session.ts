@@ -1,6 +1,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { textOf, type EncodedMessage } from "@hl/core/rpc/encoded-message.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "@hl/core/rpc/transport.ts";
+import { WaitingMessages } from "@hl/core/rpc/waiting-messages.ts";
 import { WriteGate } from "@hl/core/rpc/write-gate.ts";
 
 /**
@@ -20,8 +21,7 @@ export class PollSession implements Transport {
   readonly #options: PollSessionOptions;
   readonly #gate: WriteGate;
   #receiver: TransportReceiver | undefined;
-  #queue: string[] = [];
-  #queueBytes = 0;
+  readonly #waiting = new WaitingMessages();
   #polls = 0;
   #wakePoll: (() => void) | undefined;
   #resumed: PromiseWithResolvers<undefined> | undefined;
@@ -45,11 +45,9 @@ export class PollSession implements Transport {
 
   send(message: string | EncodedMessage): Promise<void> {
     if (this.#closeReason !== undefined) return Promise.reject(new Error(this.#closeReason));
-    const text = typeof message === "string" ? message : textOf(message);
-    this.#queue.push(text);
-    this.#queueBytes += text.length;
+    this.#waiting.push(typeof message === "string" ? message : textOf(message));
     this.#wakePoll?.();
-    return this.#gate.wait(this.#queueBytes > this.#options.limits.highWaterBytes);
+    return this.#gate.wait(this.#waiting.bytes > this.#options.limits.highWaterBytes);
   }
 
   pause(): void {
@@ -87,7 +85,7 @@ export class PollSession implements Transport {
   async take(waitMs: number, signal: AbortSignal): Promise<readonly string[] | undefined> {
     this.#wakePoll?.();
     this.#cancelDeath?.();
-    if (this.#queue.length === 0 && this.#closeReason === undefined) await this.#somethingToSay(waitMs, signal);
+    if (this.#waiting.isEmpty && this.#closeReason === undefined) await this.#somethingToSay(waitMs, signal);
     if (signal.aborted) {
       this.#expectPoll();
       return [];
@@ -111,17 +109,9 @@ export class PollSession implements Transport {
   }
 
   #nextMessages(): readonly string[] {
-    const taken: string[] = [];
-    let bytes = 0;
-    for (const text of this.#queue) {
-      bytes += text.length;
-      if (taken.length > 0 && bytes > this.#options.answerBytesMax) break;
-      taken.push(text);
-    }
-    this.#queue = this.#queue.slice(taken.length);
-    for (const text of taken) this.#queueBytes -= text.length;
+    const taken = this.#waiting.take(this.#options.answerBytesMax);
     this.#polls += 1;
-    if (this.#queueBytes <= this.#options.limits.highWaterBytes) this.#gate.opened();
+    if (this.#waiting.bytes <= this.#options.limits.highWaterBytes) this.#gate.opened();
     return taken;
   }
 

@@ -2,6 +2,7 @@ import { textOf, type EncodedMessage } from "@hl/core/rpc/encoded-message.ts";
 import { errorText } from "@hl/core/logger.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "@hl/core/rpc/transport.ts";
+import { WaitingMessages } from "@hl/core/rpc/waiting-messages.ts";
 import { WriteGate } from "@hl/core/rpc/write-gate.ts";
 
 /** One request of the fallback; answers the messages that the cloud has for us. */
@@ -31,12 +32,12 @@ export class PollTransport implements Transport {
   readonly #gate: WriteGate;
   readonly #stop = new AbortController();
   #receiver: TransportReceiver | undefined;
-  #queue: string[] = [];
-  #queueBytes = 0;
+  readonly #waiting = new WaitingMessages();
   #posts = 0;
   #posting = false;
   #resumed: PromiseWithResolvers<undefined> | undefined;
   #closed = false;
+  #cause: unknown;
 
   constructor(options: PollTransportOptions) {
     this.#options = options;
@@ -48,17 +49,20 @@ export class PollTransport implements Transport {
     });
   }
 
+  /** The error that ended it, where one did: the peer only passes on its text. */
+  get cause(): unknown {
+    return this.#cause;
+  }
+
   open(receiver: TransportReceiver): void {
     this.#receiver = receiver;
   }
 
   send(message: string | EncodedMessage): Promise<void> {
     if (this.#closed) return Promise.reject(new Error("the connection is closed"));
-    const text = typeof message === "string" ? message : textOf(message);
-    this.#queue.push(text);
-    this.#queueBytes += text.length;
+    this.#waiting.push(typeof message === "string" ? message : textOf(message));
     void this.#post();
-    return this.#gate.wait(this.#queueBytes > this.#options.limits.highWaterBytes);
+    return this.#gate.wait(this.#waiting.bytes > this.#options.limits.highWaterBytes);
   }
 
   pause(): void {
@@ -80,10 +84,10 @@ export class PollTransport implements Transport {
   async #post(): Promise<void> {
     if (this.#posting) return;
     this.#posting = true;
-    const { exchange, limits, waitSeconds } = this.#options;
-    while (this.#queue.length > 0 && !this.#closed) {
+    const { exchange, limits, waitSeconds, bodyBytesMax } = this.#options;
+    while (!this.#waiting.isEmpty && !this.#closed) {
       const isHello = this.#posts === 0;
-      const texts = this.#nextTexts();
+      const texts = this.#waiting.take(bodyBytesMax);
       try {
         this.#deliver(await exchange("POST", isHello ? waitSeconds : 0, `[${texts.join(",")}]`, this.#stop.signal));
       } catch (error) {
@@ -91,23 +95,10 @@ export class PollTransport implements Transport {
         return;
       }
       this.#posts += 1;
-      if (this.#queueBytes <= limits.highWaterBytes) this.#gate.opened();
+      if (this.#waiting.bytes <= limits.highWaterBytes) this.#gate.opened();
       if (isHello) void this.#poll();
     }
     this.#posting = false;
-  }
-
-  #nextTexts(): readonly string[] {
-    const taken: string[] = [];
-    let bytes = 0;
-    for (const text of this.#queue) {
-      bytes += text.length;
-      if (taken.length > 0 && bytes > this.#options.bodyBytesMax) break;
-      taken.push(text);
-    }
-    this.#queue = this.#queue.slice(taken.length);
-    for (const text of taken) this.#queueBytes -= text.length;
-    return taken;
   }
 
   async #poll(): Promise<void> {
@@ -126,12 +117,6 @@ export class PollTransport implements Transport {
   #deliver(texts: readonly string[]): void {
     for (const text of texts) if (!this.#closed) this.#receiver?.message(text);
   }
-
-  /** The error that ended it, where one did: the peer only passes on its text. */
-  get cause(): unknown {
-    return this.#cause;
-  }
-  #cause: unknown;
 
   #end(reason: string, cause?: unknown): void {
     if (this.#closed) return;
