@@ -1,6 +1,7 @@
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { HlError, type ErrorType } from "./errors.ts";
+import { HandledCall } from "./handled-call.ts";
 import {
   parseParams,
   type Caller,
@@ -49,10 +50,10 @@ export function requestHandler<T extends MethodTable>(options: DispatchOptions<T
         const permitted = authorize(definition, message.method, caller, roles);
         const params = parseParams(permitted, message.params);
         const handler = handlers[message.method] as (params: unknown, call: MethodCall) => Promise<unknown>;
-        const context: MethodCall = { ...call, caller: caller ?? anonymous };
+        const handled = new HandledCall(call, caller ?? anonymous, permitted.timeoutMs !== null);
         const result = await (permitted.timeoutMs === null
-          ? handler(params, context)
-          : within(clock, permitted.timeoutMs, permitted.name, context, (limited) => handler(params, limited)));
+          ? handler(params, handled)
+          : within(clock, permitted.timeoutMs, permitted.name, handled, () => handler(params, handled)));
         record(undefined);
         return result;
       } catch (error) {
@@ -91,25 +92,30 @@ function authorize(
 }
 
 /** Work that nobody waits for any more is told so: its signal aborts when its time is up. */
-async function within(
+function within(
   clock: Clock,
   ms: number,
   method: string,
-  call: MethodCall,
-  work: (call: MethodCall) => Promise<unknown>,
+  call: HandledCall,
+  work: () => Promise<unknown>,
 ): Promise<unknown> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const late = new AbortController();
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   const cancel = clock.after(ms, () => {
     const error = new HlError("internal_error", `${method} did not finish within ${ms} ms`);
     reject(error); // Before the abort: the first cause is the one that tells.
-    late.abort(error);
+    call.expire(error);
   });
-  try {
-    return await Promise.race([promise, work({ ...call, signal: AbortSignal.any([call.signal, late.signal]) })]);
-  } finally {
-    cancel();
-  }
+  Promise.try(work).then(
+    (result) => {
+      cancel();
+      resolve(result);
+    },
+    (error: unknown) => {
+      cancel();
+      reject(error);
+    },
+  );
+  return promise;
 }
 
 /** True for errors that tell of a caller's mistake or a policy, not of a failure of ours. */

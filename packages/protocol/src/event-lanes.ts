@@ -33,9 +33,12 @@ const laneByType: Readonly<Record<string, Lane>> = {
 
 /** The lane of one of the daemon's own events. */
 export function laneOf(type: string): Lane {
-  const [firstWord = ""] = type.split(".", 1);
-  for (const name of [type, firstWord]) if (Object.hasOwn(laneByType, name)) return laneByType[name] ?? "session";
-  return "session";
+  const dot = type.indexOf(".");
+  return ownLane(type) ?? (dot === -1 ? undefined : ownLane(type.slice(0, dot))) ?? "session";
+}
+
+function ownLane(name: string): Lane | undefined {
+  return Object.hasOwn(laneByType, name) ? laneByType[name] : undefined;
 }
 
 /** The lane of a caller's event: never the critical one, whose room is for what the daemon itself has to say. */

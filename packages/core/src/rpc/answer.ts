@@ -29,8 +29,8 @@ export interface Call {
 }
 
 /** Serves requests: one function for every transport. Throws what `describe` can turn into a wire error. */
-export interface RequestHandler {
-  request(message: RequestMessage, call: Call): Promise<unknown>;
+export interface RequestHandler<C extends Call = Call> {
+  request(message: RequestMessage, call: C): Promise<unknown>;
   notification?(message: NotificationMessage): void;
   describe(error: unknown, id: MessageId): WireError;
 }
@@ -39,36 +39,32 @@ export interface RequestHandler {
  * Answers one parsed input: an object, an array for a batch, or undefined where JSON-RPC wants silence.
  * Messages of a batch run side by side; the standard leaves their order open.
  */
-export async function answer(
+export function answer<C extends Call>(
   input: ParsedInput,
-  handler: RequestHandler,
+  handler: RequestHandler<C>,
   clock: Clock,
-  callFor: (message: RequestMessage) => Call,
+  callFor: (message: RequestMessage) => C,
 ): Promise<object | undefined> {
-  const one = async (message: ParsedInput["messages"][number]): Promise<object | undefined> => {
-    switch (message.kind) {
-      case "request":
-        return answerRequest(message, handler, clock, callFor(message));
-      case "notification":
-        handler.notification?.(message);
-        return undefined;
-      case "response":
-        return undefined;
-      case "invalid":
-        return errorObject(message.id, message.error, clock.wallMs());
-    }
+  const one = (message: ParsedInput["messages"][number]): Promise<object | undefined> => {
+    if (message.kind === "request") return answerRequest(message, handler, clock, callFor(message));
+    if (message.kind === "notification") handler.notification?.(message);
+    return Promise.resolve(
+      message.kind === "invalid" ? errorObject(message.id, message.error, clock.wallMs()) : undefined,
+    );
   };
   const [first] = input.messages;
-  if (!input.batch) return first === undefined ? undefined : one(first);
-  const answers = (await Promise.all(input.messages.map(one))).filter((item) => item !== undefined);
-  return answers.length === 0 ? undefined : answers;
+  if (!input.batch) return first === undefined ? Promise.resolve(undefined) : one(first);
+  return Promise.all(input.messages.map(one)).then((answers) => {
+    const told = answers.filter((item) => item !== undefined);
+    return told.length === 0 ? undefined : told;
+  });
 }
 
 /**
  * The text of what `answer` gave. A result that is no JSON (a cycle, a BigInt) is a bug of its handler: it costs that
  * request its result, not the other answers of the batch and not the connection.
  */
-export function encodeAnswer(output: object, handler: RequestHandler, clock: Clock): string {
+export function encodeAnswer(output: object, handler: Pick<RequestHandler, "describe">, clock: Clock): string {
   try {
     return JSON.stringify(output);
   } catch {
@@ -85,11 +81,11 @@ export function encodeAnswer(output: object, handler: RequestHandler, clock: Clo
   }
 }
 
-async function answerRequest(
+async function answerRequest<C extends Call>(
   message: RequestMessage,
-  handler: RequestHandler,
+  handler: RequestHandler<C>,
   clock: Clock,
-  call: Call,
+  call: C,
 ): Promise<object> {
   try {
     return responseObject(message.id, await handler.request(message, call), clock.wallMs());

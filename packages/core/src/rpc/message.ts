@@ -148,7 +148,7 @@ const backslash = 0x5c;
 
 /** Counts brackets outside strings; parsing first and walking afterwards would already have paid the memory. */
 export function nestingExceeds(text: string, depthMax: number): boolean {
-  if (text.length <= depthMax) return false;
+  if (!opensMoreThan(depthMax, text)) return false;
   let depth = 0;
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index);
@@ -159,6 +159,18 @@ export function nestingExceeds(text: string, depthMax: number): boolean {
       if (depth > depthMax) return true;
     } else if (code === 0x5d || code === 0x7d) {
       depth -= 1;
+    }
+  }
+  return false;
+}
+
+/** Whether so many brackets open at all, strings included. In most messages they do not, and the engine's own search is through at once. */
+function opensMoreThan(most: number, text: string): boolean {
+  let left = most;
+  for (const bracket of ["{", "["]) {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1)) {
+      if (left === 0) return true;
+      left -= 1;
     }
   }
   return false;

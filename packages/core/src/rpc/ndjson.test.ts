@@ -53,6 +53,29 @@ test("several messages in a chunk, CRLF, empty lines and an unfinished last line
   assert.equal(await connection.inbox.whenClosed, "the other side closed the connection");
 });
 
+test("what is sent in one go leaves in one piece, keeps its order around a long message, and goes out before a close", async () => {
+  using connection = await opened();
+  const { client, server, transport } = connection;
+  const chunks: string[] = [];
+  client.on("data", (chunk: Buffer) => chunks.push(chunk.toString()));
+  const short = Array.from({ length: 100 }, (_, n) => `"${n}"`);
+  const writes = server.bytesWritten;
+  for (const text of short) void transport.send(text);
+  assert.equal(server.bytesWritten, writes, "it waits for the end of the turn");
+  while (chunks.length === 0) await new Promise(setImmediate);
+  assert.deepEqual(chunks, [short.map((text) => `${text}\n`).join("")]);
+  chunks.length = 0;
+
+  const long = `"${"x".repeat(100_000)}"`;
+  const half = `"${"h".repeat(20_000)}"`;
+  const sent = ["1", long, "2", half, half, "3", long, "4"];
+  for (const text of sent) void transport.send(text);
+  transport.close("done");
+  await assert.rejects(transport.send("5"));
+  await once(client, "end");
+  assert.equal(chunks.join(""), sent.map((text) => `${text}\n`).join(""));
+});
+
 test("a line of 11 MB is skipped and answered, bytes that are no UTF-8 are answered, and the next request is served", async () => {
   using ends = await unixSockets();
   const transport = new NdjsonTransport(ends.server, systemClock, defaultTransportLimits);

@@ -6,6 +6,9 @@ import { MessageEncoder } from "./message-encoder.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
 import { WriteGate, writeProgress } from "./write-gate.ts";
 
+/** A longer message leaves at once and alone: whether its reader takes anything has to be seen from its first byte on. */
+const gatheredCharactersMax = 32 * 1024;
+
 /**
  * One JSON message a line over a stream socket: the daemon's unix socket.
  * States: open → closing (after `close`: what is queued goes out, nothing more is sent) → closed.
@@ -19,6 +22,8 @@ export class NdjsonTransport implements Transport {
   #cancelPartialTimer: (() => void) | undefined;
   #closeReason: string | undefined;
   #closing = false;
+  /** Messages that go out when this turn of the event loop is over. */
+  #gathered = "";
   /** Reading has two brakes: an owner that cannot take more, and our own unsent bytes. */
   #paused = false;
   #full = false;
@@ -45,6 +50,7 @@ export class NdjsonTransport implements Transport {
     });
     this.#socket.on("end", () => {
       splitter.end();
+      this.#writeGathered();
       this.#socket.end();
     });
     this.#socket.on("error", (error) => (this.#closeReason ??= error.message));
@@ -59,12 +65,13 @@ export class NdjsonTransport implements Transport {
   send(message: string | EncodedMessage): Promise<void> {
     // Writing after the end would destroy the socket, and with it the answers that are still on their way.
     if (!this.#socket.writable) return Promise.reject(new Error(this.#closeReason ?? "the connection is closed"));
-    const line = this.#encoder.encode(message);
-    this.#socket.write(line.bytes, (error) => {
-      line.release();
-      this.#flushed(error);
-    });
-    const full = this.#socket.writableLength > this.#limits.highWaterBytes;
+    if (typeof message === "string" && message.length <= gatheredCharactersMax) {
+      this.#gather(message);
+    } else {
+      this.#writeGathered();
+      this.#write(message);
+    }
+    const full = this.#socket.writableLength + this.#gathered.length > this.#limits.highWaterBytes;
     if (full && this.#limits.pauseReadsWhenFull) {
       this.#full = true;
       this.#brake();
@@ -87,6 +94,7 @@ export class NdjsonTransport implements Transport {
     this.#closing = true;
     this.#closeReason ??= reason;
     if (this.#socket.destroyed) return; // Its `close` has come or is coming.
+    this.#writeGathered();
     // What is queued still goes out, but a reader that does not take it may not hold the connection open.
     const cancel = this.#clock.after(this.#limits.writeDeadlineMs, () => this.#socket.destroy());
     this.#socket.once("close", cancel);
@@ -114,6 +122,32 @@ export class NdjsonTransport implements Transport {
         receiver.problem({ kind: "too_large", message });
       },
       onSkipped: () => this.#messageEnded(),
+    });
+  }
+
+  /** What is sent in one go leaves in one piece: many answers become known at one moment, with the sync of their group. */
+  #gather(message: string): void {
+    if (this.#gathered.length + message.length > gatheredCharactersMax) this.#writeGathered();
+    if (this.#gathered !== "") {
+      this.#gathered += `\n${message}`;
+      return;
+    }
+    this.#gathered = message;
+    process.nextTick(() => this.#writeGathered());
+  }
+
+  #writeGathered(): void {
+    if (this.#gathered === "") return;
+    const lines = this.#gathered;
+    this.#gathered = "";
+    if (this.#socket.writable) this.#write(lines);
+  }
+
+  #write(lines: string | EncodedMessage): void {
+    const encoded = this.#encoder.encode(lines);
+    this.#socket.write(encoded.bytes, (error) => {
+      encoded.release();
+      this.#flushed(error);
     });
   }
 

@@ -26,17 +26,61 @@ export const streamEndMethod = "$/streamEnd";
 
 type Producer = (signal: AbortSignal) => Promise<void>;
 
-interface ServedCall {
+/** What a call needs of the connection that it came over. */
+interface Connection {
+  notify(method: string, params: unknown, requestId: MessageId): Promise<void>;
+  notifyBytes(method: string, params: object, member: BytesMember, requestId: MessageId): Promise<void>;
+  stream(call: ServedCall, producer: Producer): void;
+}
+
+/** One request in progress. Most are over before anybody asks for their signal, and making one costs more than they do. */
+class ServedCall implements Call {
   readonly message: RequestMessage;
-  readonly controller: AbortController;
-  readonly producers: Producer[];
-  failed: boolean;
+  readonly canNotify = true;
+  readonly producers: Producer[] = [];
+  failed = false;
+  readonly #connection: Connection;
+  #controller: AbortController | undefined;
+
+  constructor(message: RequestMessage, connection: Connection) {
+    this.message = message;
+    this.#connection = connection;
+  }
+
+  get id(): MessageId {
+    return this.message.id;
+  }
+
+  get signal(): AbortSignal {
+    return this.#aborts.signal;
+  }
+
+  abort(reason: Error): void {
+    this.#aborts.abort(reason);
+  }
+
+  notify(method: string, params: unknown): Promise<void> {
+    return this.#connection.notify(method, params, this.id);
+  }
+
+  notifyBytes(method: string, params: object, member: BytesMember): Promise<void> {
+    return this.#connection.notifyBytes(method, params, member, this.id);
+  }
+
+  stream(producer: Producer): void {
+    this.#connection.stream(this, producer);
+  }
+
+  get #aborts(): AbortController {
+    return (this.#controller ??= new AbortController());
+  }
 }
 
 export class ServedCalls {
   readonly #options: ServedCallsOptions;
-  readonly #handler: RequestHandler;
-  readonly #inProgress = new Map<Call, ServedCall>();
+  readonly #handler: RequestHandler<ServedCall>;
+  readonly #connection: Connection;
+  readonly #inProgress = new Set<ServedCall>();
   readonly #streaming = new Set<ServedCall>();
   #closed = false;
 
@@ -46,6 +90,11 @@ export class ServedCalls {
       request: (message, call) => this.#request(message, call),
       notification: options.onNotification,
       describe: (error, id) => options.handler?.describe(error, id) ?? describeWithoutHandler(error),
+    };
+    this.#connection = {
+      notify: options.notify,
+      notifyBytes: options.notifyBytes,
+      stream: (call, producer) => this.#addProducer(call, producer),
     };
   }
 
@@ -57,71 +106,56 @@ export class ServedCalls {
     if (this.#closed) return;
     if (output !== undefined) send(encodeAnswer(output, this.#handler, clock));
     // Only now, so that no notification overtakes the answer.
-    for (const served of begun) if (!served.failed) void this.#goOn(served);
+    for (const call of begun) if (!call.failed && goesOn(call)) void this.#goOn(call);
   }
 
   cancel(id: MessageId, reason: Error): void {
-    for (const { message, controller } of [...this.#inProgress.values(), ...this.#streaming]) {
-      if (message.id === id) controller.abort(reason);
-    }
+    for (const call of [...this.#inProgress, ...this.#streaming]) if (call.id === id) call.abort(reason);
   }
 
   close(error: Error): void {
     this.#closed = true;
-    for (const { controller } of [...this.#inProgress.values(), ...this.#streaming]) controller.abort(error);
+    for (const call of [...this.#inProgress, ...this.#streaming]) call.abort(error);
     this.#inProgress.clear();
     this.#streaming.clear();
   }
 
-  #begin(message: RequestMessage, begun: ServedCall[]): Call {
-    const served: ServedCall = { message, controller: new AbortController(), producers: [], failed: false };
-    const call: Call = {
-      id: message.id,
-      signal: served.controller.signal,
-      canNotify: true,
-      notify: (method, params) => this.#options.notify(method, params, message.id),
-      notifyBytes: (method, params, member) => this.#options.notifyBytes(method, params, member, message.id),
-      stream: (producer) => this.#addProducer(call, producer),
-    };
-    this.#inProgress.set(call, served);
-    begun.push(served);
+  #begin(message: RequestMessage, begun: ServedCall[]): ServedCall {
+    const call = new ServedCall(message, this.#connection);
+    this.#inProgress.add(call);
+    begun.push(call);
     return call;
   }
 
-  async #request(message: RequestMessage, call: Call): Promise<unknown> {
+  async #request(message: RequestMessage, call: ServedCall): Promise<unknown> {
     const { handler, inFlightMax } = this.#options;
-    const served = this.#inProgress.get(call);
     try {
       if (this.#inProgress.size > inFlightMax) throw this.#tooMany(inFlightMax, "requests in progress");
       if (handler === undefined) throw new RpcError(rpcCode.methodNotFound, `no method ${message.method} here`);
       return await handler.request(message, call);
     } catch (error) {
-      if (served !== undefined) {
-        served.failed = true;
-        this.#streaming.delete(served);
-      }
+      call.failed = true;
+      this.#streaming.delete(call);
       throw error;
     } finally {
       this.#inProgress.delete(call);
     }
   }
 
-  #addProducer(call: Call, producer: Producer): void {
+  #addProducer(call: ServedCall, producer: Producer): void {
     if (this.#closed) return; // There will be no answer that it could follow.
-    const served = this.#inProgress.get(call);
-    if (served === undefined) throw new Error("a stream must be asked for before its request is answered");
+    if (!this.#inProgress.has(call)) throw new Error("a stream must be asked for before its request is answered");
     const { streamsMax } = this.#options;
-    if (this.#streaming.size >= streamsMax && !this.#streaming.has(served)) throw this.#tooMany(streamsMax, "streams");
-    this.#streaming.add(served);
-    served.producers.push(producer);
+    if (this.#streaming.size >= streamsMax && !this.#streaming.has(call)) throw this.#tooMany(streamsMax, "streams");
+    this.#streaming.add(call);
+    call.producers.push(producer);
   }
 
-  async #goOn(served: ServedCall): Promise<void> {
-    const { message, controller, producers } = served;
-    const { signal } = controller;
+  async #goOn(call: ServedCall): Promise<void> {
+    const { message, signal, producers } = call;
     // A producer reports its own failures in its stream; here only the end counts.
     await Promise.allSettled(producers.map(async (produce) => produce(signal)));
-    this.#streaming.delete(served);
+    this.#streaming.delete(call);
     if (message.streamEnd !== true || signal.aborted || this.#closed) return;
     await this.#options.notify(streamEndMethod, { id: message.id }, message.id).catch(() => {});
   }
@@ -131,6 +165,11 @@ export class ServedCalls {
     const message = refusal?.message ?? `more than ${most} ${what}`;
     return new RpcError(refusal?.code ?? rpcCode.internalError, message, refusal?.data);
   }
+}
+
+/** Whether anything may follow its answer. */
+function goesOn({ message, producers }: ServedCall): boolean {
+  return producers.length > 0 || message.streamEnd === true;
 }
 
 function describeWithoutHandler(error: unknown): WireError {

@@ -48,7 +48,14 @@ export class InboxHandler implements RequestHandler {
       return { error: this.#inner.describe(new HlError("outcome_unknown", text, { request_id: id }), id) };
     }
     // The work goes on when the connection is lost: its answer is for the next one.
-    const detached = { ...call, signal: new AbortController().signal };
+    const detached: Call = {
+      id: call.id,
+      signal: new AbortController().signal,
+      canNotify: call.canNotify,
+      notify: (method, params) => call.notify(method, params),
+      notifyBytes: (method, params, member) => call.notifyBytes(method, params, member),
+      stream: (producer) => call.stream(producer),
+    };
     let refusal: HlError | undefined;
     const answer: Answer = await this.#inner.request(message, detached).then(
       (result) => ({ result }),
