@@ -31,6 +31,14 @@ export const eventStreamingSection = section({
       reload: "live",
       summary: "Longest wait of an event for a fuller batch.",
     }),
+    critical_flush_interval: seconds({
+      min: 0.01,
+      max: 3600,
+      default: 0.2,
+      reload: "live",
+      summary:
+        "The same for what must not be lost (ends of commands, refusals, approvals): people and programs wait for it. At most `flush_interval`.",
+    }),
     max_queue_size: count({
       min: 1,
       max: 100_000_000,

@@ -64,6 +64,7 @@ class Fixture implements AsyncDisposable {
       batchEventsMax: 3,
       batchBytesMax: 1_000,
       flushIntervalMs: 5_000,
+      criticalFlushIntervalMs: 200,
       retention: { delivered: async () => {} },
       target: async () => ({ url: `${cloud.url}/events`, token: "t" }),
       renew: async () => void this.renewals.push(this.cloud.received.length),
@@ -343,6 +344,32 @@ describe("uplink: the loop", () => {
     f.uplink.poke();
     await delivered("f");
     assert.equal(f.batches.length, 3);
+  });
+
+  test("what is critical waits for its own, shorter interval, whether it was there first or came to others", async () => {
+    await using f = await Fixture.make();
+    f.cloud.otherwise(verdict());
+    await f.appendTo("critical", "a");
+    await f.uplink.start();
+    await f.clock.advance(199);
+    assert.deepEqual(f.batches, []);
+    await f.clock.advance(1);
+    while (f.spool.depth > 0) await settled();
+    await using g = await Fixture.make();
+    g.cloud.otherwise(verdict());
+    await g.append("d");
+    await g.uplink.start();
+    await g.clock.advance(1_000);
+    await g.appendTo("critical", "e");
+    for (let pokes = 0; pokes < 3; pokes += 1) {
+      g.uplink.poke();
+      await g.clock.advance(66);
+    }
+    assert.deepEqual(g.batches, []);
+    await g.clock.advance(2);
+    while (g.spool.depth > 0) await settled();
+    assert.deepEqual(g.batches, [["e", "d"]]);
+    assert.equal(g.clock.timers, 0);
   });
 
   test("C3: after 429 it waits as long as it was asked to, and then sends the same again", async () => {

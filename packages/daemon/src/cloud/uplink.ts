@@ -22,6 +22,8 @@ export interface UplinkOptions {
   readonly batchEventsMax: number;
   readonly batchBytesMax: number;
   readonly flushIntervalMs: number;
+  /** The same while the critical lane has something. */
+  readonly criticalFlushIntervalMs: number;
   /** Forgets what was delivered long ago. */
   readonly retention: Pick<DeliveredRetention, "delivered">;
   /** Resolves with where to send and as whom, once the VM is enrolled. */
@@ -154,19 +156,25 @@ export class Uplink extends LoopService {
     this.#wake = undefined;
   }
 
-  /** Waits for a full batch, but not longer than the flush interval. */
+  /** Waits for a full batch, but not longer than the flush interval of what waits. */
   async #untilFuller(signal: AbortSignal): Promise<void> {
-    const { clock, flushIntervalMs } = this.#options;
+    const { spool, clock, flushIntervalMs, criticalFlushIntervalMs } = this.#options;
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    const cancel = clock.after(flushIntervalMs, () => resolve(undefined));
-    this.#wake = () => {
-      if (this.#isFull()) resolve(undefined);
+    const end = (): void => resolve(undefined);
+    const cancels = [clock.after(flushIntervalMs, end)];
+    let hurries = false;
+    const look = (): void => {
+      if (this.#isFull()) end();
+      if (hurries || spool.waiting("critical").events === 0) return;
+      hurries = true;
+      cancels.push(clock.after(criticalFlushIntervalMs, end));
     };
-    const onAbort = (): void => resolve(undefined);
-    signal.addEventListener("abort", onAbort, { once: true });
+    this.#wake = look;
+    signal.addEventListener("abort", end, { once: true });
+    look();
     await promise;
-    cancel();
-    signal.removeEventListener("abort", onAbort);
+    for (const cancel of cancels) cancel();
+    signal.removeEventListener("abort", end);
     this.#wake = undefined;
   }
 }

@@ -30,7 +30,7 @@ export interface ComposedUplink {
 export function composeUplink(ports: CloudPorts, parts: UplinkParts): ComposedUplink {
   const { config, clock, spool } = ports;
   const { http, retry, target, logger, onContact } = parts;
-  const { batch_size: batchEventsMax, flush_interval, max_queue_bytes } = config.daemon.event_streaming;
+  const { batch_size: batchEventsMax, max_queue_bytes, ...streaming } = config.daemon.event_streaming;
   const uplink = new Uplink({
     spool,
     http,
@@ -39,7 +39,8 @@ export function composeUplink(ports: CloudPorts, parts: UplinkParts): ComposedUp
     retry,
     batchEventsMax,
     batchBytesMax: 1_048_576,
-    flushIntervalMs: flush_interval * 1000,
+    flushIntervalMs: streaming.flush_interval * 1000,
+    criticalFlushIntervalMs: Math.min(streaming.critical_flush_interval, streaming.flush_interval) * 1000,
     retention: new DeliveredRetention({
       spool,
       clock,
