@@ -249,6 +249,12 @@ export const errorTable = {
     "hl-workspace, which serves file/*, ended before it answered",
     "Ask again: it is started anew. Whether a change was made is not known, but no file is half written.",
   ),
+  store_failing: row(
+    1512,
+    "backoff",
+    "the daemon's disk refuses to be written",
+    "Look at the disk of the data folder: `hl-client health` has its words. Whether the request was recorded is not known: send it again under the same id.",
+  ),
   approval_unknown: row(1601, "never", "no such approval", "`hl-client approvals list` shows the open ones."),
   approval_decided: row(
     1602,
