@@ -207,6 +207,12 @@ export const errorTable = {
     "the cloud has another event under this epoch and sequence number",
     "The VM was restored from a snapshot or cloned: the daemon begins a new epoch by itself and sends the event again.",
   ),
+  cloud_restarted: row(
+    1404,
+    "backoff",
+    "hl-cloud does not know that the daemon knows which events it has: it may have come from a backup",
+    "Nothing to do: the daemon compares data.events_acked with its own, and sends again what is missing.",
+  ),
   event_invalid: row(1402, "never", "the event is malformed", "See event/stream in docs/protocol.md."),
   file_not_found: row(1501, "never", "no such file", "Check the path; relative paths start at the workspace."),
   file_exists: row(1502, "never", "the file exists already", "Choose another name or remove it first."),
