@@ -63,6 +63,11 @@ export class SmallDisk implements Disposable {
     rmSync(this.#inodes, { recursive: true, force: true });
   }
 
+  /** Works only while nobody has a file open for writing. */
+  remount(how: "ro" | "rw"): void {
+    execFileSync("mount", ["-o", `remount,${how}`, this.#folder], { stdio: "pipe" });
+  }
+
   [Symbol.dispose](): void {
     if (!this.#mounted) return;
     this.#mounted = false;

@@ -5,6 +5,7 @@
  * Method: the real programs; calls of the daemon on its own data fail with what a disk says (@hl/testkit/failing-disk.ts).
  */
 import assert from "node:assert/strict";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { FailingDisk, type DiskFailures } from "@hl/testkit/failing-disk.ts";
@@ -12,6 +13,7 @@ import { CallFailed, type Message, type MessageClient } from "@hl/testkit/messag
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { startSystem, type TestSystem } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
+import { SmallDisk, whyNoSmallDisk } from "../oracle/small-disk.ts";
 
 const storeFailing = 1512;
 
@@ -65,6 +67,29 @@ describe("a disk that fails", () => {
       assert.ok((await health(system)).spool.bytes === 0);
     });
   }
+});
+
+test("S1, S4: on a disk that is read-only the daemon ends and says why, and started after that it has what it had accepted", async (t) => {
+  const reason = whyNoSmallDisk(join(tmpdir(), `hl-probe-${process.pid}`));
+  if (reason !== undefined) {
+    t.skip(reason);
+    return;
+  }
+  let disk: SmallDisk | undefined;
+  await using system = await startSystem({ prepare: (home) => (disk = SmallDisk.mount(join(home, "data"))) });
+  const { daemon, cloud, operator } = system;
+  await cloud.stop();
+  {
+    using client = await daemon.connect();
+    await emit(client, "before");
+  }
+  await daemon.kill();
+  disk?.remount("ro");
+  await assert.rejects(daemon.restart(), /ended with 69 before it was ready: .*read-only file system, open '.*data/);
+  disk?.remount("rw");
+  await cloud.restart();
+  await daemon.restart();
+  await operator.event(({ event_id }) => event_id === "before");
 });
 
 function diskIn(scratch: string, t: TestContext): FailingDisk | undefined {
