@@ -88,7 +88,7 @@ export class EventLoad implements AsyncDisposable {
           if (diskErrors.has(error.error.code)) this.#traffic.refused += 1;
           // Whether it was recorded is not known, as if there had been no answer.
           if (error.error.code !== errorTable.store_failing.code) {
-            this.#ledger.refused(id);
+            this.#ledger.refused(id, error.error.code);
             return false;
           }
         }

@@ -44,7 +44,8 @@ function figuresOf({ events, commands, ...report }: OracleReport): string[] {
   const endings = Object.entries(commands.endings).map(([name, count]) => `${name} ${count}`);
   return [
     `events: issued ${events.issued}, accepted ${events.accepted}, refused ${events.refused}, delivered ${events.delivered}, duplicates removed ${report.duplicatesRemoved}`,
-    `events: missing ${events.missing.length}, doubled ${events.doubled.length}, corrupt ${events.corrupt.length}, spurious ${events.spurious.length}`,
+    `events: missing ${events.missing.length}, doubled ${events.doubled.length}, corrupt ${events.corrupt.length}, spurious ${events.spurious.length}, misjudged ${events.misjudged.length}`,
+    `events of the largest size accepted: ${events.atLimit}, of one byte more refused: ${events.overLimit}`,
     `commands: issued ${commands.issued}, acknowledged ${commands.acknowledged}, effects ${commands.effects}; ended: ${endings.join(", ")}`,
     `commands: without effect ${commands.withoutEffect.length}, repeated ${commands.repeated.length}, without end ${commands.endless.length}, contradictory ${commands.contradictory.length}, spurious ${commands.spurious.length}`,
     `faults, and how much each has hit: ${faults.join(", ")}; connections cut ${report.cuts}`,
@@ -56,11 +57,15 @@ function figuresOf({ events, commands, ...report }: OracleReport): string[] {
 
 function judge({ events, commands, freshEventPassed, freshCommandPassed, notRecovered }: OracleReport): void {
   const some = (ids: readonly string[]): readonly string[] => ids.slice(0, shownMax);
-  const { missing, doubled, corrupt, spurious } = events;
-  assert.deepEqual(
-    { missing: some(missing), doubled: some(doubled), corrupt: some(corrupt), spurious: some(spurious) },
-    { missing: [], doubled: [], corrupt: [], spurious: [] },
-  );
+  const { missing, doubled, corrupt, spurious, misjudged } = events;
+  const found = { missing, doubled, corrupt, spurious, misjudged };
+  assert.deepEqual(Object.fromEntries(Object.entries(found).map(([name, ids]) => [name, some(ids)])), {
+    missing: [],
+    doubled: [],
+    corrupt: [],
+    spurious: [],
+    misjudged: [],
+  });
   const { withoutEffect, repeated, endless, contradictory } = commands;
   const wrong = { withoutEffect, repeated, endless, contradictory, spurious: commands.spurious };
   assert.deepEqual(wrong, { withoutEffect: [], repeated: [], endless: [], contradictory: [], spurious: [] });
