@@ -53,6 +53,8 @@ const pauseMs = { daemon: [500, 5_000], path: [300, 2_000], cloud: [3_000, 10_00
 /** As Vector's own oracle has them. */
 const healthyMsMax = 180_000;
 const drainMsMax = 120_000;
+/** Of a calm moment; enough that the daemon's own events do not hide a fresh one. */
+const newestCount = 200;
 
 /** Faults that cannot be had in this world, with the reason. */
 export function missingFaults(world: World): { readonly name: string; readonly reason: string }[] {
@@ -67,7 +69,7 @@ export async function runOracle(world: World, options: OracleOptions): Promise<O
   const commandLedger = new CommandLedger();
   await using events = new EventLoad(seed, world, eventLedger);
   const commands = new CommandLoad(seed, world, commandLedger);
-  const recovery = new Recovery(seed, world.cloud);
+  const recovery = new Recovery(seed, world.cloud, log);
 
   const load = new AbortController();
   const watching = new AbortController();
@@ -177,9 +179,14 @@ async function healthOf(daemon: World["daemon"]): Promise<{ status: string; spoo
   return (await daemon.post({ jsonrpc: "2.0", id: 1, method: "system/health", params: { detailed: true } })).result;
 }
 
-async function arrives({ operator }: World, id: string): Promise<boolean> {
-  const event = operator.event(({ event_id }) => event_id === id, 30_000);
-  return event.then(
+/** Among the newest: to read all of a long run from its beginning would keep the cloud from taking the event. */
+async function arrives({ cloud: { url, operatorToken: token } }: World, id: string): Promise<boolean> {
+  const path = `/v1/instances/${testInstanceId}/events?last=${newestCount}`;
+  const isThere = async (): Promise<boolean> => {
+    const { json } = await http(`${url}${path}`, { token });
+    return (json.events as { event_id: string }[]).some(({ event_id }) => event_id === id);
+  };
+  return until("a fresh event", isThere, drainMsMax).then(
     () => true,
     () => false,
   );

@@ -324,6 +324,21 @@ describe("uplink: a cloud that has something else", () => {
     assert.equal(f.spool.depth, 0);
   });
 
+  test("one that is always another hl-cloud is asked again with a pause, and not at once for ever", async () => {
+    await using f = await Fixture.make();
+    f.cloud.otherwise(
+      verdict(() =>
+        error("cloud_restarted", { cloud_run_id: "next", events_acked: { epoch: f.spool.epoch, lanes: {} } }),
+      ),
+    );
+    await f.append("a");
+    await assert.rejects(f.flush(), /cloud_restarted/);
+    assert.equal(f.batches.length, 2);
+    f.cloud.otherwise(verdict());
+    await f.flush();
+    assert.equal(f.spool.depth, 0);
+  });
+
   test("S1: what goes back while a batch is on its way is sent again, whatever becomes of that batch", async () => {
     await using f = await Fixture.make({ batchEventsMax: 2 });
     await f.append("a", "b", "c", "d");

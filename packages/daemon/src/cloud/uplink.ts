@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { LoopService } from "@hl/core/service.ts";
@@ -11,7 +12,6 @@ import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import type { SpooledEvent } from "../store/spooled-event.ts";
 import type { DeliveredRetention } from "../store/delivered-retention.ts";
-import { z } from "zod";
 import { nextBatch, type BatchLimits } from "./batch.ts";
 import { CloudUnreachable, type CloudHttp } from "./http.ts";
 import type { Retry } from "./retry.ts";
@@ -53,6 +53,8 @@ export class Uplink extends LoopService {
   #limits: BatchLimits;
   /** The process of hl-cloud that has said what it has; none yet. */
   #comparedWith = "";
+  /** Nothing has been taken since. */
+  #justCompared = false;
 
   constructor(options: UplinkOptions) {
     super();
@@ -120,6 +122,7 @@ export class Uplink extends LoopService {
       const headers = { [cloudRunIdHeader]: this.#comparedWith };
       const outcomes = await http.batch(url, "event/stream", params, token, signal, headers);
       const refused = refusedIn(batch, outcomes);
+      this.#justCompared = false;
       this.#grow();
       return refused;
     } catch (error) {
@@ -131,6 +134,9 @@ export class Uplink extends LoopService {
       if (error instanceof HlError && error.type === "cloud_restarted") {
         const { cloud_run_id, events_acked } = comparisonSchema.parse(error.facts);
         await this.compare(events_acked, cloud_run_id);
+        // Twice in a row is another hl-cloud each time, as behind something that divides requests among several: not without a pause.
+        if (this.#justCompared) throw error;
+        this.#justCompared = true;
         return undefined;
       }
       if (!isRefusedAsWhole(error)) throw error;
