@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Server } from "node:http";
 import type { TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
@@ -71,6 +72,7 @@ export class CloudConfigError extends Error {
 /** Builds and starts everything, in this order; disposing stops it in the reverse order. */
 export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const { home, tls, clock = systemClock, logger = silentLogger } = options;
+  const runId = randomUUID();
   const limits: CloudLimits = { ...defaultLimits, ...options.limits };
   const address = judgeAddress(options.listen, tls);
   const wireError: WireErrorOptions = {
@@ -154,6 +156,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     wireError,
+    runId,
     registrations: admission.registrationsOfInstance,
     configuration: { heartbeatSeconds, eventBatchSize },
   });
@@ -172,6 +175,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     helloWithinMs,
     ...beat,
     welcome: {
+      cloud_run_id: runId,
       heartbeat_interval: heartbeatSeconds,
       limits: { message_bytes_max: limits.messageBytesMax, in_flight_max: inFlightMax },
     },

@@ -35,6 +35,7 @@ export interface CommandChannelOptions {
   readonly deadAfterMs: number;
   /** Told to the daemon in the answer to its hello. */
   readonly welcome: {
+    readonly cloud_run_id: string;
     readonly heartbeat_interval: number;
     readonly limits: { readonly message_bytes_max: number; readonly in_flight_max: number };
   };

@@ -96,6 +96,7 @@ export class CloudHttp implements AsyncDisposable {
     paramsList: readonly string[],
     token: string,
     signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<(ResponseMessage["outcome"] | undefined)[]> {
     const timestamp = this.#options.clock.wallMs() / 1000;
     const name = JSON.stringify(method);
@@ -103,7 +104,7 @@ export class CloudHttp implements AsyncDisposable {
     const items = paramsList.map(
       (params, id) => `{"jsonrpc":"2.0","id":${id},"method":${name},"timestamp":${timestamp},"params":${params}}`,
     );
-    const responses = await this.#post(url, `[${items.join(",")}]`, token, signal);
+    const responses = await this.#post(url, `[${items.join(",")}]`, token, signal, headers);
     const [first] = responses;
     if (responses.length === 1 && first?.id === null) resultOf(first); // The batch as a whole was refused.
     const outcomes = new Map(responses.map(({ id, outcome }) => [id, outcome]));
@@ -151,7 +152,13 @@ export class CloudHttp implements AsyncDisposable {
     await this.#agent.destroy();
   }
 
-  async #post(url: string, text: string, token: string | undefined, signal: AbortSignal): Promise<ResponseMessage[]> {
+  async #post(
+    url: string,
+    text: string,
+    token: string | undefined,
+    signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<ResponseMessage[]> {
     const { compress: mayCompress, answerBytesMax, retryAfterMaxMs } = this.#options;
     const squeezed = mayCompress ? await squeeze(text) : undefined;
     const body = squeezed ?? text;
@@ -168,6 +175,7 @@ export class CloudHttp implements AsyncDisposable {
         bodyTimeout: timeoutMs,
         headers: {
           ...this.#options.headers,
+          ...headers,
           "content-type": "application/json",
           ...(squeezed === undefined ? {} : { "content-encoding": "gzip" }),
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),

@@ -182,7 +182,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       link.setServerTime(welcome.server_time * 1000, tookMs);
       if (welcome.heartbeat_interval !== undefined) heartbeat.setInterval(welcome.heartbeat_interval);
       ports.onConnection();
-      if (welcome.events_acked !== undefined) void reconcile(welcome.events_acked);
+      if (welcome.events_acked !== undefined) void reconcile(welcome.events_acked, welcome.cloud_run_id);
     },
     onDisconnected: (reason, wasConnected) => {
       link.attemptFailed(reason, wasConnected);

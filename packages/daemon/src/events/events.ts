@@ -6,6 +6,7 @@ import { laneOf, laneOfCaller, type Lane } from "@hl/protocol/event-lanes.ts";
 import type { EventBody } from "@hl/protocol/methods/event-stream.ts";
 import type { StoredEvent } from "@hl/protocol/methods/event-subscribe.ts";
 import type { EventSpool } from "../store/event-spool.ts";
+import { StoreRefusal } from "../store/store-refusal.ts";
 import type { SpooledEvent } from "../store/spooled-event.ts";
 import type { Room } from "../store/lane-use.ts";
 import { GapLedger } from "./gap-ledger.ts";
@@ -99,7 +100,7 @@ export class Events implements Disposable {
     const timestamp = this.#options.clock.wallMs() / 1000;
     const event = { event_id: id, event_type: type, timestamp, data, severity };
     await this.#accept(event, laneOf(type), "soon").catch((error: unknown) => {
-      if (!(error instanceof HlError)) throw error;
+      if (!(error instanceof HlError) || error instanceof StoreRefusal) throw error;
       this.#lost.note(laneOf(type), Buffer.byteLength(JSON.stringify(event)), refusalReasons[error.type] ?? error.type);
     });
   }

@@ -7,6 +7,7 @@ import { LogFile } from "@hl/core/store/log-file.ts";
 import { isCorrupt, isDiskFailure, isNoSpace } from "@hl/core/store/sqlite-error.ts";
 import { DiskSpace, type StoreTrouble } from "./disk-space.ts";
 import { openOrSalvage, setAsideFile } from "./open-or-salvage.ts";
+import { refusalOf } from "./store-refusal.ts";
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -73,7 +74,10 @@ export class Database implements Disposable {
     return this.#setAside;
   }
 
-  /** Calls back, synchronously, after another file has taken the place of a corrupt one: what was derived from rows is not true any more. */
+  /**
+   * Calls back, synchronously, when what was derived from rows is not true any more: another file has taken the place of a corrupt one, or
+   * a sync had failed, and what was refused then may be there all the same.
+   */
   onReplaced(listener: () => void): void {
     this.#onReplaced.push(listener);
   }
@@ -177,7 +181,7 @@ export class Database implements Disposable {
     else if (isNoSpace(error)) return this.#onceMore(error, work);
     else if (error !== replaced) {
       if (isDiskFailure(error)) this.#disk.failing(error);
-      throw error;
+      throw refusalOf(error);
     }
     return this.#file.commit.run(work.run, work.urgency);
   }
@@ -186,6 +190,8 @@ export class Database implements Disposable {
     this.#disk.makeRoom(this.#file.sqlite, error, makesRoom);
     try {
       return await this.#file.commit.run(run, urgency);
+    } catch (again) {
+      throw refusalOf(again);
     } finally {
       if (makesRoom) this.#disk.takeLast();
     }
@@ -224,7 +230,13 @@ export class Database implements Disposable {
   #open(corruption?: string): OpenFile {
     const sqlite = openOrSalvage({ path: this.#path, logger: this.#logger, wallMs: this.#clock.wallMs() }, corruption);
     const log = new LogFile(sqlite, this.#path);
-    return { sqlite, log, commit: new GroupCommit(sqlite, { log, clock: this.#clock }), prepared: new Map() };
+    const onRenewed = (): void => this.#onReplaced.forEach((listener) => listener());
+    return {
+      sqlite,
+      log,
+      commit: new GroupCommit(sqlite, { log, clock: this.#clock, onRenewed }),
+      prepared: new Map(),
+    };
   }
 
   #loadEpoch(): string {
