@@ -12,6 +12,7 @@ import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Ballast, ballastBytes, lastBytesMax } from "./ballast.ts";
 import { Database } from "./database.ts";
 import { EventSpool } from "./event-spool.ts";
+import type { SpoolText } from "./spool-text.ts";
 import type { NewEvent } from "./spooled-event.ts";
 import { perLane } from "./lane-use.ts";
 
@@ -19,7 +20,7 @@ const event = (id: string): NewEvent => ({
   id,
   type: "t",
   lane: "critical",
-  body: JSON.stringify({ event_id: id, pad: "x".repeat(20_000) }),
+  body: JSON.stringify({ event_id: id, pad: "x".repeat(20_000) }) as SpoolText,
 });
 
 interface Fixture extends Disposable {
