@@ -174,7 +174,7 @@ export class Database implements Disposable {
 
   async #afterFailure<T>(error: unknown, file: OpenFile, work: Work<T>): Promise<T> {
     if (isCorrupt(error)) this.#replace(file, error);
-    else if (isNoSpace(error)) return this.#onceMore(error, work);
+    else if (isNoSpace(error) || (isDiskFailure(error) && this.#disk.lacksRoom)) return this.#onceMore(error, work);
     else if (error !== replaced) {
       if (isDiskFailure(error)) this.#disk.failing(error);
       throw error;
