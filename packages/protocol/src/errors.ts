@@ -108,7 +108,7 @@ export const errorTable = {
   process_limit: row(
     1104,
     "backoff",
-    "max_processes are running",
+    "max_processes are running, or what runs holds as many secret values as are kept out of events",
     "Wait for one to end, or raise process_management.max_processes.",
   ),
   command_not_found: row(

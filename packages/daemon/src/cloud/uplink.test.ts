@@ -12,6 +12,7 @@ import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Database } from "../store/database.ts";
 import { EventSpool } from "../store/event-spool.ts";
+import type { SpoolText } from "../store/spool-text.ts";
 import { ScriptedCloud, type Received, type Responder } from "./cloud.fixture.test.ts";
 import { isUnauthenticated } from "./link.ts";
 import { Retry } from "./retry.ts";
@@ -83,7 +84,7 @@ class Fixture implements AsyncDisposable {
   }
 
   async appendTo(lane: Lane, ...ids: string[]): Promise<void> {
-    const body = (id: string): string => JSON.stringify({ event_id: id });
+    const body = (id: string): SpoolText => JSON.stringify({ event_id: id }) as SpoolText;
     await Promise.all(ids.map((id) => this.spool.append({ id, type: "t", lane, body: body(id) })));
   }
 

@@ -178,7 +178,7 @@ export class Database implements Disposable {
 
   async #afterFailure<T>(error: unknown, file: OpenFile, work: Work<T>): Promise<T> {
     if (isCorrupt(error)) this.#replace(file, error);
-    else if (isNoSpace(error)) return this.#onceMore(error, work);
+    else if (isNoSpace(error) || (isDiskFailure(error) && this.#disk.lacksRoom)) return this.#onceMore(error, work);
     else if (error !== replaced) {
       if (isDiskFailure(error)) this.#disk.failing(error);
       throw refusalOf(error);
@@ -200,10 +200,9 @@ export class Database implements Disposable {
   /** @param file the one that was found corrupt: somebody else may have replaced it since */
   #replace(file: OpenFile, error: unknown): void {
     if (file !== this.#file) return;
-    this.#logger.error(
-      { error: errorText(error) },
-      "the database is corrupt: it is set aside, and what can be read is saved",
-    );
+    // V8 quotes the text that is no JSON, which may hold a secret (X4).
+    const reason = error instanceof SyntaxError ? "a text in it is not JSON" : errorText(error);
+    this.#logger.error({ error: reason }, "the database is corrupt: it is set aside, and what can be read is saved");
     file.commit.abandon(replaced);
     try {
       file.sqlite.close();
@@ -211,7 +210,7 @@ export class Database implements Disposable {
       // It is given up anyway.
     }
     file.log[Symbol.dispose]();
-    this.#file = this.#open(errorText(error));
+    this.#file = this.#open(reason);
     this.#epoch = this.#loadEpoch();
     this.#setAside = setAsideFile(this.#path);
     for (const listener of this.#onReplaced) listener();
