@@ -258,7 +258,7 @@ export const errorTable = {
   store_failing: row(
     1512,
     "backoff",
-    "the daemon's disk refuses to be written",
+    "the daemon's disk refuses to be written, or its corrupt database is being saved",
     "Look at the disk of the data folder: `hl-client health` has its words. Whether the request was recorded is not known: send it again under the same id.",
   ),
   approval_unknown: row(1601, "never", "no such approval", "`hl-client approvals list` shows the open ones."),

@@ -78,8 +78,8 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const records = new CommandRecords(database);
   const agentRecords = new AgentRecords(database);
   database.makeRoomWith(() => spool.deleteDelivered());
-  database.onReplaced(() => {
-    spool.reload();
+  database.onReplaced((rescued) => {
+    spool.reload(rescued);
     records.reload();
   });
   const inbox = new Inbox(database, wallMs);

@@ -4,7 +4,11 @@ import type { Database } from "../store/database.ts";
 import type { StoreTrouble } from "../store/disk-space.ts";
 
 /** What an operator is to know of the database (S4). */
-export function storeConditions({ trouble, setAside }: Pick<Database, "trouble" | "setAside">): Alert[] {
+export function storeConditions({
+  trouble,
+  setAside,
+  isBeingSaved,
+}: Pick<Database, "trouble" | "setAside" | "isBeingSaved">): Alert[] {
   const alerts: Alert[] = [];
   if (trouble?.kind === "disk_full") {
     alerts.push({ code: "disk_full", severity: "warning", title: "The disk is full", text: diskFullText(trouble) });
@@ -12,7 +16,11 @@ export function storeConditions({ trouble, setAside }: Pick<Database, "trouble" 
     const text = `${trouble.reason}; events and commands are refused until a write succeeds: look at the disk of the data folder`;
     alerts.push({ code: "disk_failing", severity: "warning", title: "The database cannot be written", text });
   }
-  if (setAside !== undefined) {
+  if (isBeingSaved) {
+    const text =
+      "it was corrupt, and what can be read of it is being saved: until then what needs it waits or is refused";
+    alerts.push({ code: "database_being_saved", severity: "warning", title: "The database is being saved", text });
+  } else if (setAside !== undefined) {
     const text = `what could be read was saved, and an event of the type gap says what was not; remove ${setAside} when nobody needs it any more`;
     alerts.push({ code: "database_salvaged", severity: "warning", title: "The database was corrupt", text });
   }

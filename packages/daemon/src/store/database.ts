@@ -2,12 +2,14 @@ import { randomUUID } from "node:crypto";
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { errorText, silentLogger, type Logger } from "@hl/core/logger.ts";
-import { GroupCommit, type Urgency } from "@hl/core/store/group-commit.ts";
-import { LogFile } from "@hl/core/store/log-file.ts";
+import type { Urgency } from "@hl/core/store/group-commit.ts";
 import { isCorrupt, isDiskFailure, isNoSpace } from "@hl/core/store/sqlite-error.ts";
+import { openFileOf, statementOf, type OpenFile } from "./open-file.ts";
 import { DiskSpace, type StoreTrouble } from "./disk-space.ts";
-import { openOrSalvage, setAsideFile } from "./open-or-salvage.ts";
-import { refusalOf } from "./store-refusal.ts";
+import { openOrSalvage, setAsideFile, type Opened, type Where } from "./open-or-salvage.ts";
+import type { Rescued } from "./salvage.ts";
+import { runAll, runFor, runInSlices } from "./steps.ts";
+import { beingSaved, refusalOf } from "./store-refusal.ts";
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -18,17 +20,12 @@ export interface Statement {
   run(...values: SQLInputValue[]): ReturnType<StatementSync["run"]>;
 }
 
+export type DatabaseClock = Pick<Clock, "after" | "now" | "wallMs">;
+
 interface Work<T> {
   readonly run: () => T;
   readonly urgency: Urgency | undefined;
   readonly makesRoom: boolean;
-}
-
-interface OpenFile {
-  readonly sqlite: DatabaseSync;
-  readonly log: LogFile;
-  readonly commit: GroupCommit;
-  readonly prepared: Map<string, StatementSync>;
 }
 
 /**
@@ -37,20 +34,24 @@ interface OpenFile {
  *
  * States (S4): well → disk full (a write found no room: the ballast is released, the write tried once more) → well, when there is room
  * for the ballast again. Whatever finds the file corrupt has it set aside, what can be read of it saved in a new one, and is done
- * again there: the daemon goes on.
+ * again there: the daemon goes on. What can be saved in half a second is, at once; else well → being saved → well: reads are refused
+ * until then, writes wait, and the event loop goes on.
  */
 export class Database implements Disposable {
   readonly #path: string;
-  readonly #clock: Pick<Clock, "after" | "wallMs">;
+  readonly #clock: DatabaseClock;
   readonly #logger: Logger;
   readonly #disk: DiskSpace;
-  readonly #onReplaced: (() => void)[] = [];
+  readonly #onReplaced: ((rescued: Rescued | undefined) => void)[] = [];
   readonly #statements = new Map<string, Statement>();
   #file: OpenFile;
   #epoch: string;
   #setAside: string | undefined;
+  /** Settles when another file has taken the place of a corrupt one; undefined where nothing is being saved. */
+  #saving: Promise<void> | undefined;
+  readonly #closing = new AbortController();
 
-  constructor(path: string, clock: Pick<Clock, "after" | "wallMs"> = systemClock, logger: Logger = silentLogger) {
+  constructor(path: string, clock: DatabaseClock = systemClock, logger: Logger = silentLogger) {
     this.#path = path;
     this.#clock = clock;
     this.#logger = logger;
@@ -69,6 +70,11 @@ export class Database implements Disposable {
     return this.#disk.trouble;
   }
 
+  /** What could be read of a corrupt file is being saved: reads are refused meanwhile. */
+  get isBeingSaved(): boolean {
+    return this.#saving !== undefined;
+  }
+
   /** A corrupt file that was set aside and that nobody has removed yet. */
   get setAside(): string | undefined {
     return this.#setAside;
@@ -78,7 +84,7 @@ export class Database implements Disposable {
    * Calls back, synchronously, when what was derived from rows is not true any more: another file has taken the place of a corrupt one, or
    * a sync had failed, and what was refused then may be there all the same.
    */
-  onReplaced(listener: () => void): void {
+  onReplaced(listener: (rescued: Rescued | undefined) => void): void {
     this.#onReplaced.push(listener);
   }
 
@@ -142,6 +148,7 @@ export class Database implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closing.abort(new Error("the database is closed"));
     const { sqlite, commit, log } = this.#file;
     if (!sqlite.isOpen) return;
     try {
@@ -154,17 +161,20 @@ export class Database implements Disposable {
 
   #use<T>(sql: string, work: (statement: StatementSync) => T): T {
     const file = this.#file;
+    if (this.#saving !== undefined) throw beingSaved();
     try {
       return work(statementOf(file, sql));
     } catch (error) {
       // Inside a transaction it is for whoever wrote it: all of it is done again.
       if (!isCorrupt(error) || file.sqlite.isTransaction) throw error;
       this.#replace(file, error);
+      if (this.isBeingSaved) throw beingSaved();
       return work(statementOf(this.#file, sql));
     }
   }
 
   #write<T>(work: Work<T>): Promise<T> {
+    if (this.#saving !== undefined) return this.#saving.then(() => this.#write(work));
     const file = this.#file;
     const written = file.commit.run(work.run, work.urgency);
     if (this.#disk.trouble?.kind !== "disk_failing")
@@ -183,6 +193,7 @@ export class Database implements Disposable {
       if (isDiskFailure(error)) this.#disk.failing(error);
       throw refusalOf(error);
     }
+    await this.#saving;
     return this.#file.commit.run(work.run, work.urgency);
   }
 
@@ -199,7 +210,7 @@ export class Database implements Disposable {
 
   /** @param file the one that was found corrupt: somebody else may have replaced it since */
   #replace(file: OpenFile, error: unknown): void {
-    if (file !== this.#file) return;
+    if (file !== this.#file || this.isBeingSaved) return;
     // V8 quotes the text that is no JSON, which may hold a secret (X4).
     const reason = error instanceof SyntaxError ? "a text in it is not JSON" : errorText(error);
     this.#logger.error({ error: reason }, "the database is corrupt: it is set aside, and what can be read is saved");
@@ -210,10 +221,31 @@ export class Database implements Disposable {
       // It is given up anyway.
     }
     file.log[Symbol.dispose]();
-    this.#file = this.#open(reason);
-    this.#epoch = this.#loadEpoch();
+    const steps = openOrSalvage(this.#where, reason);
+    const saved = runFor(steps, this.#clock, atOnceMs);
     this.#setAside = setAsideFile(this.#path);
-    for (const listener of this.#onReplaced) listener();
+    if (saved !== undefined) this.#goOnIn(saved.result);
+    else this.#saving = this.#save(steps);
+    this.#saving?.catch(() => {}); // Whoever waits for it hears of it.
+  }
+
+  async #save(steps: ReturnType<typeof openOrSalvage>): Promise<void> {
+    try {
+      const opened = await runInSlices(steps, this.#clock, sliceMs, this.#closing.signal);
+      this.#saving = undefined; // Listeners read.
+      this.#goOnIn(opened);
+    } catch (error) {
+      this.#saving = undefined;
+      if (!this.#closing.signal.aborted)
+        this.#logger.error({ error: errorText(error) }, "there is no database any more");
+      throw error;
+    }
+  }
+
+  #goOnIn({ sqlite, rescued }: Opened): void {
+    this.#file = this.#fileOf(sqlite);
+    this.#epoch = this.#loadEpoch();
+    for (const listener of this.#onReplaced) listener(rescued);
   }
 
   /** On a full disk SQLite may not even be able to open what is there. */
@@ -226,16 +258,18 @@ export class Database implements Disposable {
     }
   }
 
-  #open(corruption?: string): OpenFile {
-    const sqlite = openOrSalvage({ path: this.#path, logger: this.#logger, wallMs: this.#clock.wallMs() }, corruption);
-    const log = new LogFile(sqlite, this.#path);
-    const onRenewed = (): void => this.#onReplaced.forEach((listener) => listener());
-    return {
-      sqlite,
-      log,
-      commit: new GroupCommit(sqlite, { log, clock: this.#clock, onRenewed }),
-      prepared: new Map(),
-    };
+  get #where(): Where {
+    return { path: this.#path, logger: this.#logger, wallMs: this.#clock.wallMs() };
+  }
+
+  /** At the start, when nobody is served yet. */
+  #open(): OpenFile {
+    return this.#fileOf(runAll(openOrSalvage(this.#where)).sqlite);
+  }
+
+  #fileOf(sqlite: DatabaseSync): OpenFile {
+    const onRenewed = (): void => this.#onReplaced.forEach((listener) => listener(undefined));
+    return openFileOf(sqlite, this.#path, { clock: this.#clock, onRenewed });
   }
 
   #loadEpoch(): string {
@@ -247,11 +281,6 @@ export class Database implements Disposable {
 /** Given to the writes that waited for a file that has been replaced: they are done again in the new one. */
 const replaced = new Error("the database has been replaced");
 
-function statementOf({ prepared: statements, sqlite }: OpenFile, sql: string): StatementSync {
-  let statement = statements.get(sql);
-  if (statement === undefined) {
-    statement = sqlite.prepare(sql);
-    statements.set(sql, statement);
-  }
-  return statement;
-}
+/** A corrupt file that takes longer to save is saved in slices. A supervisor and the cloud do not notice a pause of this length. */
+const atOnceMs = 500;
+const sliceMs = 20;

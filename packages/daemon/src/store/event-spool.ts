@@ -4,7 +4,9 @@ import type { Database } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { gapEvent } from "./gap-event.ts";
 import type { NewEvent, SpooledEvent } from "./spooled-event.ts";
-import { LaneUse, perLane, type Room, type Use } from "./lane-use.ts";
+import type { Rescued } from "./salvage.ts";
+import { LaneUse, perLane, type Room } from "./lane-use.ts";
+import type { Use } from "./use.ts";
 
 export interface SpoolFigures {
   readonly depth: number;
@@ -46,8 +48,9 @@ export class EventSpool {
   /**
    * Another file has taken the place of a corrupt one. Numbers go on behind the last one that was given, whatever could be read of
    * the old file: followers are there already.
+   * @param rescued what waits in it, where that is known
    */
-  reload(): void {
+  reload(rescued?: Rescued): void {
     this.#generation += 1;
     const last = this.#database.prepare("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'");
     this.#database
@@ -57,7 +60,7 @@ export class EventSpool {
       .run();
     last.run(this.#durableSeq);
     this.#durableSeq = this.nextSeq - 1;
-    this.#use.reload();
+    this.#use.reload(rescued);
   }
 
   /** Deletes what was delivered, for whoever needs its room now; outside of transactions. */
@@ -221,10 +224,13 @@ export class EventSpool {
     while (await this.prune(perLane(upTo), 0));
   }
 
+  /** What needs a look into the table is not known while that is being saved. */
   figures(): SpoolFigures {
+    const { depth, bytes } = this;
+    if (this.#database.isBeingSaved) return { depth, bytes, oldestMs: undefined, deadLetters: 0 };
     return {
-      depth: this.depth,
-      bytes: this.bytes,
+      depth,
+      bytes,
       oldestMs: this.#use.oldestMs(),
       deadLetters: this.#dead.count,
     };

@@ -1,10 +1,7 @@
 import { lanes, type Lane } from "@hl/protocol/event-lanes.ts";
 import type { Database } from "./database.ts";
-
-export interface Use {
-  readonly events: number;
-  readonly bytes: number;
-}
+import type { Rescued } from "./salvage.ts";
+import { minus, nothing, plus, type Use } from "./use.ts";
 
 /** What is to go: events or bytes, whichever is reached first, and at least the bytes that are needed. */
 export interface Room {
@@ -39,10 +36,6 @@ interface State {
   kept: Use;
 }
 
-const nothing: Use = { events: 0, bytes: 0 };
-const plus = (a: Use, b: Use): Use => ({ events: a.events + b.events, bytes: a.bytes + b.bytes });
-const minus = (a: Use, b: Use): Use => ({ events: a.events - b.events, bytes: a.bytes - b.bytes });
-
 export function perLane(seq: number): ReadonlyMap<Lane, number> {
   return new Map(lanes.map((lane) => [lane, seq]));
 }
@@ -62,9 +55,9 @@ export class LaneUse {
     this.#waitingOfAll = this.#sum();
   }
 
-  /** Derives the figures anew: another file has taken the place of a corrupt one. */
-  reload(): void {
-    this.#states = this.#loadAll();
+  /** In another file: what was counted as it was written need not be read again, which may take long. */
+  reload(rescued?: Rescued): void {
+    this.#states = rescued === undefined ? this.#loadAll() : this.#statesOf(rescued);
     this.#waitingOfAll = this.#sum();
   }
 
@@ -231,6 +224,11 @@ export class LaneUse {
 
   #sum(): Use {
     return lanes.reduce((sum, lane) => plus(sum, this.waiting(lane)), nothing);
+  }
+
+  #statesOf(rescued: Rescued): ReadonlyMap<Lane, State> {
+    const waiting = (lane: Lane): Use => rescued.get(lane) ?? nothing;
+    return new Map(lanes.map((at) => [at, { acked: this.#ackedInTable(at), waiting: waiting(at), kept: nothing }]));
   }
 
   #loadAll(): ReadonlyMap<Lane, State> {

@@ -1,16 +1,34 @@
-import { accessSync, constants, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { openDatabase, WrittenByNewer } from "@hl/core/store/open-database.ts";
 import { isCorrupt, isOddSchema } from "@hl/core/store/sqlite-error.ts";
 import { migrations } from "./migrations.ts";
-import { salvage } from "./salvage.ts";
+import { salvage, type Rescued, type Steps } from "./salvage.ts";
 
 const program = "hl-daemon";
 const aside = ".corrupt-";
+const stepsPerSync = 64;
 /** No program has so many steps of its schema: what claims so is a flipped bit. */
 const schemaMax = 1_000;
+
+export interface Opened {
+  readonly sqlite: DatabaseSync;
+  /** What of events was saved of a corrupt file; undefined where none was. */
+  readonly rescued: Rescued | undefined;
+}
 
 export interface Where {
   readonly path: string;
@@ -24,20 +42,22 @@ export interface Where {
  * crash on the way is taken up at the next start: the new file gets its name when it is whole.
  * @param corruption what was found, when the file at `path` is known to be corrupt
  */
-export function openOrSalvage(where: Where, corruption?: string): DatabaseSync {
+export function* openOrSalvage(where: Where, corruption?: string): Steps<Opened> {
   const { path } = where;
   const found = corruption ?? problemOf(path);
   if (found !== undefined) setAside(where);
+  let rescued: Rescued | undefined;
   if (existsSync(path)) {
     try {
-      return openDatabase({ path, program, migrations });
+      return { sqlite: openDatabase({ path, program, migrations }), rescued };
     } catch (error) {
       if (!isDamage(error, path)) throw error;
       setAside(where);
-      saveFrom(where, errorText(error));
+      rescued = yield* saveFrom(where, errorText(error));
     }
-  } else if (setAsideFile(path) !== undefined) saveFrom(where, found ?? "the daemon ended while it was set aside");
-  return openDatabase({ path, program, migrations });
+  } else if (setAsideFile(path) !== undefined)
+    rescued = yield* saveFrom(where, found ?? "the daemon ended while it was set aside");
+  return { sqlite: openDatabase({ path, program, migrations }), rescued };
 }
 
 /** The corrupt file that is kept, if there is one. */
@@ -77,24 +97,58 @@ function setAside({ path, wallMs }: Where): void {
   renameSync(path, kept);
 }
 
-function saveFrom({ path, logger, wallMs }: Where, reason: string): void {
+function* saveFrom({ path, logger, wallMs }: Where, reason: string): Steps<Rescued | undefined> {
   const from = setAsideFile(path);
-  if (from === undefined) return;
+  if (from === undefined) return undefined;
   const into = `${path}.new`;
   const begin = (): DatabaseSync => {
     for (const suffix of ["-wal", "-shm", ""]) rmSync(`${into}${suffix}`, { force: true });
-    return openDatabase({ path: into, program, migrations });
+    const opened = openDatabase({ path: into, program, migrations });
+    // Begun anew after a crash, it needs no journal on the disk; it is one file, which is synced before it is given its name.
+    opened.exec("PRAGMA journal_mode = DELETE; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF");
+    return opened;
   };
   let database = begin();
+  let isWhole = false;
+  let rescued: Rescued | undefined;
   try {
-    const report = salvage(from, database, { reason, wallMs });
+    const { waiting, ...report } = yield* synced(into, salvage(from, database, { reason, wallMs }));
+    rescued = waiting;
     logger.warn({ set_aside: from, ...report }, "what could be read of the corrupt database is saved");
+    isWhole = true;
   } catch (error) {
     logger.error({ set_aside: from, error: errorText(error) }, "nothing of the corrupt database could be saved");
     database.close();
     database = begin();
+    isWhole = true;
+  } finally {
+    if (!isWhole && database.isOpen) database.close(); // Nobody goes on with it.
   }
-  database.exec("PRAGMA journal_mode = DELETE"); // One file, which can be given its name.
   database.close();
+  syncFile(into);
   renameSync(into, path);
+  return rescued;
+}
+
+/** A little at a time: one sync of all of it at the end would take as long as all else. */
+function* synced<T>(path: string, steps: Steps<T>): Steps<T> {
+  try {
+    for (let count = 1; ; count += 1) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      if (count % stepsPerSync === 0) syncFile(path);
+      yield;
+    }
+  } finally {
+    steps.return(undefined as T);
+  }
+}
+
+function syncFile(path: string): void {
+  const file = openSync(path, "r+");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }

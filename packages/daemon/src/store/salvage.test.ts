@@ -8,12 +8,15 @@ import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSy
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { WrittenByNewer } from "@hl/core/store/open-database.ts";
 import { lanes, type Lane } from "@hl/protocol/event-lanes.ts";
+import { systemClock } from "@hl/core/clock.ts";
+import { HlError } from "@hl/protocol/errors.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { AgentRecords } from "./agent-records.ts";
 import { CommandRecords } from "./command-records.ts";
-import { Database } from "./database.ts";
+import { Database, type DatabaseClock } from "./database.ts";
 import { EventSpool } from "./event-spool.ts";
 import type { SpoolText } from "./spool-text.ts";
 import type { NewEvent, SpooledEvent } from "./spooled-event.ts";
@@ -37,12 +40,12 @@ interface Parts extends Disposable {
   readonly inbox: Inbox;
 }
 
-function open(path: string): Parts {
-  const database = new Database(path);
+function open(path: string, clock?: DatabaseClock): Parts {
+  const database = new Database(path, clock);
   const spool = new EventSpool(database, () => 1_000);
   const commands = new CommandRecords(database);
-  database.onReplaced(() => {
-    spool.reload();
+  database.onReplaced((rescued) => {
+    spool.reload(rescued);
     commands.reload();
   });
   const agents = new AgentRecords(database);
@@ -287,5 +290,62 @@ describe("a database that is damaged while it is open", () => {
     const [gap] = gapsIn(spool.pending("critical", 10, 1_000_000));
     assert.match(JSON.stringify(gap), /a text in it is not JSON/);
     assert.doesNotMatch(JSON.stringify(gap), /hunter2/);
+  });
+
+  /** Of 2,000 events those in the middle are damaged; each look at the clock takes long. */
+  const damagedWhileOpen = async (path: string): Promise<Parts> => {
+    let now = 0;
+    const parts = open(path, { ...systemClock, now: () => (now += 100) });
+    const { spool, database } = parts;
+    await Promise.all(Array.from({ length: 2_000 }, (_, at) => spool.append(event(at))));
+    database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
+    const file = readFileSync(path);
+    for (let at = Math.floor(file.length / 3); at < file.length / 2; at += 1) file[at] = file[at]! ^ 0xff;
+    writeFileSync(path, file);
+    database.prepare("PRAGMA shrink_memory").get();
+    assert.throws(() => spool.after(0, 10_000), isRefused);
+    return parts;
+  };
+  const isRefused = (error: unknown): boolean => error instanceof HlError && error.type === "store_failing";
+
+  test("S4: what takes long to save is saved in slices: the event loop goes on, reads are refused, writes wait", async () => {
+    using folder = temporaryFolder("hl-salvage");
+    const path = join(folder.path, "daemon.db");
+    using parts = await damagedWhileOpen(path);
+    const { spool, database, commands } = parts;
+    const { nextSeq: before, epoch } = { nextSeq: 2_001, epoch: database.epoch };
+    const late = spool.append(event(5_000));
+    const both = Promise.all([late, database.write(() => "written")]);
+    for (let turn = 0; turn < 5; turn += 1) {
+      await setImmediate();
+      assert.equal(database.isBeingSaved, true, `in turn ${turn}`);
+      assert.throws(() => commands.find("c"), isRefused);
+      assert.deepEqual([spool.figures().depth, spool.figures().deadLetters], [2_000, 0]);
+    }
+    assert.deepEqual((await both)[1], "written");
+    assert.ok((await late) >= before, "a number was given twice");
+    assert.deepEqual([database.isBeingSaved, database.epoch === epoch], [false, false]);
+    const waiting = lanes.flatMap((lane) => spool.pending(lane, 10_000, 100_000_000));
+    assert.equal(gapsIn(waiting).length, 1);
+    const found = new Set(ids(waiting));
+    for (const id of ["e0", "e1", "e1999", "e5000"]) assert.ok(found.has(id), id);
+    assert.ok(found.size > 1_000 && found.size < 2_002, String(found.size));
+    // Counted while it was saved, it is what a look into the table says.
+    const useOf = (one: EventSpool): unknown => lanes.map((lane) => one.waiting(lane));
+    assert.deepEqual(useOf(spool), useOf(new EventSpool(database, () => 0)));
+  });
+
+  test("S1, S4: a daemon that ends while it saves takes it up at the next start; what waited is refused", async () => {
+    using folder = temporaryFolder("hl-salvage");
+    const path = join(folder.path, "daemon.db");
+    const parts = await damagedWhileOpen(path);
+    const late = parts.spool.append(event(5_000));
+    await setImmediate();
+    parts[Symbol.dispose]();
+    await assert.rejects(late, /closed/);
+    assert.ok(!existsSync(path));
+    using again = open(path);
+    const found = new Set(ids(lanes.flatMap((lane) => again.spool.pending(lane, 10_000, 100_000_000))));
+    assert.ok(found.has("e0") && found.has("e1999") && !found.has("e5000"));
   });
 });

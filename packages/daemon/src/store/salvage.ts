@@ -1,6 +1,8 @@
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { lanes, type Gap, type Lane } from "@hl/protocol/event-lanes.ts";
 import { gapEvent } from "./gap-event.ts";
+import type { NewEvent } from "./spooled-event.ts";
+import { nothing, plus, type Use } from "./use.ts";
 
 type Row = Readonly<Record<string, SQLOutputValue>>;
 
@@ -21,7 +23,16 @@ const tables: readonly Table[] = [
   { name: "dead_letters", key: ["seq"], json: ["body"] },
 ];
 
+/** What may take long, in small parts: whoever runs it decides when it goes on. */
+export type Steps<T> = Generator<undefined, T>;
+
+const rowsPerStep = 64;
+
+/** Events and bytes of each lane that were saved: all of them wait. */
+export type Rescued = ReadonlyMap<Lane, Use>;
+
 export interface SalvageReport {
+  readonly waiting: Rescued;
   /** Rows saved, by table. */
   readonly saved: Readonly<Record<string, number>>;
   /** Tables of which something could not be read. */
@@ -31,13 +42,13 @@ export interface SalvageReport {
 /**
  * Copies what can be read of a corrupt database into a new one: each table from both ends, up to the pages that cannot be read. Rows
  * whose columns are not what they should be are left out; a change within a text that leaves it valid cannot be seen. Events that
- * were delivered are not copied. What is missing of the rest is one gap (S2).
+ * were delivered are not copied. What is missing of the rest is one gap (S2). It pauses at every step.
  */
-export function salvage(
+export function* salvage(
   from: string,
   into: DatabaseSync,
   { reason, wallMs }: { readonly reason: string; readonly wallMs: number },
-): SalvageReport {
+): Steps<SalvageReport> {
   const source = new DatabaseSync(from, { defensive: false });
   try {
     source.exec("PRAGMA writable_schema = ON; PRAGMA cell_size_check = ON"); // A damaged line of the schema is not all of it.
@@ -46,9 +57,16 @@ export function salvage(
       table.name !== "events" || (row["seq"] as number) > (acked?.get(row["lane"] as Lane) ?? 0);
     into.exec("BEGIN IMMEDIATE");
     const saved: Record<string, number> = {};
+    const waiting = new Map<Lane, Use>();
+    const count = (lane: Lane, body: string): void => {
+      waiting.set(lane, plus(waiting.get(lane) ?? nothing, { events: 1, bytes: Buffer.byteLength(body) }));
+    };
     const damaged: string[] = acked === undefined ? ["lanes"] : [];
     for (const table of tables) {
-      const outcome = copy(source, into, table, (row) => isWanted(table, row));
+      const onSaved = (row: Row): void => {
+        if (table.name === "events") count(row["lane"] as Lane, row["body"] as string);
+      };
+      const outcome = yield* copy(source, into, table, { isWanted: (row) => isWanted(table, row), onSaved });
       saved[table.name] = outcome.saved;
       if (outcome.isDamaged) damaged.push(table.name);
     }
@@ -59,36 +77,46 @@ export function salvage(
         .run();
       into.prepare("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'").run(last);
     }
-    if (damaged.length > 0) addGap(into, gapOf(damaged, acked, last, reason), wallMs);
+    if (damaged.length > 0) {
+      const { lane, body } = addGap(into, gapOf(damaged, acked, last, reason), wallMs);
+      count(lane, body);
+    }
     into.exec("COMMIT");
-    return { saved, damaged };
+    return { waiting, saved, damaged };
   } finally {
     source.close();
   }
 }
 
-function copy(
+function* copy(
   source: DatabaseSync,
   into: DatabaseSync,
   table: Table,
-  isWanted: (row: Row) => boolean,
-): { readonly saved: number; readonly isDamaged: boolean } {
+  { isWanted, onSaved }: { readonly isWanted: (row: Row) => boolean; readonly onSaved: (row: Row) => void },
+): Steps<{ readonly saved: number; readonly isDamaged: boolean }> {
   const columns = into.prepare(`PRAGMA table_info(${table.name})`).all() as unknown as Column[];
   const names = columns.map(({ name }) => name);
   const insert = into.prepare(
     `INSERT OR IGNORE INTO ${table.name} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`,
   );
   let saved = 0;
+  let read = 0;
   let isDamaged = false;
   const take = (row: Row): void => {
     if (!isSound(row, columns, table)) isDamaged = true;
-    else if (isWanted(row)) saved += Number(insert.run(...names.map((name) => row[name] ?? null)).changes);
+    else if (isWanted(row) && insert.run(...names.map((name) => row[name] ?? null)).changes > 0) {
+      saved += 1;
+      onSaved(row);
+    }
   };
   for (const direction of ["ASC", "DESC"]) {
     const order = table.key.map((key) => `${key} ${direction}`).join(", ");
     try {
       const rows = source.prepare(`SELECT * FROM ${table.name} NOT INDEXED ORDER BY ${order}`).iterate();
-      for (const row of rows) take(row);
+      for (const row of rows) {
+        take(row);
+        if (++read % rowsPerStep === 0) yield;
+      }
       break; // All of it.
     } catch {
       isDamaged = true;
@@ -165,9 +193,11 @@ function gapOf(damaged: readonly string[], acked: ReadonlyMap<Lane, number> | un
   };
 }
 
-function addGap(into: DatabaseSync, gap: Gap, wallMs: number): void {
-  const { id, type, lane, body } = gapEvent(gap, wallMs);
+function addGap(into: DatabaseSync, gap: Gap, wallMs: number): NewEvent {
+  const event = gapEvent(gap, wallMs);
+  const { id, type, lane, body } = event;
   into
     .prepare("INSERT INTO events (event_id, event_type, lane, body, accepted_ms) VALUES (?, ?, ?, ?, ?)")
     .run(id, type, lane, body, wallMs);
+  return event;
 }

@@ -2,7 +2,7 @@ import { errorText } from "@hl/core/logger.ts";
 import { isDiskFailure, isNoSpace } from "@hl/core/store/sqlite-error.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 
-/** A write was refused because of the disk. It may work later, unlike what is refused for a reason of its own. */
+/** Something was refused because of the disk. It may work later, unlike what is refused for a reason of its own. */
 export class StoreRefusal extends HlError {}
 
 /** What the disk said, as an error of the contract; any other error is left as it is. */
@@ -11,4 +11,9 @@ export function refusalOf(error: unknown): unknown {
   if (isNoSpace(error)) return new StoreRefusal("no_space", text, {}, { cause: error });
   if (isDiskFailure(error)) return new StoreRefusal("store_failing", text, {}, { cause: error });
   return error;
+}
+
+/** What cannot be read or recorded while a corrupt database is being saved. */
+export function beingSaved(): StoreRefusal {
+  return new StoreRefusal("store_failing", "the database was corrupt, and what can be read of it is being saved");
 }
