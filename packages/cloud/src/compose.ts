@@ -2,17 +2,21 @@ import type { Server } from "node:http";
 import type { TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
+import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
-import { defaultLimits, leaseMs, type CloudLimits } from "./cloud-limits.ts";
+import { defaultLimits, judgeLimits, leaseMs, type CloudLimits } from "./cloud-limits.ts";
+import { CloudConfigError } from "./config-error.ts";
 import { Counters } from "./counters.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import type { CommandChannelOptions } from "./fleet/command-channel.ts";
 import { EventFeed } from "./fleet/event-feed.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { Leases } from "./fleet/leases.ts";
+import { Pace, secondsFor } from "./fleet/pace.ts";
 import { Presence } from "./fleet/presence.ts";
 import { RequestService } from "./fleet/request-service.ts";
 import { VmMethods } from "./fleet/vm-methods.ts";
+import { VmSettings } from "./fleet/vm-settings.ts";
 import { eventRoutes } from "./http/event-routes.ts";
 import { instanceRoutes } from "./http/instance-routes.ts";
 import { metricsRoute } from "./http/metrics-route.ts";
@@ -49,6 +53,8 @@ export interface CloudOptions {
   readonly clock?: Clock | undefined;
   readonly logger?: Logger | undefined;
   readonly limits?: Partial<CloudLimits> | undefined;
+  /** Numbers of the link that every VM is to have. */
+  readonly settings?: LinkSettings | undefined;
 }
 
 export interface Cloud extends AsyncDisposable {
@@ -63,15 +69,11 @@ export interface Cloud extends AsyncDisposable {
   force(): void;
 }
 
-/** The configuration cannot work; nothing was started. */
-export class CloudConfigError extends Error {
-  override readonly name = "CloudConfigError";
-}
-
 /** Builds and starts everything, in this order; disposing stops it in the reverse order. */
 export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const { home, tls, clock = systemClock, logger = silentLogger } = options;
   const limits: CloudLimits = { ...defaultLimits, ...options.limits };
+  judgeLimits(limits);
   const address = judgeAddress(options.listen, tls);
   const wireError: WireErrorOptions = {
     stackTrace: false,
@@ -96,7 +98,11 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     requireSole: (instanceId, runId) => fleet.requireSole(instanceId, runId),
   });
   const operators = new Operators(store.operators, clock);
-  const leases = new Leases({ clock, leaseMs: leaseMs(limits) });
+  const leases = new Leases({
+    clock,
+    leaseMs: (heartbeatSeconds) => leaseMs(limits, heartbeatSeconds),
+    assumedSeconds: secondsFor((await store.instances.ids()).length, limits),
+  });
   const presence = stack.use(
     new Presence({ store: store.instances, leases, clock, logger, flushIntervalMs: limits.presenceFlushMs }),
   );
@@ -144,7 +150,12 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const limit = new ConnectionLimit(limits.connectionsPerOperatorMax);
   const admission = vmLimits(limits, clock);
   const stopping = new AbortController();
-  const { heartbeatSeconds, eventBatchSize } = limits;
+  const vmSettings = new VmSettings({
+    settings: options.settings,
+    viewerFlushSeconds: limits.viewerFlushSeconds,
+    connection: (instanceId) => fleet.connection(instanceId),
+  });
+  const pace = new Pace({ limits, leases, connectedCount: () => fleet.connectedCount });
   const methods = new VmMethods({
     store,
     credentials,
@@ -155,7 +166,8 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     logger,
     wireError,
     registrations: admission.registrationsOfInstance,
-    configuration: { heartbeatSeconds, eventBatchSize },
+    pace,
+    eventBatchSize: options.settings?.batch_size ?? limits.eventBatchSize,
   });
   const clientCertificate = tls?.ca !== undefined;
   const requireSole = fleet.requireSole.bind(fleet);
@@ -172,8 +184,9 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     helloWithinMs,
     ...beat,
     welcome: {
-      heartbeat_interval: heartbeatSeconds,
+      heartbeatSeconds: (instanceId) => pace.welcome(instanceId),
       limits: { message_bytes_max: limits.messageBytesMax, in_flight_max: inFlightMax },
+      settings: (instanceId) => vmSettings.of(instanceId),
     },
   };
   vmRoutes(app, { methods, credentials, clock, clientCertificate, requireSole, channel, limits: admission });
@@ -185,6 +198,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     feed,
     guard,
     limit,
+    view: (instanceId) => vmSettings.view(instanceId),
     clock,
     stopping: stopping.signal,
   });

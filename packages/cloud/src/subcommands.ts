@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { systemClock } from "@hl/core/clock.ts";
 import { errorText, silentLogger } from "@hl/core/logger.ts";
 import { defaultLimits } from "./cloud-limits.ts";
-import { CloudConfigError } from "./compose.ts";
+import { CloudConfigError } from "./config-error.ts";
 import { Operators } from "./operators/operators.ts";
 import type { OperatorRole } from "./operators/roles.ts";
 import { backupHome, BackupRefused, restoreHome } from "./store/backup.ts";

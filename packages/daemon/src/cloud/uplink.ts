@@ -45,7 +45,7 @@ const eventBytesTooLargeMin = 65_536;
 export class Uplink extends LoopService {
   override readonly name = "cloud/uplink";
   readonly #options: UplinkOptions;
-  #wake: (() => void) | undefined;
+  #wake: ((now: boolean) => void) | undefined;
   #limits: BatchLimits;
 
   constructor(options: UplinkOptions) {
@@ -54,9 +54,12 @@ export class Uplink extends LoopService {
     this.#limits = { eventsMax: options.batchEventsMax, bytesMax: options.batchBytesMax };
   }
 
-  /** Something was accepted. */
-  poke(): void {
-    this.#wake?.();
+  /**
+   * Something was accepted.
+   * @param now it is not to wait for a fuller batch
+   */
+  poke(now = false): void {
+    this.#wake?.(now);
   }
 
   /** Sends what waits, as far as that works until the signal aborts: the last act of an orderly stop. */
@@ -163,8 +166,8 @@ export class Uplink extends LoopService {
     const end = (): void => resolve(undefined);
     const cancels = [clock.after(flushIntervalMs, end)];
     let hurries = false;
-    const look = (): void => {
-      if (this.#isFull()) end();
+    const look = (now = false): void => {
+      if (now || this.#isFull()) end();
       if (hurries || spool.waiting("critical").events === 0) return;
       hurries = true;
       cancels.push(clock.after(criticalFlushIntervalMs, end));
