@@ -33,6 +33,8 @@ export interface CloudLimits {
   readonly eventBatchesBurstMax: number;
   readonly instanceConnectionsPerSecondMax: number;
   readonly instanceConnectionsBurstMax: number;
+  readonly instanceRenewalsPerSecondMax: number;
+  readonly instanceRenewalsBurstMax: number;
   readonly instanceRegistrationsPerSecondMax: number;
   readonly instanceRegistrationsBurstMax: number;
   readonly presenceFlushMs: number;
@@ -85,6 +87,8 @@ export const defaultLimits: CloudLimits = {
   eventBatchesBurstMax: 400,
   instanceConnectionsPerSecondMax: 1, // A network that flaps, and one that changes between WebSocket and polls.
   instanceConnectionsBurstMax: 20,
+  instanceRenewalsPerSecondMax: 2, // Access tokens may be made to live for seconds.
+  instanceRenewalsBurstMax: 60,
   instanceRegistrationsPerSecondMax: 0.2,
   instanceRegistrationsBurstMax: 10,
   presenceFlushMs: 15_000,

@@ -28,7 +28,7 @@ import { Shutdown } from "./http/shutdown.ts";
 import { socketRoutes } from "./http/socket-routes.ts";
 import { serveUpgrades } from "./http/upgrade.ts";
 import { vmRoutes } from "./http/vm-routes.ts";
-import { vmLimits } from "./limits/vm-limits.ts";
+import { admitInstance, vmLimits } from "./limits/vm-limits.ts";
 import { isLoopback, parseListenAddress, urlOf } from "./listen-address.ts";
 import { Maintenance } from "./maintenance.ts";
 import { ConnectionLimit } from "./operators/connection-limit.ts";
@@ -84,6 +84,9 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const store = stack.use(openSqliteStore(home));
   stack.use(lockHome(home));
   const keys = await loadKeys(home);
+  const admission = vmLimits(limits, clock);
+  const admitConnection = (instanceId: string): void =>
+    admitInstance(instanceId, admission.connectionsOfInstance, admission.connections);
   const credentials = new Credentials({
     store: store.credentials,
     accessTokens: new VerifiedTokens(
@@ -95,6 +98,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     onFenced: (instanceId, why) => fleet.disconnect(instanceId, why),
+    admitRenewal: (instanceId) => admitInstance(instanceId, admission.renewalsOfInstance, admission.registrations),
     requireSole: (instanceId, runId) => fleet.requireSole(instanceId, runId),
   });
   const operators = new Operators(store.operators, clock);
@@ -148,7 +152,6 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const app = httpServer({ clock, wireError, bodyBytesMax: limits.bodyBytesMax, tls });
   const guard = new OperatorGuard(operators);
   const limit = new ConnectionLimit(limits.connectionsPerOperatorMax);
-  const admission = vmLimits(limits, clock);
   const stopping = new AbortController();
   const vmSettings = new VmSettings({
     settings: options.settings,
@@ -189,7 +192,17 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       settings: (instanceId) => vmSettings.of(instanceId),
     },
   };
-  vmRoutes(app, { methods, credentials, clock, clientCertificate, requireSole, channel, limits: admission });
+  vmRoutes(app, {
+    methods,
+    credentials,
+    clock,
+    clientCertificate,
+    requireSole,
+    channel,
+    limits: admission,
+    admitConnection,
+    stopping: stopping.signal,
+  });
   const revoke = credentials.revoke.bind(credentials);
   instanceRoutes(app, { instances: store.instances, fleet, presence, leases, guard, revoke });
   eventRoutes(app, {
@@ -227,7 +240,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       clientCertificate,
       operators,
       limit,
-      connections: admission.connections,
+      admitConnection,
       channel,
       operatorSocket: { requests, clock, wireError, streamQueueBytesMax, ...beat },
     }),

@@ -69,10 +69,17 @@ export const limitFlags: readonly LimitFlag[] = [
   ),
   flag("instanceConnectionsBurstMax", "instance-connections-burst-max", burst, "of them at once"),
   flag(
+    "instanceRenewalsPerSecondMax",
+    "instance-renewals-per-second-max",
+    rate,
+    "renewed tokens of one VM; over it 429",
+  ),
+  flag("instanceRenewalsBurstMax", "instance-renewals-burst-max", burst, "of them at once"),
+  flag(
     "instanceRegistrationsPerSecondMax",
     "instance-registrations-per-second-max",
     rate,
-    "registrations and renewed tokens of one VM; over it 429",
+    "registrations of one VM; over it 429",
   ),
   flag("instanceRegistrationsBurstMax", "instance-registrations-burst-max", burst, "of them at once"),
   flag(

@@ -46,6 +46,7 @@ async function credentialsOf(home: string, store: Store): Promise<Credentials> {
     clock: systemClock,
     logger: silentLogger,
     onFenced: () => {},
+    admitRenewal: () => {},
     requireSole: async () => {},
   });
 }

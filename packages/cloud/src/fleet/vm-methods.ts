@@ -55,6 +55,11 @@ export const vmPaths = {
   commands: "/v1/vm/commands",
 } as const;
 
+export function enrollmentNeeded(): HlError {
+  const help = "Make an enrolment token: `hl-cloud enroll --home DIR --instance ID`.";
+  return new HlError("unauthenticated", "an enrolment token is needed", { help });
+}
+
 export class VmMethods {
   readonly #options: VmMethodsOptions;
 
@@ -67,8 +72,7 @@ export class VmMethods {
     const handlers: Handlers<{ "vm/register": typeof vmRegister }> = {
       "vm/register": async (params) => {
         if (bearer === undefined && certificateName !== params.instance_id) {
-          const help = "Make an enrolment token: `hl-cloud enroll --home DIR --instance ID`.";
-          throw new HlError("unauthenticated", "an enrolment token is needed", { help });
+          throw enrollmentNeeded();
         }
         let enrollment: Awaited<ReturnType<typeof credentials.admit>>;
         if (bearer === undefined) {

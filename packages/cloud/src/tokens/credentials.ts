@@ -30,6 +30,8 @@ export interface CredentialsOptions {
   readonly logger: Logger;
   /** Told when credentials hold no longer, so that the connection ends too. */
   readonly onFenced: (instanceId: string, why: string) => void;
+  /** Throws where too many ask: for a renewal with a token that holds. */
+  readonly admitRenewal: (instanceId: string) => void;
   /** Throws where the one who asks must not have new tokens, because another daemon is connected under the identity. */
   readonly requireSole: (instanceId: string, runId: string | undefined) => Promise<void>;
 }
@@ -50,6 +52,14 @@ export class Credentials {
     const expiresAtMs = this.#options.clock.wallMs() + ttlSeconds * 1000;
     await this.#options.store.addEnrollment({ tokenHash: hashToken(token), instanceId, workspaceId, expiresAtMs });
     return token;
+  }
+
+  /** Whether a bearer token for registration is one of ours at all; what it is good for is judged by `admit`. */
+  async requireKnown(bearer: string): Promise<void> {
+    if (!bearer.startsWith("hle_")) await this.authenticate(bearer);
+    else if ((await this.#options.store.enrollment(hashToken(bearer))) === undefined) {
+      throw invalidEnrollment("it is unknown");
+    }
   }
 
   /** Judges a bearer token for registration: an enrolment token, or the access token of the same instance. */
@@ -137,7 +147,7 @@ export class Credentials {
 
   /** @param runId the process of the daemon that asks, where it says so */
   async refresh(refreshToken: string, rotationId: string, runId?: string): Promise<IssuedTokens> {
-    const { store, secret, clock, requireSole } = this.#options;
+    const { store, secret, clock, requireSole, admitRenewal } = this.#options;
     const presented = readRefreshToken(secret, refreshToken);
     const family = presented === undefined ? undefined : await store.family(presented.familyId);
     if (presented === undefined || family === undefined) {
@@ -153,6 +163,7 @@ export class Credentials {
     // Made by us and newer than all we know: our store was restored from a backup, and the VM is ahead of it.
     const isAhead = presented.generation > family.generation;
     if (!isCurrent && !isPrevious && !isAhead) return this.#fence(family, presented.generation);
+    admitRenewal(family.instanceId);
     await requireSole(family.instanceId, runId);
     if (isPrevious && family.currentRotation === rotationId) return this.#tokensOf(family);
 
