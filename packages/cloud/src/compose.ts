@@ -1,11 +1,10 @@
 import type { Server } from "node:http";
-import type { TlsOptions } from "node:tls";
+import { Server as TlsServer, type TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
 import { defaultLimits, judgeLimits, leaseMs, type CloudLimits } from "./cloud-limits.ts";
-import { CloudConfigError } from "./config-error.ts";
 import { Counters } from "./counters.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import type { CommandChannelOptions } from "./fleet/command-channel.ts";
@@ -15,6 +14,7 @@ import { Leases } from "./fleet/leases.ts";
 import { Pace, secondsFor } from "./fleet/pace.ts";
 import { Presence } from "./fleet/presence.ts";
 import { RequestService } from "./fleet/request-service.ts";
+import { SecurityEvents } from "./fleet/security-events.ts";
 import { VmMethods } from "./fleet/vm-methods.ts";
 import { VmSettings } from "./fleet/vm-settings.ts";
 import { eventRoutes } from "./http/event-routes.ts";
@@ -29,12 +29,13 @@ import { socketRoutes } from "./http/socket-routes.ts";
 import { serveUpgrades } from "./http/upgrade.ts";
 import { vmRoutes } from "./http/vm-routes.ts";
 import { admitInstance, vmLimits } from "./limits/vm-limits.ts";
-import { isLoopback, parseListenAddress, urlOf } from "./listen-address.ts";
+import { judgeAddress, urlOf } from "./listen-address.ts";
 import { Maintenance } from "./maintenance.ts";
 import { ConnectionLimit } from "./operators/connection-limit.ts";
 import { Operators } from "./operators/operators.ts";
 import type { OperatorRole } from "./operators/roles.ts";
 import { lockHome } from "./store/home-lock.ts";
+import { listenForChanges } from "./store/home-socket.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
 import type { Store } from "./store/store.ts";
 import { AccessTokens } from "./tokens/access-tokens.ts";
@@ -65,6 +66,8 @@ export interface Cloud extends AsyncDisposable {
   enroll(instanceId: string, options?: { ttlSeconds?: number; workspaceId?: string }): Promise<string>;
   /** The same as `hl-cloud operator add --replace`. */
   addOperator(name: string, role: OperatorRole): Promise<string>;
+  /** For connections from now on: the certificates have been replaced. */
+  setTls(tls: TlsOptions): void;
   /** Cuts what a stop in progress still waits for. */
   force(): void;
 }
@@ -87,6 +90,14 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const admission = vmLimits(limits, clock);
   const admitConnection = (instanceId: string): void =>
     admitInstance(instanceId, admission.connectionsOfInstance, admission.connections);
+  const feed = new EventFeed();
+  const security = new SecurityEvents({
+    events: store.events,
+    clock,
+    logger,
+    identityAlarmMs: limits.identityAlarmMs,
+    onStored: (instanceId) => feed.published(instanceId),
+  });
   const credentials = new Credentials({
     store: store.credentials,
     accessTokens: new VerifiedTokens(
@@ -98,6 +109,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     onFenced: (instanceId, why) => fleet.disconnect(instanceId, why),
+    security,
     admitRenewal: (instanceId) => admitInstance(instanceId, admission.renewalsOfInstance, admission.registrations),
     requireSole: (instanceId, runId) => fleet.requireSole(instanceId, runId),
   });
@@ -120,11 +132,11 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       expireRequests: (limit) => requests.expireForgotten(limit),
       onForgotten: (instanceId) => {
         presence.forget(instanceId);
+        security.forget(instanceId);
         fleet.forget(instanceId);
       },
     }),
   );
-  const feed = new EventFeed();
   const counters = new Counters();
   const requests: RequestService = new RequestService({
     requests: store.requests,
@@ -140,7 +152,8 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     limits: { inFlightMax, requestsMax, drainSpreadSeconds: limits.drainSpreadSeconds, livenessMs: limits.livenessMs },
-    onIdentityInUse: (instanceId) => {
+    onIdentityInUse: (instanceId, facts) => {
+      void security.identityInUse(instanceId, facts);
       store.instances.setIdentityInUse(instanceId, clock.wallMs()).catch((error: unknown) => {
         logger.error({ instance: instanceId, error }, "a copied identity could not be recorded");
       });
@@ -260,6 +273,12 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     await gone;
   });
 
+  const onChanged = async (): Promise<void> => {
+    feed.publishedAny();
+    credentials.recheck(await store.instances.list());
+  };
+  stack.use(await listenForChanges({ home, logger, onChanged }));
+
   await presence.start();
   await maintenance.start();
   await app.listen({ host: address.host, port: address.port, backlog: acceptBacklog });
@@ -273,18 +292,12 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     enroll: (instanceId, { ttlSeconds = 3_600, workspaceId } = {}) =>
       credentials.enroll(instanceId, ttlSeconds, workspaceId),
     addOperator: async (name, role) => (await operators.add(name, role, true)) ?? "",
+    setTls: (changed) => {
+      if (app.server instanceof TlsServer) app.server.setSecureContext({ minVersion: "TLSv1.3", ...changed });
+    },
     force,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-function judgeAddress(listen: string, tls: TlsOptions | undefined): { host: string; port: number } {
-  const address = parseListenAddress(listen);
-  if (address === undefined) throw new CloudConfigError(`--listen ${JSON.stringify(listen)} is not HOST:PORT`);
-  if (tls !== undefined || isLoopback(address.host)) return address;
-  throw new CloudConfigError(
-    `--listen ${listen} is not a loopback address, and plain http would send tokens in clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that ends TLS`,
-  );
 }
 
 function goodbye(socket: { once(event: "close", listener: () => void): unknown }): Promise<void> {

@@ -60,7 +60,9 @@ function program(): Command {
   const home = ["--home <dir>", "where keys and the database are kept"] as const;
   const serveCommand = command
     .command("serve")
-    .description("Serve until SIGTERM or SIGINT; prints one JSON line on stdout when it is ready.")
+    .description(
+      "Serve until SIGTERM or SIGINT; prints one JSON line on stdout when it is ready. SIGHUP reads the certificates again.",
+    )
     .requiredOption(...home)
     .option(
       "--listen <host:port>",
@@ -116,7 +118,7 @@ function program(): Command {
     .action(enroll);
   command
     .command("revoke")
-    .description("Let a VM in no more, until it is enrolled again; works while the server runs.")
+    .description("Let a VM in no more, until it is enrolled again. A server that runs ends its connection at once.")
     .requiredOption(...home)
     .requiredOption("--instance <id>", "whose credentials end", identifier)
     .action(({ home, instance }: { home: string; instance: string }) => revokeInstance(home, instance));
@@ -169,6 +171,17 @@ async function serve(flags: ServeFlags): Promise<void> {
       process.exitCode = 1;
     });
   };
+  const reread = (): void => {
+    try {
+      const tls = readTls(flags);
+      if (tls === undefined) return;
+      cloud.setTls(tls);
+      logger.info({}, "the certificates were read again; they hold for new connections");
+    } catch (error) {
+      logger.error({ error: errorText(error) }, "the certificates cannot be used: the earlier ones still hold");
+    }
+  };
+  process.on("SIGHUP", reread);
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
   process.stdout.write(`${JSON.stringify({ ready: true, url: cloud.url, pid: process.pid })}\n`);
