@@ -6,6 +6,8 @@ export interface BenchContext {
   readonly quick: boolean;
   /** Simulated daemons of the fleet's benchmark. */
   readonly vms: number;
+  /** Whether they speak TLS. */
+  readonly tls: boolean;
   /** A real daemon process with its real runner, in a home of its own. */
   startDaemon(options?: DaemonOptions): Promise<BenchDaemon>;
   /** A helper of bench/native, compiled on first use. */

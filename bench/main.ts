@@ -36,6 +36,7 @@ const usage = `Usage: npm run bench -- [--quick] [--vms N] [NAME]...
 Measures the budgets on this machine and prints a table. Nothing is asserted: a number is a fact about a machine and a day.
   --quick      fewer rounds: good for a look, not for a comparison; writes no files
   NAME         ${benchmarks.map((benchmark) => benchmark.name).join(", ")}; --only NAME says the same
+  --tls        \`fleet\` speaks TLS 1.3 with a P-256 certificate
   --vms N      simulated daemons of \`fleet\`, ${vmsDefault} unless given; 5000 need a limit of 20000 open files
 A run without --quick writes bench/results/NAME.json and bench/results.md; commit them only for a deliberate run.
 `;
@@ -46,6 +47,7 @@ async function main(): Promise<void> {
     options: {
       vms: { type: "string", default: String(vmsDefault) },
       quick: { type: "boolean", default: false },
+      tls: { type: "boolean", default: false },
       only: { type: "string", multiple: true, default: [] },
       help: { type: "boolean", default: false },
     },
@@ -67,13 +69,14 @@ async function main(): Promise<void> {
   const chosen = benchmarks.filter(({ name }) => names.length === 0 || names.includes(name));
   execFileSync("sh", [resolve(import.meta.dirname, "../scripts/build-native.sh")], { stdio: "inherit" });
   const results: Result[] = [];
-  for (const benchmark of chosen) results.push(await runOne(benchmark, values.quick, vms));
+  const { quick, tls } = values;
+  for (const benchmark of chosen) results.push(await runOne(benchmark, { quick, tls, vms }));
   process.stdout.write(`${tableText(results.flatMap((result) => result.rows))}\n`);
   if (!values.quick) writeResults(results);
 }
 
 /** Each benchmark has a folder and daemons of its own, gone when it ends, however it ends. */
-async function runOne(benchmark: Benchmark, quick: boolean, vms: number): Promise<Result> {
+async function runOne(benchmark: Benchmark, flags: Pick<BenchContext, "quick" | "tls" | "vms">): Promise<Result> {
   process.stderr.write(`${benchmark.name} …\n`);
   const loadBefore = loadNow();
   // /tmp may be a tmpfs, where durable writes look free; /var/tmp is on a disk.
@@ -82,8 +85,7 @@ async function runOne(benchmark: Benchmark, quick: boolean, vms: number): Promis
   stack.defer(() => rmSync(directory, { recursive: true, force: true }));
   let daemons = 0;
   const context: BenchContext = {
-    quick,
-    vms,
+    ...flags,
     directory,
     startDaemon: async (options) =>
       stack.use(await BenchDaemon.start(options?.home ?? join(directory, `d${daemons++}`), options)),
@@ -94,7 +96,7 @@ async function runOne(benchmark: Benchmark, quick: boolean, vms: number): Promis
     },
   };
   const rows = await benchmark.run(context);
-  return { name: benchmark.name, environment: environmentOf(quick, new Date(), loadBefore), rows };
+  return { name: benchmark.name, environment: environmentOf(flags.quick, new Date(), loadBefore), rows };
 }
 
 function writeResults(results: readonly Result[]): void {

@@ -5,21 +5,28 @@ import { createInterface } from "node:readline";
 
 const main = resolve(import.meta.dirname, "../../packages/cloud/src/main.ts");
 
+export interface ServerFiles {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** One hl-cloud process under test. It keeps its home and its address over a restart. */
 export class BenchCloud implements AsyncDisposable {
   readonly url: string;
   readonly #home: string;
+  readonly #tls: ServerFiles | undefined;
   #child: ChildProcess;
 
-  private constructor(home: string, started: Started) {
+  private constructor(home: string, tls: ServerFiles | undefined, started: Started) {
     this.#home = home;
+    this.#tls = tls;
     this.url = started.url;
     this.#child = started.child;
   }
 
-  static async start(home: string): Promise<BenchCloud> {
+  static async start(home: string, tls?: ServerFiles): Promise<BenchCloud> {
     mkdirSync(home, { recursive: true });
-    return new BenchCloud(home, await serve(home, "127.0.0.1:0"));
+    return new BenchCloud(home, tls, await serve(home, "127.0.0.1:0", tls));
   }
 
   get pid(): number {
@@ -61,7 +68,7 @@ export class BenchCloud implements AsyncDisposable {
   async restart(signal: NodeJS.Signals): Promise<number> {
     const startedAt = performance.now();
     await this.#stop(signal);
-    this.#child = (await serve(this.#home, new URL(this.url).host)).child;
+    this.#child = (await serve(this.#home, new URL(this.url).host, this.#tls)).child;
     return performance.now() - startedAt;
   }
 
@@ -84,10 +91,11 @@ interface Started {
   readonly url: string;
 }
 
-async function serve(home: string, listen: string): Promise<Started> {
+async function serve(home: string, listen: string, tls: ServerFiles | undefined): Promise<Started> {
   // HL_BENCH_NODE_ARGUMENTS: for a profile, for example --cpu-prof.
   const own = process.env["HL_BENCH_NODE_ARGUMENTS"]?.split(" ") ?? [];
   const args = [...own, main, "serve", "--home", home, "--listen", listen, "--log-level", "warn"];
+  if (tls !== undefined) args.push("--tls-cert", tls.cert, "--tls-key", tls.key);
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], cwd: join(home) });
   const line = await new Promise<string>((resolveLine, reject) => {
     child.once("exit", (code) => reject(new Error(`hl-cloud ended with ${code} before it was ready`)));

@@ -1,15 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { Agent } from "node:http";
+import { Agent as SecureAgent } from "node:https";
 import { WebSocket } from "ws";
 import { callTimeoutMs, post, secondsIn, sleep, type Reply } from "./http-call.ts";
 
 /**
- * One simulated daemon, true to the protocol and to the daemon's own policy of reconnecting, without what a VM does. It holds the
+ * One simulated daemon, true to the protocol and to the daemon's own policy of reconnecting (ADR 17), without what a VM does. It holds the
  * two connections that a daemon holds: the command channel, and one for everything that goes over HTTP.
  * States: unknown → registered → connecting → connected → lost → waiting → connecting.
  */
 export interface FakeVmOptions {
   readonly url: string;
+  /** Of an https server, in PEM. */
+  readonly ca: string | undefined;
   readonly instanceId: string;
   /** Called at each attempt to connect. */
   readonly onAttempt: () => void;
@@ -21,13 +24,15 @@ export interface FakeVmOptions {
  * The windows of the daemon, in milliseconds: after a loss it tries at a random moment of the first, then of the next, which begins
  * when the one before is over; so a fleet that failed at once does not gather where the windows begin.
  */
-const windowsMs = [10_000, 20_000, 40_000, 80_000, 120_000];
+const windowsMs = [10_000, 20_000, 40_000, 60_000];
+/** A connection that lived for so long begins with the first window again. */
+const healthyMs = 60_000;
 /** Between one refused registration and the next, where the server does not say how long. */
 const registerAgainMs = 1_000;
 
 export class FakeVm {
   readonly #options: FakeVmOptions;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #agent: Agent;
   readonly #epoch = randomUUID();
   readonly #bootId = randomUUID();
   #accessToken = "";
@@ -37,10 +42,17 @@ export class FakeVm {
   #stopped = false;
   #seq = 0;
   #executed = 0;
+  /** Said by the server that is about to stop. */
+  #spreadMs: number | undefined;
   #heartbeatTimer: NodeJS.Timeout | undefined;
 
   constructor(options: FakeVmOptions) {
     this.#options = options;
+    const { url, ca } = options;
+    const kept = { keepAlive: true, maxSockets: 1 };
+    // As the daemon has it, no session is resumed.
+    const secure = { ...kept, ca, maxCachedSessions: 0 };
+    this.#agent = url.startsWith("https:") ? new SecureAgent(secure) : new Agent(kept);
   }
 
   get connected(): boolean {
@@ -157,10 +169,17 @@ export class FakeVm {
       let retryAfterMs: number | undefined;
       if ("closed" in outcome) {
         onFirst(performance.now() - startedAt);
-        failures = 0;
+        const connectedAt = performance.now();
+        this.#spreadMs = undefined;
         await outcome.closed;
         this.#connected = false;
         windowEndsAt = performance.now();
+        if (windowEndsAt - connectedAt >= healthyMs) failures = 0;
+        if (this.#spreadMs !== undefined) {
+          await sleep(this.#spreadMs * Math.random());
+          windowEndsAt = performance.now();
+          continue;
+        }
       } else {
         this.#options.onRefused(outcome.status);
         ({ retryAfterMs } = outcome);
@@ -185,6 +204,7 @@ export class FakeVm {
     const socket = new WebSocket(`${this.#options.url.replace(/^http/, "ws")}/v1/vm/commands`, "hl.v1", {
       headers: { authorization: `Bearer ${this.#accessToken}` },
       perMessageDeflate: false,
+      ca: this.#options.ca,
       handshakeTimeout: callTimeoutMs,
     });
     this.#socket = socket;
@@ -214,7 +234,8 @@ export class FakeVm {
     });
     socket.on("message", (data) => {
       const message = JSON.parse((data as Buffer).toString("utf8")) as Message;
-      if (message.method !== undefined) {
+      if (message.method === "vm/drain") this.#spreadMs = (message.params?.spread_seconds ?? 0) * 1000;
+      else if (message.method !== undefined) {
         if (message.id !== undefined) socket.send(this.#answer(message));
       } else if (message.id === "hello" && message.result !== undefined) {
         this.#connected = true;
@@ -264,7 +285,7 @@ type Attempt =
 interface Message {
   readonly id?: string | number;
   readonly method?: string;
-  readonly params?: { readonly command_id?: string };
+  readonly params?: { readonly command_id?: string; readonly spread_seconds?: number };
   readonly result?: unknown;
 }
 

@@ -1,6 +1,11 @@
 /** What a process of simulated daemons may be asked. Times are milliseconds. */
 export type HostTask =
-  | { readonly do: "make"; readonly url: string; readonly instances: readonly string[] }
+  | {
+      readonly do: "make";
+      readonly url: string;
+      readonly ca: string | undefined;
+      readonly instances: readonly string[];
+    }
   | { readonly do: "register"; readonly spreadMs: number; readonly enrollments: readonly string[] }
   | { readonly do: "connect"; readonly spreadMs: number }
   | { readonly do: "beat"; readonly intervalMs: number }

@@ -1,4 +1,5 @@
 import { request, type Agent } from "node:http";
+import { request as secureRequest } from "node:https";
 
 export interface Reply {
   /** 0 where nobody answered; `text` then says why. */
@@ -18,7 +19,8 @@ export function post(url: string, token: string, body: string, agent: Agent): Pr
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
   };
-  const call = request(url, { method: "POST", agent, timeout: callTimeoutMs, headers }, (response) => {
+  const ask = url.startsWith("https:") ? secureRequest : request;
+  const call = ask(url, { method: "POST", agent, timeout: callTimeoutMs, headers }, (response) => {
     let text = "";
     response.setEncoding("utf8");
     response.on("data", (chunk: string) => (text += chunk));

@@ -18,6 +18,7 @@ async function perform(task: HostTask): Promise<unknown> {
         (instanceId) =>
           new FakeVm({
             url: task.url,
+            ca: task.ca,
             instanceId,
             onAttempt: () => void attempts.push(Date.now()),
             onRefused: (status) => (refusals[status] = (refusals[status] ?? 0) + 1),

@@ -10,14 +10,15 @@ export class VmHosts implements AsyncDisposable {
   readonly instances: readonly string[];
   readonly #hosts: readonly Host[];
 
-  constructor(url: string, count: number) {
+  /** @param ca of an https server, in PEM */
+  constructor(url: string, count: number, ca?: string) {
     this.instances = Array.from({ length: count }, (_, index) => `vm-${String(index).padStart(5, "0")}`);
     const hosts: Host[] = [];
     for (let from = 0; from < count; from += vmsInHost) {
       hosts.push(new Host(this.instances.slice(from, from + vmsInHost)));
     }
     this.#hosts = hosts;
-    for (const host of hosts) void host.ask({ do: "make", url, instances: host.instances });
+    for (const host of hosts) void host.ask({ do: "make", url, ca, instances: host.instances });
   }
 
   /** @param enrollments one for each of `instances`, in their order. */

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { cpSync, existsSync, lstatSync } from "node:fs";
 import { test } from "node:test";
 import { chromium, type Browser, type Page } from "playwright-core";
-import { startSystem } from "@hl/testkit/system.ts";
-import { temporaryFolder } from "@hl/testkit/programs.ts";
+import { noProcessOf } from "@hl/testkit/processes.ts";
+import { runProgram, startDaemon, temporaryFolder } from "@hl/testkit/programs.ts";
+import { startSystem, testInstanceId } from "@hl/testkit/system.ts";
 
 // Goal: the dashboard does for a person what the issue asks of it: instances, health, a command with live output, events.
 // Method: a real Chromium against the real hl-cloud with a real enrolled hl-daemon; what is asserted is what the page shows.
@@ -80,6 +81,47 @@ test("an operator signs in, sees the VM, runs a command with live output and fol
     await browser.close();
   }
 });
+
+test(
+  "C5: a copied VM is shown where the VM is: in the fleet, as an alert, as an event; so is a revoked one",
+  { skip },
+  async () => {
+    await using system = await startSystem();
+    const { cloud, daemon, operator } = system;
+    using copy = temporaryFolder("hl-copy");
+    cpSync(daemon.home, copy.path, { recursive: true, filter: (path) => !lstatSync(path).isSocket() });
+    const env = {
+      HL_CLOUD_API__BASE_URL: cloud.url,
+      HL_DAEMON__INSTANCE_ID: testInstanceId,
+      HL_DAEMON__WORKSPACE_ID: "test-workspace-001",
+    };
+    using folder = temporaryFolder("hl-browser");
+    const browser = await openBrowser(folder.path);
+    try {
+      const page = await browser.newPage();
+      const complaints = complaintsOf(page);
+      await page.goto(`${cloud.url}/#token=${cloud.operatorToken}`);
+      await page.locator("#detail-title").getByText(testInstanceId).waitFor();
+      assert.equal(await page.locator("#alerts").getByText("in use twice").count(), 0);
+      {
+        await using _second = await startDaemon(copy.path, { env });
+        await page.locator("#events").getByText("security.identity_in_use").first().waitFor();
+        await page.locator("#alerts").getByText("This identity is in use twice").waitFor();
+        await page.locator("#fleet-list").getByText("identity in use twice").waitFor();
+      }
+      await noProcessOf(copy.path);
+      assert.equal((await operator.instance()).online, true);
+      const revoked = await runProgram("hl-cloud", ["revoke", "--home", cloud.home, "--instance", testInstanceId]);
+      assert.equal(revoked.code, 0, revoked.stderr);
+      await page.locator("#events").getByText("security.instance_revoked").first().waitFor();
+      await page.locator("#alerts").getByText("This VM is revoked").waitFor();
+      await page.locator("#fleet-list").getByText("credentials revoked").waitFor();
+      assert.deepEqual(complaints, []);
+    } finally {
+      await browser.close();
+    }
+  },
+);
 
 test("X3: a wrong token shows nothing but the way in", { skip }, async () => {
   await using system = await startSystem();

@@ -22,6 +22,8 @@ export class FaultProxy implements AsyncDisposable {
   readonly faults: { readonly to: string; readonly fault: Fault }[] = [];
   /** Whether upgrades to WebSocket are answered with a page, as some company proxies do. */
   refusesUpgrades = false;
+  /** Whether everything that daemons send is lost, on connections that stay open. */
+  isDeaf = false;
   /** First lines of the requests that came, in order. */
   readonly requests: string[] = [];
   readonly #sockets = new Set<Socket>();
@@ -66,6 +68,7 @@ export class FaultProxy implements AsyncDisposable {
       });
     }
     client.on("data", (chunk) => {
+      if (this.isDeaf) return;
       const text = chunk.toString("latin1");
       const line = /^(?:GET|POST|DELETE) [^\r\n]*/.exec(text)?.[0];
       if (line === undefined) {

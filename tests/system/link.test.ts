@@ -126,6 +126,44 @@ describe("the link to the cloud", () => {
     assert.equal((await operator.instance()).credentials, "valid");
   });
 
+  for (const crashes of [false, true]) {
+    const also = crashes ? ", and the daemon is killed then" : "";
+    test(`C1, C2: the answer of a command is lost on its way${also}: the cloud has its result exactly once`, async () => {
+      await using cloud = await TestCloud.start();
+      await using proxy = await FaultProxy.start(cloud.url);
+      const env = {
+        HL_CLOUD_API__BASE_URL: proxy.url,
+        HL_ENROLLMENT_TOKEN: await cloud.enroll(testInstanceId),
+        HL_DAEMON__INSTANCE_ID: testInstanceId,
+        HL_DAEMON__WORKSPACE_ID: "test-workspace-001",
+      };
+      const shell = { ...config, process_management: { allowed_commands: ["sh"] } };
+      await using daemon = await TestDaemon.start({ config: shell, env });
+      const operator = cloud.operator(testInstanceId);
+      await operator.online();
+      const script = ["-c", "echo run >> runs; while [ ! -e go ]; do sleep 0.02; done; cat runs"];
+      const asked = operator.call("command/execute", { command_id: "once", command: "sh", args: script });
+      await until("it to run", () => existsSync(join(daemon.workspace, "runs")));
+      proxy.isDeaf = true;
+      writeFileSync(join(daemon.workspace, "go"), "");
+      const local = await daemon.connect();
+      await until("it to end", async () => {
+        return (await local.call("command/status", { command_id: "once" })).status === "completed";
+      });
+      if (crashes) await daemon.kill();
+      proxy.isDeaf = false;
+      proxy.cut();
+      if (crashes) await daemon.restart();
+      assert.equal((await asked).stdout, "run\n");
+      await operator.online();
+      await operator.event(({ event_type, data }) => event_type === "process_end" && data.command_id === "once");
+      const ends = (await operator.events()).filter(({ event_type, data }) => {
+        return event_type === "process_end" && data.command_id === "once";
+      });
+      assert.equal(ends.length, 1);
+    });
+  }
+
   test("C3: a stop of hl-cloud is announced to the daemon, which says so and comes back", async () => {
     await using system = await startSystem({ config });
     await system.cloud.restart();

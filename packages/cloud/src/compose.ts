@@ -1,19 +1,23 @@
 import { randomUUID } from "node:crypto";
 import type { Server } from "node:http";
-import type { TlsOptions } from "node:tls";
+import { Server as TlsServer, type TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
+import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
-import { defaultLimits, leaseMs, type CloudLimits } from "./cloud-limits.ts";
+import { defaultLimits, judgeLimits, leaseMs, type CloudLimits } from "./cloud-limits.ts";
 import { Counters } from "./counters.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import type { CommandChannelOptions } from "./fleet/command-channel.ts";
 import { EventFeed } from "./fleet/event-feed.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { Leases } from "./fleet/leases.ts";
+import { Pace, secondsFor } from "./fleet/pace.ts";
 import { Presence } from "./fleet/presence.ts";
 import { RequestService } from "./fleet/request-service.ts";
+import { SecurityEvents } from "./fleet/security-events.ts";
 import { VmMethods } from "./fleet/vm-methods.ts";
+import { VmSettings } from "./fleet/vm-settings.ts";
 import { eventRoutes } from "./http/event-routes.ts";
 import { instanceRoutes } from "./http/instance-routes.ts";
 import { metricsRoute } from "./http/metrics-route.ts";
@@ -25,13 +29,14 @@ import { Shutdown } from "./http/shutdown.ts";
 import { socketRoutes } from "./http/socket-routes.ts";
 import { serveUpgrades } from "./http/upgrade.ts";
 import { vmRoutes } from "./http/vm-routes.ts";
-import { vmLimits } from "./limits/vm-limits.ts";
-import { isLoopback, parseListenAddress, urlOf } from "./listen-address.ts";
+import { admitInstance, vmLimits } from "./limits/vm-limits.ts";
+import { judgeAddress, urlOf } from "./listen-address.ts";
 import { Maintenance } from "./maintenance.ts";
 import { ConnectionLimit } from "./operators/connection-limit.ts";
 import { Operators } from "./operators/operators.ts";
 import type { OperatorRole } from "./operators/roles.ts";
 import { lockHome } from "./store/home-lock.ts";
+import { listenForChanges } from "./store/home-socket.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
 import type { Store } from "./store/store.ts";
 import { AccessTokens } from "./tokens/access-tokens.ts";
@@ -50,6 +55,8 @@ export interface CloudOptions {
   readonly clock?: Clock | undefined;
   readonly logger?: Logger | undefined;
   readonly limits?: Partial<CloudLimits> | undefined;
+  /** Numbers of the link that every VM is to have. */
+  readonly settings?: LinkSettings | undefined;
 }
 
 export interface Cloud extends AsyncDisposable {
@@ -60,13 +67,10 @@ export interface Cloud extends AsyncDisposable {
   enroll(instanceId: string, options?: { ttlSeconds?: number; workspaceId?: string }): Promise<string>;
   /** The same as `hl-cloud operator add --replace`. */
   addOperator(name: string, role: OperatorRole): Promise<string>;
+  /** For connections from now on: the certificates have been replaced. */
+  setTls(tls: TlsOptions): void;
   /** Cuts what a stop in progress still waits for. */
   force(): void;
-}
-
-/** The configuration cannot work; nothing was started. */
-export class CloudConfigError extends Error {
-  override readonly name = "CloudConfigError";
 }
 
 /** Builds and starts everything, in this order; disposing stops it in the reverse order. */
@@ -74,6 +78,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const { home, tls, clock = systemClock, logger = silentLogger } = options;
   const runId = randomUUID();
   const limits: CloudLimits = { ...defaultLimits, ...options.limits };
+  judgeLimits(limits);
   const address = judgeAddress(options.listen, tls);
   const wireError: WireErrorOptions = {
     stackTrace: false,
@@ -84,6 +89,17 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const store = stack.use(openSqliteStore(home));
   stack.use(lockHome(home));
   const keys = await loadKeys(home);
+  const admission = vmLimits(limits, clock);
+  const admitConnection = (instanceId: string): void =>
+    admitInstance(instanceId, admission.connectionsOfInstance, admission.connections);
+  const feed = new EventFeed();
+  const security = new SecurityEvents({
+    events: store.events,
+    clock,
+    logger,
+    identityAlarmMs: limits.identityAlarmMs,
+    onStored: (instanceId) => feed.published(instanceId),
+  });
   const credentials = new Credentials({
     store: store.credentials,
     accessTokens: new VerifiedTokens(
@@ -95,10 +111,16 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     onFenced: (instanceId, why) => fleet.disconnect(instanceId, why),
+    security,
+    admitRenewal: (instanceId) => admitInstance(instanceId, admission.renewalsOfInstance, admission.registrations),
     requireSole: (instanceId, runId) => fleet.requireSole(instanceId, runId),
   });
   const operators = new Operators(store.operators, clock);
-  const leases = new Leases({ clock, leaseMs: leaseMs(limits) });
+  const leases = new Leases({
+    clock,
+    leaseMs: (heartbeatSeconds) => leaseMs(limits, heartbeatSeconds),
+    assumedSeconds: secondsFor((await store.instances.ids()).length, limits),
+  });
   const presence = stack.use(
     new Presence({ store: store.instances, leases, clock, logger, flushIntervalMs: limits.presenceFlushMs }),
   );
@@ -112,11 +134,11 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       expireRequests: (limit) => requests.expireForgotten(limit),
       onForgotten: (instanceId) => {
         presence.forget(instanceId);
+        security.forget(instanceId);
         fleet.forget(instanceId);
       },
     }),
   );
-  const feed = new EventFeed();
   const counters = new Counters();
   const requests: RequestService = new RequestService({
     requests: store.requests,
@@ -132,7 +154,8 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     limits: { inFlightMax, requestsMax, drainSpreadSeconds: limits.drainSpreadSeconds, livenessMs: limits.livenessMs },
-    onIdentityInUse: (instanceId) => {
+    onIdentityInUse: (instanceId, facts) => {
+      void security.identityInUse(instanceId, facts);
       store.instances.setIdentityInUse(instanceId, clock.wallMs()).catch((error: unknown) => {
         logger.error({ instance: instanceId, error }, "a copied identity could not be recorded");
       });
@@ -144,9 +167,13 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const app = httpServer({ clock, wireError, bodyBytesMax: limits.bodyBytesMax, tls });
   const guard = new OperatorGuard(operators);
   const limit = new ConnectionLimit(limits.connectionsPerOperatorMax);
-  const admission = vmLimits(limits, clock);
   const stopping = new AbortController();
-  const { heartbeatSeconds, eventBatchSize } = limits;
+  const vmSettings = new VmSettings({
+    settings: options.settings,
+    viewerFlushSeconds: limits.viewerFlushSeconds,
+    connection: (instanceId) => fleet.connection(instanceId),
+  });
+  const pace = new Pace({ limits, leases, connectedCount: () => fleet.connectedCount });
   const methods = new VmMethods({
     store,
     credentials,
@@ -158,7 +185,8 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     wireError,
     runId,
     registrations: admission.registrationsOfInstance,
-    configuration: { heartbeatSeconds, eventBatchSize },
+    pace,
+    eventBatchSize: options.settings?.batch_size ?? limits.eventBatchSize,
   });
   const clientCertificate = tls?.ca !== undefined;
   const requireSole = fleet.requireSole.bind(fleet);
@@ -176,11 +204,22 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     ...beat,
     welcome: {
       cloud_run_id: runId,
-      heartbeat_interval: heartbeatSeconds,
+      heartbeatSeconds: (instanceId) => pace.welcome(instanceId),
       limits: { message_bytes_max: limits.messageBytesMax, in_flight_max: inFlightMax },
+      settings: (instanceId) => vmSettings.of(instanceId),
     },
   };
-  vmRoutes(app, { methods, credentials, clock, clientCertificate, requireSole, channel, limits: admission });
+  vmRoutes(app, {
+    methods,
+    credentials,
+    clock,
+    clientCertificate,
+    requireSole,
+    channel,
+    limits: admission,
+    admitConnection,
+    stopping: stopping.signal,
+  });
   const revoke = credentials.revoke.bind(credentials);
   instanceRoutes(app, { instances: store.instances, fleet, presence, leases, guard, revoke });
   eventRoutes(app, {
@@ -189,6 +228,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     feed,
     guard,
     limit,
+    view: (instanceId) => vmSettings.view(instanceId),
     clock,
     stopping: stopping.signal,
   });
@@ -217,7 +257,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       clientCertificate,
       operators,
       limit,
-      connections: admission.connections,
+      admitConnection,
       channel,
       operatorSocket: { requests, clock, wireError, streamQueueBytesMax, ...beat },
     }),
@@ -237,6 +277,12 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     await gone;
   });
 
+  const onChanged = async (): Promise<void> => {
+    feed.publishedAny();
+    credentials.recheck(await store.instances.list());
+  };
+  stack.use(await listenForChanges({ home, logger, onChanged }));
+
   await presence.start();
   await maintenance.start();
   await app.listen({ host: address.host, port: address.port, backlog: acceptBacklog });
@@ -250,18 +296,12 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     enroll: (instanceId, { ttlSeconds = 3_600, workspaceId } = {}) =>
       credentials.enroll(instanceId, ttlSeconds, workspaceId),
     addOperator: async (name, role) => (await operators.add(name, role, true)) ?? "",
+    setTls: (changed) => {
+      if (app.server instanceof TlsServer) app.server.setSecureContext({ minVersion: "TLSv1.3", ...changed });
+    },
     force,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-function judgeAddress(listen: string, tls: TlsOptions | undefined): { host: string; port: number } {
-  const address = parseListenAddress(listen);
-  if (address === undefined) throw new CloudConfigError(`--listen ${JSON.stringify(listen)} is not HOST:PORT`);
-  if (tls !== undefined || isLoopback(address.host)) return address;
-  throw new CloudConfigError(
-    `--listen ${listen} is not a loopback address, and plain http would send tokens in clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that ends TLS`,
-  );
 }
 
 function goodbye(socket: { once(event: "close", listener: () => void): unknown }): Promise<void> {

@@ -1,3 +1,5 @@
+import type { TlsOptions } from "node:tls";
+import { CloudConfigError } from "./config-error.ts";
 /** HOST:PORT as the command line has it; an IPv6 host stands in brackets. */
 export interface ListenAddress {
   readonly host: string;
@@ -18,4 +20,14 @@ export function isLoopback(host: string): boolean {
 
 export function urlOf(scheme: "http" | "https", host: string, port: number): string {
   return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** Throws where tokens would go over a network in clear. */
+export function judgeAddress(listen: string, tls: TlsOptions | undefined): { host: string; port: number } {
+  const address = parseListenAddress(listen);
+  if (address === undefined) throw new CloudConfigError(`--listen ${JSON.stringify(listen)} is not HOST:PORT`);
+  if (tls !== undefined || isLoopback(address.host)) return address;
+  throw new CloudConfigError(
+    `--listen ${listen} is not a loopback address, and plain http would send tokens in clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that ends TLS`,
+  );
 }

@@ -110,3 +110,30 @@ test("wrong usage exits 64, configuration that cannot work exits 78", async () =
     assert.equal(outcomes[index]?.code, expected, args.join(" "));
   });
 });
+
+// Goal: a revoked VM is out at once, also when it says nothing; and the operator's stream says so.
+// Method: the real subcommand beside a server whose VM only listens; no heartbeat would show it.
+test("hl-cloud revoke ends the connection of a VM at the running server, and is an event", async () => {
+  await using fixture = await testCloud();
+  await using vm = await fixture.connect("vm-1", async () => ({}));
+  await using other = await fixture.connect("vm-2", async () => ({}));
+  const revoked = await run("revoke", "--home", fixture.home, "--instance", "vm-1");
+  assert.deepEqual([revoked.code, revoked.stderr], [0, ""]);
+  assert.equal(await vm.peer.closed, "this instance was revoked");
+  assert.equal(other.peer.isClosed, false);
+  const headers = { authorization: `Bearer ${fixture.admin}` };
+  const answer = await fetch(`${fixture.url}/v1/instances/vm-1/events`, { headers });
+  const { events } = (await answer.json()) as { events: { event_type: string; lane: string; severity: string }[] };
+  assert.deepEqual(
+    events.map(({ event_type, lane, severity }) => [event_type, lane, severity]),
+    [["security.instance_revoked", "critical", "critical"]],
+  );
+  await fixture.cloud[Symbol.asyncDispose]();
+  const enrolled = await connectableAgain(fixture.home);
+  assert.equal(enrolled, 0, "without a server, or with the socket of one that has crashed, it works as well");
+});
+
+async function connectableAgain(home: string): Promise<number | null> {
+  writeFileSync(join(home, "serve.sock"), "");
+  return (await run("revoke", "--home", home, "--instance", "vm-2")).code;
+}

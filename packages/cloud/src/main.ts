@@ -1,11 +1,12 @@
-import { readFileSync } from "node:fs";
-import type { TlsOptions } from "node:tls";
 import { systemClock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
+import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import { version } from "@hl/protocol/version.ts";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { defaultLimits } from "./cloud-limits.ts";
-import { CloudConfigError, startCloud } from "./compose.ts";
+import { startCloud } from "./compose.ts";
+import { CloudConfigError } from "./config-error.ts";
+import { limitOptions, limitsOf } from "./limit-flags.ts";
 import { parseListenAddress } from "./listen-address.ts";
 import { lineLogger, type LogLevel } from "./logger.ts";
 import { operatorRoleNames, type OperatorRole } from "./operators/roles.ts";
@@ -19,19 +20,19 @@ import {
   restore,
   revokeInstance,
 } from "./subcommands.ts";
+import { readTls, type TlsFlags } from "./tls-files.ts";
+import { vmSettings, vmSettingsHelp, vmSettingsVariable } from "./vm-settings-flag.ts";
 
 /** Exit codes of sysexits.h. */
 const exitUsage = 64;
 const exitConfig = 78;
 
-interface ServeFlags {
+interface ServeFlags extends TlsFlags {
   home: string;
   listen: string;
-  tlsCert?: string;
-  tlsKey?: string;
-  clientCa?: string;
   accessTokenTtl: number;
   drainSpread: number;
+  vmSetting?: LinkSettings;
   logLevel: LogLevel;
 }
 
@@ -57,9 +58,11 @@ function program(): Command {
     .showHelpAfterError("(hl-cloud --help shows the usage)")
     .exitOverride();
   const home = ["--home <dir>", "where keys and the database are kept"] as const;
-  command
+  const serveCommand = command
     .command("serve")
-    .description("Serve until SIGTERM or SIGINT; prints one JSON line on stdout when it is ready.")
+    .description(
+      "Serve until SIGTERM or SIGINT; prints one JSON line on stdout when it is ready. SIGHUP reads the certificates again.",
+    )
     .requiredOption(...home)
     .option(
       "--listen <host:port>",
@@ -70,19 +73,35 @@ function program(): Command {
     .option("--tls-cert <file>", "certificate chain in PEM; with --tls-key it serves https (TLS 1.3)")
     .option("--tls-key <file>", "private key in PEM")
     .option("--client-ca <file>", "demand of every VM a certificate of this authority, besides its token")
-    .option("--access-token-ttl <seconds>", "life of access tokens", seconds, defaultLimits.accessTokenSeconds)
-    .option(
-      "--drain-spread <seconds>",
-      "at a stop, daemons are told to come back at any moment within so long (0: at once)",
-      spreadSeconds,
-      defaultLimits.drainSpreadSeconds,
+    .addOption(
+      new Option("--access-token-ttl <seconds>", "life of access tokens")
+        .env("HL_CLOUD_ACCESS_TOKEN_TTL")
+        .argParser(seconds)
+        .default(defaultLimits.accessTokenSeconds),
+    )
+    .addOption(
+      new Option(
+        "--drain-spread <seconds>",
+        "at a stop, daemons are told to come back at any moment within so long (0: at once)",
+      )
+        .env("HL_CLOUD_DRAIN_SPREAD")
+        .argParser(spreadSeconds)
+        .default(defaultLimits.drainSpreadSeconds),
+    )
+    .addOption(
+      new Option("--vm-setting <name=value>", "set a number of the link in every VM; may be given again")
+        .env(vmSettingsVariable)
+        .argParser(vmSettings),
     )
     .addOption(
       new Option("--log-level <level>", "logs go to stderr as JSON lines")
         .choices(["debug", "info", "warn", "error"])
         .default("info"),
     )
+    .addHelpText("after", vmSettingsHelp())
     .action(serve);
+  serveCommand.optionsGroup("Limits:");
+  for (const option of limitOptions()) serveCommand.addOption(option);
   command
     .command("enroll")
     .description("Print a one-time enrolment token for a VM; works while the server runs.")
@@ -99,7 +118,7 @@ function program(): Command {
     .action(enroll);
   command
     .command("revoke")
-    .description("Let a VM in no more, until it is enrolled again; works while the server runs.")
+    .description("Let a VM in no more, until it is enrolled again. A server that runs ends its connection at once.")
     .requiredOption(...home)
     .requiredOption("--instance <id>", "whose credentials end", identifier)
     .action(({ home, instance }: { home: string; instance: string }) => revokeInstance(home, instance));
@@ -136,8 +155,9 @@ async function serve(flags: ServeFlags): Promise<void> {
     level: flags.logLevel,
     write: (line) => void process.stderr.write(line),
   });
-  const limits = { accessTokenSeconds: flags.accessTokenTtl, drainSpreadSeconds: flags.drainSpread };
-  const cloud = await startCloud({ home: flags.home, listen: flags.listen, tls: readTls(flags), logger, limits });
+  const { home, listen, vmSetting: settings, accessTokenTtl: accessTokenSeconds, drainSpread } = flags;
+  const limits = { ...limitsOf({ ...flags }), accessTokenSeconds, drainSpreadSeconds: drainSpread };
+  const cloud = await startCloud({ home, listen, tls: readTls(flags), logger, limits, settings });
   let stopping: Promise<void> | undefined;
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping !== undefined) {
@@ -151,6 +171,17 @@ async function serve(flags: ServeFlags): Promise<void> {
       process.exitCode = 1;
     });
   };
+  const reread = (): void => {
+    try {
+      const tls = readTls(flags);
+      if (tls === undefined) return;
+      cloud.setTls(tls);
+      logger.info({}, "the certificates were read again; they hold for new connections");
+    } catch (error) {
+      logger.error({ error: errorText(error) }, "the certificates cannot be used: the earlier ones still hold");
+    }
+  };
+  process.on("SIGHUP", reread);
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
   process.stdout.write(`${JSON.stringify({ ready: true, url: cloud.url, pid: process.pid })}\n`);
@@ -181,29 +212,6 @@ interface OperatorFlags {
 
 async function operatorAdd(name: string, { home, role, replace }: OperatorFlags): Promise<void> {
   process.stdout.write(`${await addOperator(home, name, role, replace)}\n`);
-}
-
-function readTls(flags: ServeFlags): TlsOptions | undefined {
-  const { tlsCert, tlsKey, clientCa } = flags;
-  if (tlsCert === undefined && tlsKey === undefined) {
-    if (clientCa !== undefined) throw new CloudConfigError("--client-ca needs --tls-cert and --tls-key");
-    return undefined;
-  }
-  if (tlsCert === undefined || tlsKey === undefined) {
-    throw new CloudConfigError("--tls-cert and --tls-key belong together");
-  }
-  const files = { cert: readConfigured("--tls-cert", tlsCert), key: readConfigured("--tls-key", tlsKey) };
-  if (clientCa === undefined) return files;
-  // Browsers of operators have no certificate, so the demand is made route by route.
-  return { ...files, ca: readConfigured("--client-ca", clientCa), requestCert: true, rejectUnauthorized: false };
-}
-
-function readConfigured(flag: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new CloudConfigError(`${flag}: ${errorText(error)}`, { cause: error });
-  }
 }
 
 function seconds(text: string): number {

@@ -3,10 +3,12 @@ import { readFileSync } from "node:fs";
 import { systemClock } from "@hl/core/clock.ts";
 import { errorText, silentLogger } from "@hl/core/logger.ts";
 import { defaultLimits } from "./cloud-limits.ts";
-import { CloudConfigError } from "./compose.ts";
+import { CloudConfigError } from "./config-error.ts";
+import { SecurityEvents } from "./fleet/security-events.ts";
 import { Operators } from "./operators/operators.ts";
 import type { OperatorRole } from "./operators/roles.ts";
 import { backupHome, BackupRefused, restoreHome } from "./store/backup.ts";
+import { tellServer } from "./store/home-socket.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
 import type { Store } from "./store/store.ts";
 import { AccessTokens } from "./tokens/access-tokens.ts";
@@ -29,12 +31,14 @@ export async function enrollInstances(request: EnrollRequest): Promise<readonly 
   return await Promise.all(instances.map((id) => credentials.enroll(id, ttlSeconds, workspaceId)));
 }
 
-/** Ends everything that lets the instance in; a running server sees it at its next look. */
+/** Ends everything that lets the instance in; a running server ends its connection at once. */
 export async function revokeInstance(home: string, instanceId: string): Promise<void> {
   await using store = openSqliteStore(home);
   const credentials = await credentialsOf(home, store);
-  if (await credentials.revoke(instanceId)) return;
-  throw new CloudConfigError(`there is no instance ${JSON.stringify(instanceId)}, and no enrolment token for it`);
+  if (!(await credentials.revoke(instanceId))) {
+    throw new CloudConfigError(`there is no instance ${JSON.stringify(instanceId)}, and no enrolment token for it`);
+  }
+  await tellServer(home, systemClock);
 }
 
 async function credentialsOf(home: string, store: Store): Promise<Credentials> {
@@ -46,6 +50,14 @@ async function credentialsOf(home: string, store: Store): Promise<Credentials> {
     clock: systemClock,
     logger: silentLogger,
     onFenced: () => {},
+    security: new SecurityEvents({
+      events: store.events,
+      clock: systemClock,
+      logger: silentLogger,
+      identityAlarmMs: defaultLimits.identityAlarmMs,
+      onStored: () => {},
+    }),
+    admitRenewal: () => {},
     requireSole: async () => {},
   });
 }

@@ -7,6 +7,7 @@ import { defaultTransportLimits, type Transport } from "@hl/core/rpc/transport.t
 import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import { requestHandler } from "@hl/protocol/dispatch.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import { vmHello } from "@hl/protocol/methods/vm.ts";
 import { shippedRoles } from "@hl/protocol/permissions.ts";
 import { commonVersion, protocolVersion, protocolVersionMin } from "@hl/protocol/version.ts";
@@ -36,8 +37,9 @@ export interface CommandChannelOptions {
   /** Told to the daemon in the answer to its hello. */
   readonly welcome: {
     readonly cloud_run_id: string;
-    readonly heartbeat_interval: number;
+    readonly heartbeatSeconds: (instanceId: string) => number;
     readonly limits: { readonly message_bytes_max: number; readonly in_flight_max: number };
+    readonly settings: (instanceId: string) => LinkSettings;
   };
 }
 
@@ -123,7 +125,10 @@ function helloHandler(instanceId: string, options: CommandChannelOptions, greete
           server_time: clock.wallMs() / 1000,
           fence,
           events_acked: { epoch, lanes: await options.events.cursors(instanceId, epoch) },
-          ...options.welcome,
+          cloud_run_id: options.welcome.cloud_run_id,
+          heartbeat_interval: options.welcome.heartbeatSeconds(instanceId),
+          limits: options.welcome.limits,
+          settings: options.welcome.settings(instanceId),
         };
       },
     },

@@ -8,6 +8,11 @@ export class EventFeed {
     waiting?.forEach((wake) => wake());
   }
 
+  /** Somebody else may have written to the store. */
+  publishedAny(): void {
+    for (const instanceId of [...this.#waiting.keys()]) this.published(instanceId);
+  }
+
   /** Resolves at the next commit or abort. Take it before reading the store, so that no commit falls in between. */
   changed(instanceId: string, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {

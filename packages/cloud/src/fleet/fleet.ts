@@ -23,7 +23,7 @@ export interface FleetOptions {
   /** Gives the requests of an instance that an earlier run of hl-cloud left unanswered. */
   readonly recover: (instanceId: string) => Promise<readonly OutboundRequest[]>;
   /** A second daemon under one identity was turned away. */
-  readonly onIdentityInUse: (instanceId: string) => void;
+  readonly onIdentityInUse: (instanceId: string, facts: Readonly<Record<string, unknown>>) => void;
   /** Told when the connection of an instance has ended. */
   readonly onDetached: (instanceId: string) => void;
 }
@@ -73,7 +73,7 @@ export class Fleet implements AsyncDisposable {
       { instance: instanceId, session: holder.sessionId, run: holder.runId, newcomer: runId },
       "a second daemon has come under this identity and was turned away: the VM may have been copied",
     );
-    this.#options.onIdentityInUse(instanceId);
+    this.#options.onIdentityInUse(instanceId, { session: holder.sessionId, run: holder.runId, newcomer: runId });
     throw new HlError("identity_in_use", `another daemon is connected as ${JSON.stringify(instanceId)}`);
   }
 

@@ -17,7 +17,7 @@ const leaseMs = 105_000;
 
 test("an instance is offline until its lease is over, then lost, and well again at its next sign of life", async () => {
   const clock = new ManualClock();
-  const leases = new Leases({ clock, leaseMs });
+  const leases = new Leases({ clock, leaseMs: () => leaseMs, assumedSeconds: 30 });
   await clock.advance(leaseMs + 1);
   leases.heardOf("vm-1");
   const state = () => leases.stateOf("vm-1", false);
@@ -33,7 +33,7 @@ test("an instance is offline until its lease is over, then lost, and well again 
 test("nobody is lost within a lease after the start, also who was silent for days before", async () => {
   const clock = new ManualClock();
   await clock.advance(5_000_000);
-  const leases = new Leases({ clock, leaseMs });
+  const leases = new Leases({ clock, leaseMs: () => leaseMs, assumedSeconds: 30 });
   await clock.advance(leaseMs);
   assert.equal(leases.stateOf("vm-1", false), "offline");
   await clock.advance(1);
@@ -42,7 +42,7 @@ test("nobody is lost within a lease after the start, also who was silent for day
 
 test("a failed write of last_seen loses no sighting, gives everybody a new lease, and is repeated", async () => {
   const clock = new ManualClock();
-  const leases = new Leases({ clock, leaseMs });
+  const leases = new Leases({ clock, leaseMs: () => leaseMs, assumedSeconds: 30 });
   const written: Sighting[] = [];
   let broken = true;
   const store: Pick<InstanceStore, "touch"> = {

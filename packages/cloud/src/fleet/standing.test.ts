@@ -19,6 +19,7 @@ import {
   registerParams,
   type RpcReply,
 } from "../testing/fake-vm.ts";
+import { DriftingClock } from "../testing/drifting-clock.ts";
 import { testCloud } from "../testing/test-cloud.ts";
 
 const heartbeat = {
@@ -77,6 +78,33 @@ test("C5: a second daemon under one identity is turned away wherever it asks; th
     unknown
   >;
   assert.equal(typeof shown["identity_in_use_at"], "number");
+});
+
+test("C5: an identity in use is an event of the VM, told once however often the copy asks, and again after a while", async () => {
+  const clock = new DriftingClock();
+  await using fixture = await testCloud({ clock });
+  const tokens = await fixture.addVm("vm-1");
+  await using _first = await connectVm(fixture.url, tokens.access_token, alive, { run_id: "run-1" });
+  const copy = () =>
+    assert.rejects(connectVm(fixture.url, tokens.access_token, alive, { run_id: "run-2" }), code(1706));
+  const told = async () => {
+    const headers = { authorization: `Bearer ${fixture.admin}` };
+    const answer = await fetch(`${fixture.url}/v1/instances/vm-1/events`, { headers });
+    const { events } = (await answer.json()) as { events: { event_type: string; lane: string; data: object }[] };
+    return events.map(({ event_type, lane, data }) => ({ event_type, lane, ...data }));
+  };
+  await copy();
+  await copy();
+  clock.driftMs += 599_000;
+  await copy();
+  const [event, ...more] = await told();
+  assert.deepEqual(more, []);
+  assert.equal(event?.event_type, "security.identity_in_use");
+  assert.equal(event.lane, "critical");
+  assert.deepEqual([event["run" as never], event["newcomer" as never]], ["run-1", "run-2"]);
+  clock.driftMs += 10_000;
+  await copy();
+  assert.equal((await told()).length, 2);
 });
 
 test("C5: a daemon that comes back replaces a connection behind which nobody answers, without an alarm", async () => {

@@ -14,6 +14,7 @@ import type { RateLimits } from "../limits/rate-limits.ts";
 import type { Store } from "../store/store.ts";
 import type { Credentials } from "../tokens/credentials.ts";
 import type { EventFeed } from "./event-feed.ts";
+import type { Pace } from "./pace.ts";
 import type { Presence } from "./presence.ts";
 
 /** What VMs ask of the cloud, as one request handler for each endpoint. */
@@ -30,7 +31,9 @@ export interface VmMethodsOptions {
   readonly runId: string;
   /** Registrations of one instance; each is a signature and two writes. */
   readonly registrations: RateLimits;
-  readonly configuration: { readonly heartbeatSeconds: number; readonly eventBatchSize: number };
+  readonly pace: Pace;
+  /** Told at registration, as the specification has it; what holds is told in the answer to the hello. */
+  readonly eventBatchSize: number;
 }
 
 /** With what a VM that registers shows who it is. */
@@ -54,6 +57,11 @@ export const vmPaths = {
   commands: "/v1/vm/commands",
 } as const;
 
+export function enrollmentNeeded(): HlError {
+  const help = "Make an enrolment token: `hl-cloud enroll --home DIR --instance ID`.";
+  return new HlError("unauthenticated", "an enrolment token is needed", { help });
+}
+
 export class VmMethods {
   readonly #options: VmMethodsOptions;
 
@@ -62,12 +70,11 @@ export class VmMethods {
   }
 
   register({ bearer, certificateName, runId }: Proof): RequestHandler {
-    const { store, credentials, clock, logger, configuration, registrations } = this.#options;
+    const { store, credentials, clock, logger, pace, eventBatchSize, registrations } = this.#options;
     const handlers: Handlers<{ "vm/register": typeof vmRegister }> = {
       "vm/register": async (params) => {
         if (bearer === undefined && certificateName !== params.instance_id) {
-          const help = "Make an enrolment token: `hl-cloud enroll --home DIR --instance ID`.";
-          throw new HlError("unauthenticated", "an enrolment token is needed", { help });
+          throw enrollmentNeeded();
         }
         let enrollment: Awaited<ReturnType<typeof credentials.admit>>;
         if (bearer === undefined) {
@@ -93,8 +100,8 @@ export class VmMethods {
           registration_id: registrationId,
           api_endpoints: { commands, events, heartbeat, status, token },
           configuration: {
-            heartbeat_interval: configuration.heartbeatSeconds,
-            event_batch_size: configuration.eventBatchSize,
+            heartbeat_interval: pace.seconds,
+            event_batch_size: eventBatchSize,
             log_level: "info",
           },
         };
@@ -112,12 +119,12 @@ export class VmMethods {
   }
 
   heartbeat(instanceId: string): RequestHandler {
-    const { presence, counters, clock, configuration } = this.#options;
+    const { presence, counters, clock, pace } = this.#options;
     const handlers: Handlers<{ "vm/heartbeat": typeof vmHeartbeat }> = {
       "vm/heartbeat": async (params) => {
         presence.seen(instanceId, params);
         counters.heartbeats += 1;
-        return { server_time: clock.wallMs() / 1000, heartbeat_interval: configuration.heartbeatSeconds };
+        return { server_time: clock.wallMs() / 1000, heartbeat_interval: pace.beat(instanceId) };
       },
     };
     return this.#handler({ "vm/heartbeat": vmHeartbeat }, handlers, instanceId);

@@ -1,13 +1,16 @@
 /**
- * Goal: what is over a limit is refused before anything costly is done for it: before a token is looked at or a body is read, with
- * the status and the wait that hl-daemon obeys.
+ * Goal: what is over a limit is refused before anything costly is done for it, with the status and the wait that hl-daemon obeys; and
+ * who has no credentials takes no place of those who have (ADR 22).
  * Method: a cloud whose limits are small, real sockets, bodies that are announced and never sent.
  */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { UpgradeRefused } from "@hl/core/rpc/connect-websocket.ts";
+import type { Peer } from "@hl/core/rpc/peer.ts";
 import { DriftingClock } from "../testing/drifting-clock.ts";
 import { connectVm, errorOf, openPeer, postRpc, registerParams } from "../testing/fake-vm.ts";
 import { testCloud } from "../testing/test-cloud.ts";
@@ -23,6 +26,12 @@ const beat = {
   clock: 1,
 };
 
+async function refusalOf(url: string, token: string): Promise<UpgradeRefused> {
+  const refusal: unknown = await openPeer(`${url}/v1/vm/commands`, token).catch((error: unknown) => error);
+  assert.ok(refusal instanceof UpgradeRefused);
+  return refusal;
+}
+
 /** The status line and headers that come before any of the body was sent. */
 async function answerToHead(url: string, path: string, headers: Readonly<Record<string, string | number>>) {
   const { hostname, port } = new URL(url);
@@ -34,33 +43,103 @@ async function answerToHead(url: string, path: string, headers: Readonly<Record<
   return chunk.toString();
 }
 
-test("over the rate of new connections a VM is told 503 and when to come, whatever its token, and is let in then", async () => {
+test("over the rate of new connections a VM is told 503 and when to come, and is let in then", async () => {
   const clock = new DriftingClock();
   await using fixture = await testCloud({ clock, limits: { connectionsPerSecondMax: 0.01, connectionsBurstMax: 1 } });
   const { access_token } = await fixture.addVm("vm-1");
   await using _vm = await connectVm(fixture.url, access_token, async () => ({}));
-  for (const token of [access_token, "nonsense"]) {
-    const refusal: unknown = await openPeer(`${fixture.url}/v1/vm/commands`, token).catch((error: unknown) => error);
-    assert.ok(refusal instanceof UpgradeRefused);
-    assert.equal(refusal.status, 503);
-    assert.ok(Number(refusal.retryAfter) >= 1, refusal.retryAfter);
-    const said = { body: JSON.parse(refusal.body) as { error?: never } };
-    assert.equal(errorOf(said).code, 1006);
-    assert.ok(Number(errorOf(said).data["retry_after_ms"]) >= 1_000);
-  }
+  const refusal = await refusalOf(fixture.url, access_token);
+  assert.equal(refusal.status, 503);
+  assert.ok(Number(refusal.retryAfter) >= 1, refusal.retryAfter);
+  const said = { body: JSON.parse(refusal.body) as { error?: never } };
+  assert.equal(errorOf(said).code, 1006);
+  assert.ok(Number(errorOf(said).data["retry_after_ms"]) >= 1_000);
   clock.driftMs += 100_000;
   await using _again = await connectVm(fixture.url, access_token, async () => ({}));
 });
 
-test("over the rate of registrations and renewals, 503 comes before a body is read", async () => {
-  await using fixture = await testCloud({ limits: { registrationsPerSecondMax: 0.01, registrationsBurstMax: 1 } });
-  await fixture.addVm("vm-1");
-  for (const path of ["/v1/vm/register", "/v1/vm/token"]) {
-    const answer = await answerToHead(fixture.url, path, { "content-length": 1_000 });
-    assert.match(answer, /^HTTP\/1\.1 503 /);
-    assert.match(answer, /\r\nretry-after: \d+\r\n/i);
-    assert.match(answer, /"error_type":"overloaded"/);
+test("attack: however many connections strangers ask for, the VM that comes behind them is let in", async () => {
+  const clock = new DriftingClock();
+  await using fixture = await testCloud({ clock, limits: { connectionsPerSecondMax: 0.01, connectionsBurstMax: 1 } });
+  const { access_token } = await fixture.addVm("vm-1");
+  const forged = `${access_token.slice(0, -8)}AAAAAAAA`;
+  for (const token of ["nonsense", forged, ...Array.from({ length: 20 }, (_, index) => `${forged}${index}`)]) {
+    assert.equal((await refusalOf(fixture.url, token)).status, 401);
+    const polled = await fetch(`${fixture.url}/v1/vm/commands?session=1`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+      body: "[]",
+    });
+    assert.equal(polled.status, 401);
   }
+  await using _vm = await connectVm(fixture.url, access_token, async () => ({}));
+});
+
+test("attack: registrations and renewals of strangers take no place, and have no body read where it can be known before", async () => {
+  await using fixture = await testCloud({ limits: { registrationsPerSecondMax: 0.01, registrationsBurstMax: 2 } });
+  const vm = await fixture.addVm("vm-1");
+  const refresh = (refresh_token: string) =>
+    postRpc(`${fixture.url}/v1/vm/token`, undefined, "vm/token/refresh", { refresh_token, rotation_id: randomUUID() });
+  for (const bearer of [undefined, "nonsense", `hle_${"A".repeat(43)}`]) {
+    const headers = { "content-length": 1_000, ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }) };
+    const answer = await answerToHead(fixture.url, "/v1/vm/register", headers);
+    assert.match(answer, /^HTTP\/1\.1 40[13] /, bearer);
+  }
+  for (const forged of ["nonsense", `${vm.refresh_token.slice(0, -8)}AAAAAAAA`]) {
+    assert.equal((await refresh(forged)).status, 401);
+  }
+  const renewed = await refresh(vm.refresh_token);
+  assert.equal(renewed.status, 200, "the second place of the two is there for it");
+});
+
+test("over the rate of registrations and renewals those that have credentials are told 503, a registration before its body is read", async () => {
+  await using fixture = await testCloud({ limits: { registrationsPerSecondMax: 0.01, registrationsBurstMax: 1 } });
+  const { refresh_token } = await fixture.addVm("vm-1");
+  const authorization = `Bearer ${await fixture.cloud.enroll("vm-2")}`;
+  const answer = await answerToHead(fixture.url, "/v1/vm/register", { "content-length": 1_000, authorization });
+  assert.match(answer, /^HTTP\/1\.1 503 /);
+  assert.match(answer, /\r\nretry-after: \d+\r\n/i);
+  assert.match(answer, /"error_type":"overloaded"/);
+  const params = { refresh_token, rotation_id: randomUUID() };
+  const renewal = await postRpc(`${fixture.url}/v1/vm/token`, undefined, "vm/token/refresh", params);
+  assert.deepEqual([renewal.status, errorOf(renewal).code], [503, 1006]);
+  assert.ok(Number(renewal.headers.get("retry-after")) >= 1);
+});
+
+test("attack: an enrolled VM that runs wild is told 429 and takes no place of the others", async () => {
+  await using fixture = await testCloud({
+    limits: {
+      connectionsPerSecondMax: 0.01,
+      connectionsBurstMax: 3,
+      instanceConnectionsPerSecondMax: 0.01,
+      instanceConnectionsBurstMax: 2,
+      registrationsPerSecondMax: 0.01,
+      registrationsBurstMax: 4,
+      instanceRenewalsPerSecondMax: 0.01,
+      instanceRenewalsBurstMax: 1,
+    },
+  });
+  const [wild, calm] = [await fixture.addVm("wild"), await fixture.addVm("calm")];
+  for (const status of [undefined, undefined, 429, 429]) {
+    const outcome = await openPeer(`${fixture.url}/v1/vm/commands`, wild.access_token).catch((error: unknown) => error);
+    if (outcome instanceof UpgradeRefused) assert.equal(outcome.status, status);
+    else (outcome as Peer).close("enough");
+  }
+  await using _vm = await connectVm(fixture.url, calm.access_token, async () => ({}));
+  const rotation_id = randomUUID();
+  const renew = async (refresh_token: string): Promise<number> =>
+    (await postRpc(`${fixture.url}/v1/vm/token`, undefined, "vm/token/refresh", { refresh_token, rotation_id })).status;
+  assert.deepEqual([await renew(wild.refresh_token), await renew(wild.refresh_token)], [200, 429]);
+  assert.equal(await renew(calm.refresh_token), 200);
+});
+
+test("attack: a small body that inflates is refused before anybody has shown who he is", async () => {
+  await using fixture = await testCloud();
+  const bomb = gzipSync(Buffer.alloc(8 * 1024 * 1024, 32));
+  const headers = { "content-encoding": "gzip" };
+  const answer = await fetch(`${fixture.url}/v1/vm/token`, { method: "POST", headers, body: new Uint8Array(bomb) });
+  assert.equal(answer.status, 413);
+  assert.match(await answer.text(), /inflates to more than 1048576 bytes/);
 });
 
 test("an instance over its rate is told 429 and when to come; the others are not", async () => {

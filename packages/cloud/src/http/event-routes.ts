@@ -16,6 +16,8 @@ export interface EventRoutesOptions {
   readonly feed: EventFeed;
   readonly guard: OperatorGuard;
   readonly limit: ConnectionLimit;
+  /** Notes that somebody follows an instance's events live. */
+  readonly view: (instanceId: string) => Disposable;
   readonly clock: Clock;
   readonly stopping: AbortSignal;
 }
@@ -58,6 +60,7 @@ async function followEvents(
 ): Promise<void> {
   const { events, feed, guard, limit, clock, stopping } = options;
   using _place = limit.take(guard.of(request));
+  using _view = options.view(instanceId);
   const resumed = Number(request.headers["last-event-id"] ?? after);
   reply.hijack();
   const reader = new EventReader({

@@ -98,6 +98,8 @@ function limitMetrics(limits: VmLimits): Metric[] {
       ['{what="heartbeats"}', limits.signsOfInstance.refused],
       ['{what="events"}', limits.batchesOfInstance.refused],
       ['{what="registrations"}', limits.registrationsOfInstance.refused],
+      ['{what="connections"}', limits.connectionsOfInstance.refused],
+      ['{what="renewals"}', limits.renewalsOfInstance.refused],
     ]),
   ];
 }

@@ -46,3 +46,16 @@ test("over the rate of new connections a session over polls is told 503 like any
   assert.equal(refused.status, 503);
   assert.match(refused.text, /new connections/);
 });
+
+test("a stop leaves no timer of a session that has ended", async () => {
+  const clock = new ManualClock();
+  {
+    await using fixture = await testCloud({ clock });
+    const { access_token } = await fixture.addVm("vm-1");
+    assert.equal((await greet(fixture, access_token, "1")).status, 200);
+    const headers = { authorization: `Bearer ${access_token}` };
+    await fetch(`${fixture.url}/v1/vm/commands?session=1`, { method: "DELETE", headers });
+    assert.equal((await greet(fixture, access_token, "2")).status, 200);
+  }
+  assert.equal(clock.timers, 0);
+});

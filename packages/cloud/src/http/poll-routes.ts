@@ -5,13 +5,13 @@ import { z } from "zod";
 import { openCommandChannel, type CommandChannelOptions } from "../fleet/command-channel.ts";
 import { PollSession } from "../fleet/poll-session.ts";
 import { vmPaths } from "../fleet/vm-methods.ts";
-import type { Admission } from "../limits/admission.ts";
 import { readText } from "./body.ts";
 
 export interface PollRoutesOptions {
   readonly channel: CommandChannelOptions;
-  /** Of new channels, whichever way they come. */
-  readonly connections: Admission;
+  /** Lets a new command channel of an instance in, or throws. */
+  readonly admitConnection: (instanceId: string) => void;
+  readonly stopping: AbortSignal;
   /** An onRequest hook that judges the VM's token. */
   readonly authenticate: (request: FastifyRequest) => Promise<void>;
   readonly instanceOf: (request: FastifyRequest) => string;
@@ -33,7 +33,7 @@ const answerBytesMax = 1024 * 1024;
  * for messages to it, DELETE ends the session. Bodies and answers are arrays of JSON-RPC messages.
  */
 export function pollRoutes(app: FastifyInstance, options: PollRoutesOptions): void {
-  const { channel, connections, authenticate, instanceOf } = options;
+  const { channel, admitConnection, authenticate, instanceOf, stopping } = options;
   const sessions = new Map<string, Map<string, PollSession>>();
   const path = vmPaths.commands;
   const hook = { onRequest: authenticate };
@@ -49,16 +49,22 @@ export function pollRoutes(app: FastifyInstance, options: PollRoutesOptions): vo
       const text = `${own.size} sessions of this instance are open`;
       throw new HlError("rate_limited", text, { retry_after_ms: channel.deadAfterMs });
     }
-    connections.admit();
+    admitConnection(instanceId);
     const { clock, deadAfterMs } = channel;
     const session = new PollSession({ clock, deadAfterMs, answerBytesMax, limits: defaultTransportLimits });
     sessions.set(instanceId, own.set(name, session));
     void openCommandChannel(session, instanceId, channel).closed.then(() => {
       // What was said last is for the poll that is under way; after it the session is unknown.
-      clock.after(lastWordsMs, () => {
+      const forget = (): void => {
         if (own.get(name) === session) own.delete(name);
         if (own.size === 0 && sessions.get(instanceId) === own) sessions.delete(instanceId);
+      };
+      if (stopping.aborted) return;
+      const cancel = clock.after(lastWordsMs, () => {
+        stopping.removeEventListener("abort", cancel);
+        forget();
       });
+      stopping.addEventListener("abort", cancel, { once: true });
     });
     return session;
   };

@@ -2,7 +2,6 @@ import type { IncomingMessage } from "node:http";
 import { HlError } from "@hl/protocol/errors.ts";
 import { openCommandSocket, type CommandChannelOptions } from "../fleet/command-channel.ts";
 import { vmPaths } from "../fleet/vm-methods.ts";
-import type { Admission } from "../limits/admission.ts";
 import type { ConnectionLimit } from "../operators/connection-limit.ts";
 import type { Operators } from "../operators/operators.ts";
 import type { Credentials } from "../tokens/credentials.ts";
@@ -16,21 +15,22 @@ export interface SocketRoutesOptions {
   readonly clientCertificate: boolean;
   readonly operators: Operators;
   readonly limit: ConnectionLimit;
-  /** New command channels. */
-  readonly connections: Admission;
+  /** Lets a new command channel of an instance in, or throws. */
+  readonly admitConnection: (instanceId: string) => void;
   readonly channel: CommandChannelOptions;
   readonly operatorSocket: OperatorSocketOptions;
 }
 
 /** The two WebSockets: the command channel of a VM, and the JSON-RPC peer of an operator. */
 export function socketRoutes(options: SocketRoutesOptions): readonly UpgradeRoute[] {
-  const { operators, limit, connections, channel, operatorSocket } = options;
+  const { operators, limit, admitConnection, channel, operatorSocket } = options;
   return [
     {
       path: new RegExp(`^${vmPaths.commands}$`),
       async admit(request) {
-        connections.admit(); // Before the token is looked at: that is part of what a storm costs.
+        // Strangers take no place: a flood of theirs must not keep the fleet out (ADR 22).
         const instanceId = await authenticateVm({ headers: request.headers, raw: request }, options);
+        admitConnection(instanceId);
         return (socket) => void openCommandSocket(socket, instanceId, channel);
       },
     },

@@ -177,7 +177,7 @@ test("malformed bodies: the right error everywhere, and no crash", async () => {
   await using fixture = await testCloud();
   const { access_token } = await fixture.addVm("vm-1");
   const addresses = [
-    ["/v1/vm/register", undefined],
+    ["/v1/vm/register", access_token],
     ["/v1/vm/token", undefined],
     ["/v1/vm/heartbeat", access_token],
     ["/v1/vm/status", access_token],

@@ -4,7 +4,7 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { ParsedInput, Message } from "@hl/core/rpc/message.ts";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { cloudRunIdHeader, runIdHeader } from "@hl/protocol/methods/vm.ts";
-import { vmPaths, type VmMethods } from "../fleet/vm-methods.ts";
+import { enrollmentNeeded, vmPaths, type VmMethods } from "../fleet/vm-methods.ts";
 import type { RateLimits } from "../limits/rate-limits.ts";
 import type { VmLimits } from "../limits/vm-limits.ts";
 import type { Credentials } from "../tokens/credentials.ts";
@@ -24,6 +24,8 @@ export interface VmRoutesOptions {
   /** Throws where another daemon is connected under this identity. */
   readonly requireSole: (instanceId: string, runId: string | undefined) => Promise<void>;
   readonly limits: VmLimits;
+  readonly admitConnection: (instanceId: string) => void;
+  readonly stopping: AbortSignal;
 }
 
 /** Nobody who has shown no token yet may make us buffer more; nor does a heartbeat need to. */
@@ -33,7 +35,7 @@ const statusBodyBytesMax = 1024 * 1024;
 
 /** What VMs ask of the cloud over HTTP. */
 export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
-  const { methods, clock, limits } = options;
+  const { methods, clock, limits, credentials, admitConnection, stopping } = options;
   const callers = new WeakMap<FastifyRequest, string>();
   /** Before the body is read: one without a token, or over its rate, is not worth buffering. */
   const authenticate = async (request: FastifyRequest): Promise<void> => {
@@ -45,15 +47,21 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
     await authenticate(request);
     rate.take(instanceOf(request));
   };
-  const admitted = async (request: FastifyRequest): Promise<void> => {
+  /** Whoever has nothing that lets him in takes no place and has no body read; what he has is judged with the body. */
+  const mayRegister = async (request: FastifyRequest): Promise<void> => {
     requireCertificate(request, options);
+    const bearer = bearerOf(request.headers.authorization);
+    if (bearer !== undefined) await credentials.requireKnown(bearer);
+    else if (certificateNameOf(request, options) === undefined) throw enrollmentNeeded();
     limits.registrations.admit();
   };
+  /** A refresh token stands in the body: `Credentials` asks for the place when it has judged it. */
+  const certified = async (request: FastifyRequest): Promise<void> => requireCertificate(request, options);
   const instanceOf = (request: FastifyRequest): string => callers.get(request) ?? "";
 
-  pollRoutes(app, { channel: options.channel, connections: limits.connections, authenticate, instanceOf });
+  pollRoutes(app, { channel: options.channel, admitConnection, authenticate, instanceOf, stopping });
 
-  app.post(vmPaths.register, { bodyLimit: smallBodyBytesMax, onRequest: admitted }, (request, reply) =>
+  app.post(vmPaths.register, { bodyLimit: smallBodyBytesMax, onRequest: mayRegister }, (request, reply) =>
     serveRpc(
       request,
       reply,
@@ -65,7 +73,7 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
       clock,
     ),
   );
-  app.post(vmPaths.token, { bodyLimit: smallBodyBytesMax, onRequest: admitted }, (request, reply) =>
+  app.post(vmPaths.token, { bodyLimit: smallBodyBytesMax, onRequest: certified }, (request, reply) =>
     serveRpc(request, reply, methods.token(runIdOf(request)), clock),
   );
   app.post(

@@ -14,6 +14,15 @@ export interface VmLimits {
   /** Batches of events of one instance. */
   readonly batchesOfInstance: RateLimits;
   readonly registrationsOfInstance: RateLimits;
+  /** New command channels of one instance, whichever way they come. */
+  readonly connectionsOfInstance: RateLimits;
+  readonly renewalsOfInstance: RateLimits;
+}
+
+/** Lets an enrolled VM in, or throws. Its own rate first: one that runs wild takes no place of the others. */
+export function admitInstance(instanceId: string, own: RateLimits, all: Admission): void {
+  own.take(instanceId);
+  all.admit();
 }
 
 export function vmLimits(limits: CloudLimits, clock: Pick<Clock, "now">): VmLimits {
@@ -41,6 +50,16 @@ export function vmLimits(limits: CloudLimits, clock: Pick<Clock, "now">): VmLimi
     registrationsOfInstance: new RateLimits({
       what: "registrations",
       limit: { perSecond: limits.instanceRegistrationsPerSecondMax, burst: limits.instanceRegistrationsBurstMax },
+      clock,
+    }),
+    connectionsOfInstance: new RateLimits({
+      what: "new connections",
+      limit: { perSecond: limits.instanceConnectionsPerSecondMax, burst: limits.instanceConnectionsBurstMax },
+      clock,
+    }),
+    renewalsOfInstance: new RateLimits({
+      what: "token renewals",
+      limit: { perSecond: limits.instanceRenewalsPerSecondMax, burst: limits.instanceRenewalsBurstMax },
       clock,
     }),
   };

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { SecurityEvents } from "../fleet/security-events.ts";
 import type { CredentialStore, EnrollmentRecord, FamilyRecord, InstanceRecord } from "../store/store.ts";
 import type { AccessClaims, AccessTokens } from "./access-tokens.ts";
 import { deriveRefreshToken, readRefreshToken } from "./refresh-token.ts";
@@ -30,6 +31,10 @@ export interface CredentialsOptions {
   readonly logger: Logger;
   /** Told when credentials hold no longer, so that the connection ends too. */
   readonly onFenced: (instanceId: string, why: string) => void;
+  /** What an operator has to know of an identity. */
+  readonly security: Pick<SecurityEvents, "credentialsFenced" | "revoked">;
+  /** Throws where too many ask: for a renewal with a token that holds. */
+  readonly admitRenewal: (instanceId: string) => void;
   /** Throws where the one who asks must not have new tokens, because another daemon is connected under the identity. */
   readonly requireSole: (instanceId: string, runId: string | undefined) => Promise<void>;
 }
@@ -50,6 +55,14 @@ export class Credentials {
     const expiresAtMs = this.#options.clock.wallMs() + ttlSeconds * 1000;
     await this.#options.store.addEnrollment({ tokenHash: hashToken(token), instanceId, workspaceId, expiresAtMs });
     return token;
+  }
+
+  /** Whether a bearer token for registration is one of ours at all; what it is good for is judged by `admit`. */
+  async requireKnown(bearer: string): Promise<void> {
+    if (!bearer.startsWith("hle_")) await this.authenticate(bearer);
+    else if ((await this.#options.store.enrollment(hashToken(bearer))) === undefined) {
+      throw invalidEnrollment("it is unknown");
+    }
   }
 
   /** Judges a bearer token for registration: an enrolment token, or the access token of the same instance. */
@@ -128,16 +141,27 @@ export class Credentials {
 
   /** Nothing lets the instance in any more, until somebody enrols it again. Answers whether there is such an instance. */
   async revoke(instanceId: string): Promise<boolean> {
-    const { store, clock, logger, onFenced } = this.#options;
+    const { store, clock, logger, onFenced, security } = this.#options;
     const known = await store.revoke(instanceId, clock.wallMs());
-    if (known) logger.warn({ instance: instanceId }, "a VM was revoked");
+    if (known) {
+      logger.warn({ instance: instanceId }, "a VM was revoked");
+      await security.revoked(instanceId);
+    }
     onFenced(instanceId, revokedText);
     return known;
   }
 
+  /** The store may have been changed from outside: ends the connections of those whose credentials hold no longer. */
+  recheck(instances: readonly InstanceRecord[]): void {
+    for (const { id, revokedAtMs, fencedAtMs } of instances) {
+      if (revokedAtMs !== undefined) this.#options.onFenced(id, revokedText);
+      else if (fencedAtMs !== undefined) this.#options.onFenced(id, fencedText);
+    }
+  }
+
   /** @param runId the process of the daemon that asks, where it says so */
   async refresh(refreshToken: string, rotationId: string, runId?: string): Promise<IssuedTokens> {
-    const { store, secret, clock, requireSole } = this.#options;
+    const { store, secret, clock, requireSole, admitRenewal } = this.#options;
     const presented = readRefreshToken(secret, refreshToken);
     const family = presented === undefined ? undefined : await store.family(presented.familyId);
     if (presented === undefined || family === undefined) {
@@ -153,6 +177,7 @@ export class Credentials {
     // Made by us and newer than all we know: our store was restored from a backup, and the VM is ahead of it.
     const isAhead = presented.generation > family.generation;
     if (!isCurrent && !isPrevious && !isAhead) return this.#fence(family, presented.generation);
+    admitRenewal(family.instanceId);
     await requireSole(family.instanceId, runId);
     if (isPrevious && family.currentRotation === rotationId) return this.#tokensOf(family);
 
@@ -173,13 +198,15 @@ export class Credentials {
   }
 
   async #fence(family: FamilyRecord, presentedGeneration: number): Promise<never> {
-    const { store, clock, logger, onFenced } = this.#options;
+    const { store, clock, logger, onFenced, security } = this.#options;
     await store.fence(family.id, clock.wallMs());
+    const facts = { generation: family.generation, presented: presentedGeneration };
+    await security.credentialsFenced(family.instanceId, facts);
     logger.warn(
-      { instance: family.instanceId, generation: family.generation, presented: presentedGeneration },
+      { instance: family.instanceId, ...facts },
       "a replaced refresh token was presented: two parties hold this identity, it is fenced until it is enrolled again",
     );
-    onFenced(family.instanceId, "these credentials are fenced");
+    onFenced(family.instanceId, fencedText);
     throw superseded();
   }
 
@@ -211,6 +238,7 @@ function invalidEnrollment(why: string): HlError {
 }
 
 const revokedText = "this instance was revoked";
+const fencedText = "these credentials are fenced";
 
 function superseded(): HlError {
   return new HlError("token_superseded", "these credentials are fenced: a replaced refresh token was presented");

@@ -22,7 +22,14 @@ export const eventStreamingSection = section({
       default: 100,
       unit: "events",
       reload: "live",
-      summary: "Events in one request, within 1 MiB.",
+      summary: "Events in one request, within `batch_bytes`.",
+    }),
+    batch_bytes: bytes({
+      min: 1024,
+      max: 2 ** 20,
+      default: 2 ** 20,
+      reload: "restart",
+      summary: "Their size as JSON before compression; one larger event goes alone. Halved for a while after a 413.",
     }),
     flush_interval: seconds({
       min: 0.01,

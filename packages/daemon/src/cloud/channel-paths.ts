@@ -11,6 +11,7 @@ import { PollTransport, type Exchange } from "./poll-transport.ts";
 import { retryAfterMs } from "./retry-after.ts";
 import type { TlsOptions } from "./tls.ts";
 
+/** Numbers and TLS are read when they are needed: the cloud sets some, and certificates are replaced on the disk. */
 export interface ChannelPathsOptions {
   readonly clock: Clock;
   readonly random: () => number;
@@ -104,7 +105,19 @@ export class ChannelPaths {
   }
 
   #overWebSocket(socket: WebSocket): OpenedPath {
-    const transport = new WebSocketTransport({ ...this.#options, socket });
+    const options = this.#options;
+    const transport = new WebSocketTransport({
+      socket,
+      clock: options.clock,
+      limits: options.limits,
+      onTick: options.onTick,
+      get pingIntervalMs() {
+        return options.pingIntervalMs;
+      },
+      get deadAfterMs() {
+        return options.deadAfterMs;
+      },
+    });
     return { path: "websocket", transport, probe: (ms) => transport.probe(ms), cause: () => undefined };
   }
 

@@ -8,6 +8,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { test } from "node:test";
 import { silentLogger } from "@hl/core/logger.ts";
 import { defaultTransportLimits } from "@hl/core/rpc/transport.ts";
+import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { WebSocketServer, type WebSocket } from "ws";
 import { ChannelPaths } from "./channel-paths.ts";
@@ -20,6 +21,7 @@ class World implements AsyncDisposable {
   readonly server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   readonly sockets: WebSocket[] = [];
   readonly losses: string[] = [];
+  readonly settings: LinkSettings[] = [];
   connected = 0;
   readonly channel: CommandChannel;
   readonly #http: CloudHttp;
@@ -80,6 +82,7 @@ class World implements AsyncDisposable {
       inFlightMax: 8,
       drainSpreadMaxMs: 600_000,
       onConnected: () => void (this.connected += 1),
+      onSettings: (settings) => void this.settings.push(settings),
       onDisconnected: (reason) => void this.losses.push(reason),
     });
   }
@@ -121,6 +124,18 @@ test("C3: a loss without a word waits for its place in the window, an announced 
   await w.clock.advance(1);
   await w.untilConnected(3);
   assert.equal(w.channel.reconnects, 2);
+});
+
+test("numbers that the cloud sets while it is connected are handed on, and what is no number is not", async () => {
+  await using w = new World(0.5);
+  await once(w.server, "listening");
+  await w.channel.start();
+  const socket = await w.untilConnected(1);
+  for (const params of ['{"flush_interval":"soon"}', "[]", '{"flush_interval":0.25,"of_tomorrow":1}', "{}"]) {
+    socket.send(`{"jsonrpc":"2.0","method":"vm/settings","params":${params}}`);
+  }
+  while (w.settings.length < 2) await settled();
+  assert.deepEqual(w.settings, [{ flush_interval: 0.25 }, {}]);
 });
 
 test("C3: after a sleep the channel is asked at once; without an answer it is opened anew at once, and a wait is over", async () => {

@@ -3,6 +3,7 @@ import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import { Peer, type PeerRefusals } from "@hl/core/rpc/peer.ts";
 import { LoopService } from "@hl/core/service.ts";
+import { linkSettingsSchema, type LinkSettings } from "@hl/protocol/link-settings.ts";
 import type { ParamsOf, ResultOf } from "@hl/protocol/method.ts";
 import { vmDrain, vmHello } from "@hl/protocol/methods/vm.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
@@ -26,6 +27,8 @@ export interface ChannelOptions {
   /** Longest spread of an announced stop that is obeyed. */
   readonly drainSpreadMaxMs: number;
   readonly onConnected: (welcome: ResultOf<typeof vmHello>, tookMs: number) => void;
+  /** The cloud sets numbers of the link while it is connected. */
+  readonly onSettings?: ((settings: LinkSettings) => void) | undefined;
   /** After a loss, and after each attempt that failed. */
   readonly onDisconnected: (reason: string, wasConnected: boolean) => void;
 }
@@ -111,6 +114,10 @@ export class CommandChannel extends LoopService {
     this.#atOnceUntil = Number.NEGATIVE_INFINITY;
     peer.onNotification(({ method, params }) => {
       if (method === "vm/drain") this.#drainAnnounced(params);
+      if (method === "vm/settings") {
+        const settings = linkSettingsSchema.safeParse(params);
+        if (settings.success) this.#options.onSettings?.(settings.data);
+      }
     });
     peer.open();
     const greetedAt = clock.now();

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { gzip } from "node:zlib";
 import { promisify } from "node:util";
-import { Agent, request } from "undici";
+import { Agent, buildConnector, request } from "undici";
 import type { Clock } from "@hl/core/clock.ts";
 import { encodeRequest, parseInput, type ResponseMessage } from "@hl/core/rpc/message.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
@@ -13,6 +13,7 @@ import type { TlsOptions } from "./tls.ts";
 /**
  * Requests to the cloud: JSON-RPC envelopes over HTTPS. Only an answer that is a well-formed envelope of ours is an
  * answer; anything else (a proxy's page, a cut body, a 2xx with HTML) is the network failing, and is tried again.
+ * Numbers and TLS are read when they are needed: the cloud sets some, and certificates are replaced on the disk.
  */
 export interface CloudHttpOptions {
   readonly clock: Clock;
@@ -66,10 +67,11 @@ export class CloudHttp implements AsyncDisposable {
     this.#options = options;
     this.#agent = new Agent({
       connections: options.connectionsMax,
-      // No session is resumed: a resumed one is not asked for its certificate, so pins would not be looked at.
-      connect: { minVersion: "TLSv1.3", ...options.tls, timeout: options.connectTimeoutMs, maxCachedSessions: 0 },
-      headersTimeout: options.timeoutMs,
-      bodyTimeout: options.timeoutMs,
+      connect: (where, connected) => {
+        const { tls, connectTimeoutMs: timeout } = options;
+        // No session is resumed: a resumed one is not asked for its certificate, so pins would not be looked at.
+        buildConnector({ minVersion: "TLSv1.3", ...tls, timeout, maxCachedSessions: 0 })(where, connected);
+      },
     });
   }
 
@@ -130,6 +132,8 @@ export class CloudHttp implements AsyncDisposable {
         method,
         dispatcher: this.#agent,
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
         headers: { ...headers, "content-type": "application/json", authorization: `Bearer ${token}` },
         ...(body === undefined ? {} : { body }),
       });

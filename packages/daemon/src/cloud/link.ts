@@ -2,9 +2,11 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { Service } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import type { CommandChannel } from "./channel.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { CloudHttp } from "./http.ts";
+import type { LinkNumbers } from "./link-numbers.ts";
 import type { CloudTarget } from "./target.ts";
 import type { Uplink } from "./uplink.ts";
 
@@ -12,6 +14,7 @@ export interface LinkOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly http: CloudHttp;
+  readonly numbers: Pick<LinkNumbers, "set">;
 }
 
 export interface LinkParts {
@@ -65,6 +68,11 @@ export class CloudLink implements Service {
   /** How far the cloud's clock is ahead of ours; undefined before it has said what time it is. */
   get clockSkewMs(): number | undefined {
     return this.#clockSkewMs;
+  }
+
+  /** What the cloud has set of the numbers of the link. */
+  get settings(): LinkSettings {
+    return this.#options.numbers.set;
   }
 
   attemptFailed(reason: string, wasConnected: boolean): void {

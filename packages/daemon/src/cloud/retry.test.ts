@@ -52,6 +52,29 @@ test("C3: the window doubles up to its cap, the level rises with it, and a succe
   assert.equal(f.pauses.at(-1), 1_000);
 });
 
+test("C3: windows of other sizes that were set meanwhile hold from the next failure on", async () => {
+  const numbers = { minMs: 1_000, maxMs: 60_000 };
+  const clock = new ManualClock();
+  const pauses: number[] = [];
+  const logger: Logger = { ...silentLogger, info: (fields) => void pauses.push(fields["retry_ms"] as number) };
+  const options: RetryOptions = {
+    clock,
+    logger,
+    random: () => 1,
+    get minMs() {
+      return numbers.minMs;
+    },
+    get maxMs() {
+      return numbers.maxMs;
+    },
+  };
+  const f = { clock, pauses, levels: [], retry: new Retry(options) };
+  await fail(f, new Error("x"));
+  numbers.minMs = 5_000;
+  await fail(f, new Error("x"));
+  assert.deepEqual(pauses, [1_000, 10_000]);
+});
+
 test("C3: jitter is full: the same failure may come again at once or at the end of the window", async () => {
   const f = fixture(0);
   await fail(f, new Error("x"));

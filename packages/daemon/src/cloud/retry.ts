@@ -10,6 +10,7 @@ export interface Doubling {
   readonly maxMs: number;
 }
 
+/** The numbers are read at each failure: the cloud may have set others meanwhile. */
 export interface RetryOptions extends Doubling {
   readonly clock: Clock;
   readonly random: () => number;
@@ -57,7 +58,16 @@ export class Retry {
 
   constructor(options: RetryOptions) {
     this.#options = options;
-    this.#windows = new BackoffWindows({ ...options, now: () => options.clock.now() });
+    this.#windows = new BackoffWindows({
+      get minMs() {
+        return options.minMs;
+      },
+      get maxMs() {
+        return options.maxMs;
+      },
+      random: options.random,
+      now: () => options.clock.now(),
+    });
   }
 
   /** The cloud has answered. Where that has to last (`healthyMs`) it is the beginning of the time that counts. */

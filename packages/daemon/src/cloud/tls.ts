@@ -29,7 +29,10 @@ export interface CloudTls {
   readonly hasCertificate: boolean;
 }
 
-/** Everything that security.json says about TLS, enforced on each connection. Throws where a file cannot be read. */
+/**
+ * Everything that security.json says about TLS, enforced on each connection. Asked anew for each, because certificates are replaced
+ * while the daemon runs. Throws where a file cannot be read.
+ */
 export function cloudTls(policy: TlsPolicy, files: TlsFiles): CloudTls {
   const ca = contentOf(files.ca);
   const cert = contentOf(files.cert);

@@ -411,6 +411,20 @@ describe("uplink: the loop", () => {
     assert.equal(g.clock.timers, 0);
   });
 
+  test("a shorter interval that the cloud sets lets nothing wait for the longer one", async () => {
+    await using f = await Fixture.make();
+    f.cloud.otherwise(verdict());
+    await f.append("a");
+    await f.uplink.start();
+    await f.clock.advance(1);
+    f.uplink.poke();
+    await settled();
+    assert.deepEqual(f.batches, []);
+    f.uplink.poke(true);
+    while (f.spool.depth > 0) await settled();
+    assert.deepEqual(f.batches, [["a"]]);
+  });
+
   test("C3: after 429 it waits as long as it was asked to, and then sends the same again", async () => {
     await using f = await Fixture.make({ batchEventsMax: 1 });
     const busy: Responder = (_received, response) => {

@@ -49,7 +49,7 @@ const eventBytesTooLargeMin = 65_536;
 export class Uplink extends LoopService {
   override readonly name = "cloud/uplink";
   readonly #options: UplinkOptions;
-  #wake: (() => void) | undefined;
+  #wake: ((now: boolean) => void) | undefined;
   #limits: BatchLimits;
   /** The process of hl-cloud that has said what it has; none yet. */
   #comparedWith = "";
@@ -62,9 +62,12 @@ export class Uplink extends LoopService {
     this.#limits = { eventsMax: options.batchEventsMax, bytesMax: options.batchBytesMax };
   }
 
-  /** Something was accepted. */
-  poke(): void {
-    this.#wake?.();
+  /**
+   * Something was accepted.
+   * @param now it is not to wait for a fuller batch
+   */
+  poke(now = false): void {
+    this.#wake?.(now);
   }
 
   /**
@@ -191,8 +194,8 @@ export class Uplink extends LoopService {
     const end = (): void => resolve(undefined);
     const cancels = [clock.after(flushIntervalMs, end)];
     let hurries = false;
-    const look = (): void => {
-      if (this.#isFull()) end();
+    const look = (now = false): void => {
+      if (now || this.#isFull()) end();
       if (hurries || spool.waiting("critical").events === 0) return;
       hurries = true;
       cancels.push(clock.after(criticalFlushIntervalMs, end));

@@ -1,6 +1,7 @@
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { LanesAcked } from "@hl/protocol/event-lanes.ts";
 import type { CloudHttp } from "../cloud/http.ts";
+import type { LinkNumbers } from "../cloud/link-numbers.ts";
 import { isUnauthenticated } from "../cloud/link.ts";
 import type { Retry } from "../cloud/retry.ts";
 import type { CloudTarget } from "../cloud/target.ts";
@@ -18,6 +19,7 @@ export interface UplinkParts {
   readonly target: CloudTarget;
   readonly logger: Logger;
   readonly onContact: () => void;
+  readonly numbers: LinkNumbers;
 }
 
 export interface ComposedUplink {
@@ -29,18 +31,26 @@ export interface ComposedUplink {
 /** The way of events to the cloud. */
 export function composeUplink(ports: CloudPorts, parts: UplinkParts): ComposedUplink {
   const { config, clock, spool } = ports;
-  const { http, retry, target, logger, onContact } = parts;
-  const { batch_size: batchEventsMax, max_queue_bytes, ...streaming } = config.daemon.event_streaming;
+  const { http, retry, target, logger, onContact, numbers } = parts;
+  const { max_queue_bytes } = config.daemon.event_streaming;
   const uplink = new Uplink({
     spool,
     http,
     clock,
     logger,
     retry,
-    batchEventsMax,
-    batchBytesMax: 1_048_576,
-    flushIntervalMs: streaming.flush_interval * 1000,
-    criticalFlushIntervalMs: Math.min(streaming.critical_flush_interval, streaming.flush_interval) * 1000,
+    get batchEventsMax() {
+      return numbers.value("batch_size");
+    },
+    get batchBytesMax() {
+      return numbers.value("batch_bytes");
+    },
+    get flushIntervalMs() {
+      return numbers.ms("flush_interval");
+    },
+    get criticalFlushIntervalMs() {
+      return Math.min(numbers.ms("critical_flush_interval"), numbers.ms("flush_interval"));
+    },
     retention: new DeliveredRetention({
       spool,
       clock,

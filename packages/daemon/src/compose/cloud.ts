@@ -1,4 +1,5 @@
 import { tlsPolicy } from "@hl/config/tls-policy.ts";
+import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { protocolVersion, protocolVersionMin, version } from "@hl/protocol/version.ts";
@@ -12,12 +13,13 @@ import { CloudHttp } from "../cloud/http.ts";
 import type { Identity } from "../cloud/identity.ts";
 import { InboxHandler } from "../cloud/inbox-handler.ts";
 import { CloudLink, isUnauthenticated } from "../cloud/link.ts";
-import { Retry, type RetryOptions } from "../cloud/retry.ts";
+import { Retry } from "../cloud/retry.ts";
 import { CloudTarget, type Shut } from "../cloud/target.ts";
-import { cloudTls, refusalOf } from "../cloud/tls.ts";
+import { cloudTls, refusalOf, type CloudTls } from "../cloud/tls.ts";
 import type { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
 import { composeIdentity } from "./cloud-identity.ts";
+import { composeNumbers, retryOptions } from "./cloud-numbers.ts";
 import type { CloudPorts } from "./cloud-ports.ts";
 import { composeUplink } from "./cloud-uplink.ts";
 
@@ -38,32 +40,32 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const logger = ports.logger.child({ part: "cloud" });
   const { connection, auth } = config.daemon.cloud_api;
   const { certificate } = config.security.authentication;
-  const retryOptions: RetryOptions = {
-    clock,
-    random,
-    logger,
-    minMs: connection.retry_delay * 1000,
-    maxMs: connection.max_retry_delay * 1000,
-    refused: { minMs: connection.refused_retry_delay * 1000, maxMs: connection.refused_retry_delay_max * 1000 },
-    revoked: { minMs: connection.revoked_retry_delay * 1000, maxMs: connection.revoked_retry_delay_max * 1000 },
-    onFailure: (error) => target.noticed(error),
-  };
+  const numbers = composeNumbers(config, logger);
+  const retrying = { clock, random, logger, onFailure: (error: unknown) => target.noticed(error) };
   const certificateAlone = auth.method === "certificate";
   const files = { ca: certificate.ca_cert, cert: auth.cert_file, key: auth.key_file };
-  const tls = cloudTls(tlsPolicy(config, existsSync(auth.cert_file)), files);
-  const connectTimeoutMs = Math.min(connection.timeout, connection.connect_timeout) * 1000;
-  const retryAfterMaxMs = connection.retry_after_max * 1000;
+  const tls = (): CloudTls => cloudTls(tlsPolicy(config, existsSync(auth.cert_file)), files);
+  tls(); // A file that cannot be read is told at the start.
+  const connectTimeoutMs = (): number => Math.min(numbers.ms("timeout"), numbers.ms("connect_timeout"));
   // One a process: who restarts, and who was copied, is another run under the same identity.
   const runId = randomUUID();
   const http = new CloudHttp({
     clock,
-    timeoutMs: connection.timeout * 1000,
+    get timeoutMs() {
+      return numbers.ms("timeout");
+    },
     compress: connection.compression === "gzip",
     connectionsMax: connection.max_connections,
     answerBytesMax: limits.messageBytesMax,
-    connectTimeoutMs,
-    retryAfterMaxMs,
-    tls: tls.options,
+    get connectTimeoutMs() {
+      return connectTimeoutMs();
+    },
+    get retryAfterMaxMs() {
+      return numbers.ms("retry_after_max");
+    },
+    get tls() {
+      return tls().options;
+    },
     headers: { [runIdHeader]: runId },
   });
   const identity: Identity = composeIdentity(ports, {
@@ -72,16 +74,14 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     // Tokens carry the cloud's time: with a clock that is an hour ahead every one of them would look expired.
     clock: { wallMs: () => clock.wallMs() + (link.clockSkewMs ?? 0) },
   });
-  const uplinkRetry = new Retry(retryOptions);
-  const channelRetry = new Retry({
-    ...retryOptions,
-    minMs: connection.reconnect_spread * 1000,
-    healthyMs: connection.healthy_after * 1000,
-  });
+  const uplinkRetry = new Retry(retryOptions(numbers, "requests", retrying));
+  const channelRetry = new Retry(retryOptions(numbers, "channel", retrying));
   const target: CloudTarget = new CloudTarget({
     identity,
     baseUrl,
-    refusal: refusalOf(baseUrl, tlsPolicy(config), certificateAlone && !tls.hasCertificate ? files : undefined),
+    get refusal() {
+      return refusalOf(baseUrl, tlsPolicy(config), certificateAlone && !tls().hasCertificate ? files : undefined);
+    },
     onShut: (why) => {
       logger.error({ why }, "the cloud does not want this VM: only the heartbeat asks again, the others wait for it");
       ports.onShut(why);
@@ -94,12 +94,18 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const registrationId = (): string => identity.registration?.registration_id ?? "";
   const renew = (signal: AbortSignal): Promise<void> => target.renew(signal);
   const onContact = (): void => link.contact();
-  const { uplink, reconcile } = composeUplink(ports, { http, retry: uplinkRetry, target, logger, onContact });
+  const onSettings = (settings: LinkSettings): void => {
+    const before = numbers.value("flush_interval");
+    numbers.take(settings);
+    if (numbers.value("flush_interval") < before) uplink.poke(true); // What waits has begun to wait for the longer time.
+  };
+  const uplinkParts = { http, retry: uplinkRetry, target, logger, onContact, numbers };
+  const { uplink, reconcile } = composeUplink(ports, uplinkParts);
   const heartbeat = new Heartbeat({
     clock,
     random,
     http,
-    retry: new Retry(retryOptions),
+    retry: new Retry(retryOptions(numbers, "requests", retrying)),
     intervalMs: connection.heartbeat_interval * 1000,
     intervalMinMs: connection.heartbeat_interval_min * 1000,
     intervalMaxMs: connection.heartbeat_interval_max * 1000,
@@ -129,12 +135,14 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   let cancelHoldOff = (): void => {};
   const clockWatch = new ClockWatch({
     clock,
-    jumpMs: connection.clock_jump * 1000,
+    get jumpMs() {
+      return numbers.ms("clock_jump");
+    },
     onJump: (forwardMs) => {
       logger.warn({ forward_ms: Math.round(forwardMs) }, "the wall clock has jumped: the machine slept, or it was set");
       ports.onClockJump(Math.round(forwardMs));
-      if (identity.refreshInMs <= 0) target.renew(AbortSignal.timeout(connection.timeout * 1000)).catch(() => {});
-      if (forwardMs > connection.resume_jump * 1000) channel.resumed(connection.resume_pong * 1000);
+      if (identity.refreshInMs <= 0) target.renew(AbortSignal.timeout(numbers.ms("timeout"))).catch(() => {});
+      if (forwardMs > numbers.ms("resume_jump")) channel.resumed(numbers.ms("resume_pong"));
     },
   });
   const paths = new ChannelPaths({
@@ -143,26 +151,46 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     logger,
     http,
     limits,
-    pingIntervalMs: connection.ping_interval * 1000,
-    deadAfterMs: connection.dead_after * 1000,
-    connectTimeoutMs,
-    tls: tls.options,
+    get pingIntervalMs() {
+      return numbers.ms("ping_interval");
+    },
+    get deadAfterMs() {
+      return numbers.ms("dead_after");
+    },
+    get connectTimeoutMs() {
+      return connectTimeoutMs();
+    },
+    get tls() {
+      return tls().options;
+    },
     target: (signal) => target.endpoint("commands", signal),
     renew,
-    retryAfterMaxMs,
+    get retryAfterMaxMs() {
+      return numbers.ms("retry_after_max");
+    },
     onTick: () => clockWatch.check(),
-    longPollAfter: connection.long_poll_after,
-    // A poll is a request like any other: it must be answered before its time is over.
-    longPollWaitMs: Math.min(connection.long_poll_wait, connection.timeout * 0.8) * 1000,
-    webSocketRetryMs: connection.websocket_retry * 1000,
+    get longPollAfter() {
+      return numbers.value("long_poll_after");
+    },
+    get longPollWaitMs() {
+      // A poll is a request like any other: it must be answered before its time is over.
+      return Math.min(numbers.ms("long_poll_wait"), numbers.ms("timeout") * 0.8);
+    },
+    get webSocketRetryMs() {
+      return numbers.ms("websocket_retry");
+    },
   });
   const channel = new CommandChannel({
     clock,
     logger,
     retry: channelRetry,
     paths,
-    connectTimeoutMs,
-    drainSpreadMaxMs: connection.drain_spread_max * 1000,
+    get connectTimeoutMs() {
+      return connectTimeoutMs();
+    },
+    get drainSpreadMaxMs() {
+      return numbers.ms("drain_spread_max");
+    },
     hello: () => ({
       registration_id: registrationId(),
       daemon_version: version,
@@ -181,15 +209,17 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       link.contact();
       link.setServerTime(welcome.server_time * 1000, tookMs);
       if (welcome.heartbeat_interval !== undefined) heartbeat.setInterval(welcome.heartbeat_interval);
+      onSettings(welcome.settings ?? {});
       ports.onConnection();
       if (welcome.events_acked !== undefined) void reconcile(welcome.events_acked, welcome.cloud_run_id);
     },
+    onSettings,
     onDisconnected: (reason, wasConnected) => {
       link.attemptFailed(reason, wasConnected);
       if (wasConnected) cancelHoldOff = clock.after(cloudHoldOffMs + 100, ports.onConnection);
     },
   });
-  const link = new CloudLink({ clock, logger, http }, { channel, heartbeat, uplink });
+  const link = new CloudLink({ clock, logger, http, numbers }, { channel, heartbeat, uplink });
   return {
     link,
     shut: () => target.shut,

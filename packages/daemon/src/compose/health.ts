@@ -72,6 +72,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           last_contact: lastContactMs === null ? null : lastContactMs / 1000,
           reconnects: link?.reconnects ?? 0,
           clock_skew_ms: link?.clockSkewMs ?? null,
+          settings: link?.settings ?? {},
           lastError: link?.lastError,
         };
       },

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { linkSettingsSchema } from "../link-settings.ts";
 import { defineMethod } from "../method.ts";
 
 const alert = z.object({
@@ -58,6 +59,9 @@ export const systemHealth = defineMethod({
         .nullable()
         .optional()
         .describe("How far the control plane's clock is ahead of this machine's; null before it has said the time"),
+      settings: linkSettingsSchema
+        .optional()
+        .describe("Numbers of the link that the control plane has set and that hold therefore, after clamping"),
     }),
     process: z.object({
       memory_rss_mb: z.number().describe("The daemon's own resident memory"),

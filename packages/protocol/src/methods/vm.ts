@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { lanesAcked } from "../event-lanes.ts";
+import { linkSettingsSchema } from "../link-settings.ts";
 import { defineMethod } from "../method.ts";
 import { eventDeliver } from "./event-deliver.ts";
 
@@ -112,7 +113,7 @@ export const cloudRunIdHeader = "hl-cloud-run-id";
 
 export const vmHello = defineMethod({
   name: "vm/hello",
-  summary: "First message on the command channel: who is there, what it runs, what it has not delivered.",
+  summary: "First message on the command channel: who is there, and what it runs.",
   direction: "to-cloud",
   permission: "any",
   idempotent: true,
@@ -127,7 +128,9 @@ export const vmHello = defineMethod({
     run_id: z.string().max(64).optional().describe("The process of the daemon, new at each of its starts"),
     epoch: z.string(),
     running: z.array(z.string()).describe("Command ids"),
-    unacked_results: z.array(z.string()).describe("Request ids whose answers may not have arrived"),
+    unacked_results: z
+      .array(z.string())
+      .describe("Request ids whose answers may not have arrived; empty, because the cloud asks for what it lacks (C1)"),
   }),
   result: z.object({
     protocol_version: z.string().describe("The one that both sides speak from now on"),
@@ -143,8 +146,11 @@ export const vmHello = defineMethod({
       .optional()
       .describe("What the cloud has of the daemon's epoch; less than was acknowledged is sent again"),
     cloud_run_id: z.string().optional().describe("The process of hl-cloud that says so, new at each of its starts"),
+    settings: linkSettingsSchema
+      .optional()
+      .describe("Numbers of the link, as vm/settings sets them; what is not named stays as the daemon is configured"),
   }),
-  notifications: { "vm/drain": vmDrain },
+  notifications: { "vm/drain": vmDrain, "vm/settings": linkSettingsSchema },
 });
 
 export const cloudMethods = {

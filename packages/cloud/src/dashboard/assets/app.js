@@ -1,7 +1,7 @@
 // The dashboard of hl-cloud: the same HTTP API and WebSocket that hl-client uses, no framework, no build.
 
 import { showCommands } from "./command.js";
-import { followDetail, statusOf } from "./detail.js";
+import { followDetail, isUsedTwice, statusOf } from "./detail.js";
 import { followEvents } from "./events.js";
 import { $, ago, element, wait } from "./page.js";
 import { api, dropToken, keepToken, session, takeToken } from "./session.js";
@@ -79,7 +79,8 @@ function showFleet() {
       const about = [
         instance.online ? (status === "unknown" ? "online" : status) : instance.state,
         instance.online ? undefined : `seen ${ago(instance.last_seen)}`,
-        instance.credentials === "fenced" ? "credentials fenced" : undefined,
+        instance.credentials === "valid" ? undefined : `credentials ${instance.credentials}`,
+        isUsedTwice(instance) ? "identity in use twice" : undefined,
         instance.online && instance.health.commands_running ? `${instance.health.commands_running} running` : undefined,
       ];
       return element(

@@ -19,6 +19,30 @@ export async function followDetail(id, signal) {
   }
 }
 
+/** A copy asks at least every 25 minutes; what is older than this is over. */
+const identityAlarmSeconds = 3_600;
+
+/** Whether a second daemon was turned away under the identity of this VM lately. */
+export const isUsedTwice = ({ identity_in_use_at: at }) =>
+  typeof at === "number" && Date.now() / 1000 - at < identityAlarmSeconds;
+
+/** What hl-cloud itself knows of a VM's identity; the VM would be the last to tell. */
+function identityAlerts(detail) {
+  const alerts = [];
+  if (isUsedTwice(detail)) {
+    const text = `a second daemon was turned away ${ago(detail.identity_in_use_at)}. Give the copy an instance id of its own and enrol it.`;
+    alerts.push({ severity: "critical", title: "This identity is in use twice", text });
+  }
+  if (detail.credentials === "fenced") {
+    const text =
+      "a refresh token that had been replaced was presented: somebody may have stolen it. Enrol the VM again.";
+    alerts.push({ severity: "critical", title: "The credentials are fenced", text });
+  }
+  if (detail.credentials === "revoked")
+    alerts.push({ severity: "warning", title: "This VM is revoked", text: "it is let in again when it is enrolled." });
+  return alerts;
+}
+
 /** The VM's own figures of this moment; undefined where it does not answer, then the last reported ones are shown. */
 async function liveHealth(id, signal) {
   const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "system/health", params: {} });
@@ -31,8 +55,7 @@ function showDetail(detail, health) {
   $("detail-status").className = `badge ${status}`;
   $("detail-status").textContent = detail.online ? status : detail.state;
   const version = detail.daemon_version === null ? "" : `hl-daemon ${detail.daemon_version} · `;
-  const fenced = detail.credentials === "fenced" ? " · credentials fenced: enrol it again" : "";
-  $("detail-sub").textContent = `${detail.workspace} · ${version}last contact ${ago(detail.last_seen)}${fenced}`;
+  $("detail-sub").textContent = `${detail.workspace} · ${version}last contact ${ago(detail.last_seen)}`;
   const system = health?.system_metrics;
   const figures = [
     ["Uptime", health?.uptime ?? detail.health.uptime, duration],
@@ -55,7 +78,7 @@ function showDetail(detail, health) {
       .map(([name, value, format]) => element("div", {}, element("dt", {}, name), element("dd", {}, format(value)))),
   );
   $("alerts").replaceChildren(
-    ...(health?.alerts ?? []).map(({ severity, title, text }) =>
+    ...[...identityAlerts(detail), ...(health?.alerts ?? [])].map(({ severity, title, text }) =>
       element("li", { class: severity }, element("strong", {}, `${severity}: ${title}`), ` ${text}`),
     ),
   );
