@@ -68,11 +68,13 @@ export async function runOracle(world: World, options: OracleOptions): Promise<O
   const eventLedger = new EventLedger();
   const commandLedger = new CommandLedger();
   await using events = new EventLoad(seed, world, eventLedger);
-  const commands = new CommandLoad(seed, world, commandLedger);
+  using commands = new CommandLoad(seed, world, commandLedger);
   const recovery = new Recovery(seed, world.cloud, log);
 
   const load = new AbortController();
   const watching = new AbortController();
+  // Also where a fault itself goes wrong.
+  using _stop = { [Symbol.dispose]: () => [load, watching].forEach((one) => one.abort()) };
   const loads = Promise.all([events.run(load.signal), commands.run(load.signal)]);
   const watch = recovery.run(watching.signal);
   const counts = await runFaults(world, { ...options, onEnd: () => recovery.faultEnded(events.next) });
