@@ -30,7 +30,7 @@ interface Asked {
   readonly params: object;
 }
 
-export class CommandLoad {
+export class CommandLoad implements Disposable {
   readonly #seed: string;
   readonly #operator: Operator;
   readonly #effects: string;
@@ -39,6 +39,7 @@ export class CommandLoad {
   /** Requests that were queued: their ends are looked up later. */
   readonly #queued: (Asked & { readonly rpcId: string })[] = [];
   #next = 0;
+  #isOver = false;
 
   constructor(seed: string, { operator, daemon, traffic }: World, ledger: CommandLedger) {
     this.#seed = seed;
@@ -75,7 +76,7 @@ export class CommandLoad {
   async #ask(asked: Asked): Promise<void> {
     const { id, params } = asked;
     const message = { jsonrpc: "2.0", id: 1, method: "command/execute", params };
-    for (;;) {
+    while (!this.#isOver) {
       const answer: Message = await this.#operator.post(message, waitSeconds).catch(() => undefined);
       const rpcId: string | undefined = answer?.error?.data?.rpc_id;
       if (diskErrors.has(answer?.error?.code)) this.#traffic.refused += 1;
@@ -115,6 +116,11 @@ export class CommandLoad {
       if (isForgotten && deadline > systemClock.now()) await this.#ask(queued);
       else this.#ledger.ended(id, endOf(answer));
     }
+  }
+
+  /** As the load of events ends. */
+  [Symbol.dispose](): void {
+    this.#isOver = true;
   }
 
   /** Counts the lines that every command has left. */

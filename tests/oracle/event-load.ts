@@ -27,6 +27,7 @@ export class EventLoad implements AsyncDisposable {
   readonly #traffic: Traffic;
   #client: Promise<MessageClient> | undefined;
   #next = 0;
+  #isOver = false;
 
   constructor(seed: string, { daemon, traffic }: Pick<World, "daemon" | "traffic">, ledger: EventLedger) {
     this.#seed = seed;
@@ -45,7 +46,9 @@ export class EventLoad implements AsyncDisposable {
     await Promise.all(Array.from({ length: workers }, (_, worker) => this.#work(worker, signal)));
   }
 
+  /** Whatever has no answer yet gets none any more: where a fault itself went wrong, nobody may be there to give it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     const client = await this.#client?.catch(() => undefined);
     this.#client = undefined;
     client?.[Symbol.dispose]();
@@ -76,7 +79,7 @@ export class EventLoad implements AsyncDisposable {
   /** Resolves with whether it was accepted, after as many attempts as an answer takes. */
   async handOver(id: string): Promise<boolean> {
     const event = eventOf(id);
-    for (;;) {
+    while (!this.#isOver) {
       try {
         const client = await (this.#client ??= this.#connect());
         await client.call("event/stream", event, answerMsMax);
@@ -96,5 +99,6 @@ export class EventLoad implements AsyncDisposable {
         await systemClock.sleep(tryAgainMs);
       }
     }
+    return false;
   }
 }

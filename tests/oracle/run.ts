@@ -54,7 +54,7 @@ const pauseMs = { daemon: [500, 5_000], path: [300, 2_000], cloud: [3_000, 10_00
 const healthyMsMax = 180_000;
 const drainMsMax = 120_000;
 /** Of a calm moment; enough that the daemon's own events do not hide a fresh one. */
-const newestCount = 200;
+const newestCount = 60;
 
 /** Faults that cannot be had in this world, with the reason. */
 export function missingFaults(world: World): { readonly name: string; readonly reason: string }[] {
@@ -68,11 +68,13 @@ export async function runOracle(world: World, options: OracleOptions): Promise<O
   const eventLedger = new EventLedger();
   const commandLedger = new CommandLedger();
   await using events = new EventLoad(seed, world, eventLedger);
-  const commands = new CommandLoad(seed, world, commandLedger);
+  using commands = new CommandLoad(seed, world, commandLedger);
   const recovery = new Recovery(seed, world.cloud, log);
 
   const load = new AbortController();
   const watching = new AbortController();
+  // Also where a fault itself goes wrong.
+  using _stop = { [Symbol.dispose]: () => [load, watching].forEach((one) => one.abort()) };
   const loads = Promise.all([events.run(load.signal), commands.run(load.signal)]);
   const watch = recovery.run(watching.signal);
   const counts = await runFaults(world, { ...options, onEnd: () => recovery.faultEnded(events.next) });
@@ -181,10 +183,14 @@ async function healthOf(daemon: World["daemon"]): Promise<{ status: string; spoo
 
 /** Among the newest: to read all of a long run from its beginning would keep the cloud from taking the event. */
 async function arrives({ cloud: { url, operatorToken: token } }: World, id: string): Promise<boolean> {
-  const path = `/v1/instances/${testInstanceId}/events?last=${newestCount}`;
+  const path = `/v1/instances/${testInstanceId}/events`;
   const isThere = async (): Promise<boolean> => {
-    const { json } = await http(`${url}${path}`, { token });
-    return (json.events as { event_id: string }[]).some(({ event_id }) => event_id === id);
+    for (let query = `last=${newestCount}`; ;) {
+      const { json } = await http(`${url}${path}?${query}`, { token });
+      if ((json.events as { event_id: string }[]).some(({ event_id }) => event_id === id)) return true;
+      if (json.events.length === 0) return false;
+      query = `after=${json.next}`; // A page has its own limits.
+    }
   };
   return until("a fresh event", isThere, drainMsMax).then(
     () => true,

@@ -51,7 +51,7 @@ const connection: Readonly<Record<string, number>> = {
   heartbeat_interval: 1,
   heartbeat_interval_min: 0.5,
   ping_interval: 0.5,
-  dead_after: 2,
+  dead_after: 4,
 };
 
 export async function startWorld(): Promise<World> {
