@@ -16,6 +16,8 @@ export class RpcClient {
   onBytes: ((chunk: Buffer) => void) | undefined;
   #nextId = 1;
   #rest = "";
+  /** Requests of this turn: they leave in one piece, as the answers of the daemon do. */
+  #unsent = "";
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -45,12 +47,18 @@ export class RpcClient {
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     this.#waiting.set(id, { resolve, reject });
-    this.#socket.write(`{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}\n`);
+    if (this.#unsent === "") process.nextTick(() => this.#flush());
+    this.#unsent += `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}\n`;
     return promise;
   }
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  #flush(): void {
+    this.#socket.write(this.#unsent);
+    this.#unsent = "";
   }
 
   #receive(chunk: Buffer): void {

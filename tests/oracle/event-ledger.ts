@@ -1,8 +1,9 @@
 /**
  * What was said about events and what became of them. Fed from both ends, it judges: everything accepted is in the cloud once and
- * unchanged (S1), and nothing is there that was never accepted (S2).
+ * unchanged (S1), nothing is there that was never accepted, and whoever was refused was told why, and rightly (S2).
  */
-import { eventOf } from "./payload.ts";
+import { errorTable, type ErrorType } from "@hl/protocol/errors.ts";
+import { bytesOf, eventBytesMax, eventOf, isTooLarge } from "./payload.ts";
 
 /** An event as the cloud shows it. */
 export interface DeliveredEvent {
@@ -36,19 +37,41 @@ export interface EventVerdict {
   readonly corrupt: readonly string[];
   /** In the cloud although never issued, or although every attempt was refused. */
   readonly spurious: readonly string[];
+  /** Taken although too large, refused as malformed although it is not, or with a code that is none of a refusal; with the code. */
+  readonly misjudged: readonly string[];
+  /** Accepted ones of exactly the largest size, and refused ones that were one byte over it. */
+  readonly atLimit: number;
+  readonly overLimit: number;
 }
+
+/** What the contract has for an event that is not taken. */
+const refusals: ReadonlySet<number> = new Set(
+  (["queue_full", "no_space", "store_failing", "shutting_down"] satisfies ErrorType[]).map(
+    (type) => errorTable[type].code,
+  ),
+);
 
 export class EventLedger {
   readonly #entries = new Map<string, Entry>();
   readonly #corrupt: string[] = [];
   readonly #strangers: string[] = [];
+  readonly #misjudged: string[] = [];
+  #atLimit = 0;
+  #overLimit = 0;
 
   accepted(id: string): void {
     this.#entry(id).accepted += 1;
+    const event = eventOf(id);
+    if (isTooLarge(event)) this.#misjudged.push(`${id}: accepted`);
+    if (bytesOf(event) === eventBytesMax) this.#atLimit += 1;
   }
 
-  refused(id: string): void {
+  refused(id: string, code: number): void {
     this.#entry(id).refused += 1;
+    const bytes = bytesOf(eventOf(id));
+    const isRight = bytes > eventBytesMax ? code === errorTable.event_invalid.code : refusals.has(code);
+    if (!isRight) this.#misjudged.push(`${id}: refused with ${code}, ${bytes} bytes`);
+    else if (bytes === eventBytesMax + 1) this.#overLimit += 1;
   }
 
   unanswered(id: string): void {
@@ -82,6 +105,9 @@ export class EventLedger {
       missing: idsOf(({ accepted, copies }) => accepted > 0 && copies === 0),
       doubled: idsOf(({ copies }) => copies > 1),
       corrupt: this.#corrupt,
+      misjudged: this.#misjudged,
+      atLimit: this.#atLimit,
+      overLimit: this.#overLimit,
       spurious: [
         ...this.#strangers,
         ...idsOf(({ accepted, unanswered, copies }) => copies > 0 && accepted === 0 && unanswered === 0),

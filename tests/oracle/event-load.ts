@@ -3,11 +3,14 @@
  * made again under the same id, as the contract has it, until there is one.
  */
 import { systemClock } from "@hl/core/clock.ts";
+import { errorTable } from "@hl/protocol/errors.ts";
 import { CallFailed, type MessageClient } from "@hl/testkit/message-client.ts";
-import type { TestDaemon } from "@hl/testkit/system.ts";
 import type { EventLedger } from "./event-ledger.ts";
 import { batchIds, eventId, eventOf } from "./payload.ts";
 import { Random } from "./random.ts";
+import type { Traffic, World } from "./world.ts";
+
+export const diskErrors: ReadonlySet<number> = new Set([errorTable.no_space.code, errorTable.store_failing.code]);
 
 /** Longer than any fault, so that only a lost answer takes so long. */
 const answerMsMax = 60_000;
@@ -19,15 +22,17 @@ const batchEvery = 400;
 
 export class EventLoad implements AsyncDisposable {
   readonly #seed: string;
-  readonly #daemon: TestDaemon;
+  readonly #daemon: World["daemon"];
   readonly #ledger: EventLedger;
+  readonly #traffic: Traffic;
   #client: Promise<MessageClient> | undefined;
   #next = 0;
 
-  constructor(seed: string, daemon: TestDaemon, ledger: EventLedger) {
+  constructor(seed: string, { daemon, traffic }: Pick<World, "daemon" | "traffic">, ledger: EventLedger) {
     this.#seed = seed;
     this.#daemon = daemon;
     this.#ledger = ledger;
+    this.#traffic = traffic;
   }
 
   /** The number of the next event. */
@@ -76,11 +81,16 @@ export class EventLoad implements AsyncDisposable {
         const client = await (this.#client ??= this.#connect());
         await client.call("event/stream", event, answerMsMax);
         this.#ledger.accepted(id);
+        this.#traffic.accepted += 1;
         return true;
       } catch (error) {
         if (error instanceof CallFailed) {
-          this.#ledger.refused(id);
-          return false;
+          if (diskErrors.has(error.error.code)) this.#traffic.refused += 1;
+          // Whether it was recorded is not known, as if there had been no answer.
+          if (error.error.code !== errorTable.store_failing.code) {
+            this.#ledger.refused(id, error.error.code);
+            return false;
+          }
         }
         this.#ledger.unanswered(id);
         await systemClock.sleep(tryAgainMs);

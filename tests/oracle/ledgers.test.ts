@@ -5,9 +5,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CommandLedger } from "./command-ledger.ts";
 import { EventLedger } from "./event-ledger.ts";
-import { eventId, eventOf } from "./payload.ts";
+import { bytesOf, eventBytesMax, eventId, eventOf } from "./payload.ts";
 
-const ids = Array.from({ length: 20 }, (_, number) => eventId("seed", number));
+const ids = Array.from({ length: 40 }, (_, number) => eventId("seed", number))
+  .filter((id) => bytesOf(eventOf(id)) <= eventBytesMax)
+  .slice(0, 20);
 const [first = ""] = ids;
 
 function clean(): EventLedger {
@@ -19,9 +21,35 @@ function clean(): EventLedger {
 test("S1: all accepted and delivered once is clean", () => {
   const ledger = clean();
   for (const id of ids) ledger.delivered(eventOf(id));
-  const { issued, accepted, delivered, refused, ...wrong } = ledger.verdict();
+  const { issued, accepted, delivered, refused, atLimit: _at, overLimit: _over, ...wrong } = ledger.verdict();
   assert.deepEqual([issued, accepted, delivered, refused], [20, 20, 20, 0]);
-  assert.deepEqual(wrong, { missing: [], doubled: [], corrupt: [], spurious: [] });
+  assert.deepEqual(wrong, { missing: [], doubled: [], corrupt: [], spurious: [], misjudged: [] });
+});
+
+test("S2: an event over the limit that is taken, one at the limit that is not, and a refusal without a code of its own are found", () => {
+  const ofSize = (bytes: number): string => {
+    for (let number = 0; ; number += 1) {
+      const id = eventId("sizes", number);
+      if (bytesOf(eventOf(id)) === bytes) return id;
+    }
+  };
+  const [atLimit, over] = [ofSize(eventBytesMax), ofSize(eventBytesMax + 1)];
+  const right = new EventLedger();
+  right.accepted(atLimit);
+  right.refused(over, 1402);
+  right.refused(first, 1401);
+  right.refused(first, 1505);
+  const { misjudged, atLimit: accepted, overLimit: refused } = right.verdict();
+  assert.deepEqual([misjudged, accepted, refused], [[], 1, 1]);
+  const wrong = new EventLedger();
+  wrong.accepted(over);
+  wrong.refused(atLimit, 1402);
+  wrong.refused(first, -32603);
+  assert.deepEqual(wrong.verdict().misjudged, [
+    `${over}: accepted`,
+    `${atLimit}: refused with 1402, ${eventBytesMax} bytes`,
+    `${first}: refused with -32603, ${bytesOf(eventOf(first))} bytes`,
+  ]);
 });
 
 test("S1: a planted loss and a planted double are found", () => {
@@ -51,7 +79,7 @@ test("S1: a change of one byte, of the type, of the time or of another's payload
 
 test("S2: what nobody issued, and what was refused every time, must not be there; what was perhaps accepted may", () => {
   const ledger = new EventLedger();
-  for (const id of ids.slice(0, 3)) ledger.refused(id);
+  for (const id of ids.slice(0, 3)) ledger.refused(id, 1401);
   ledger.unanswered(ids[1] ?? "");
   for (const id of [...ids.slice(0, 2), eventId("seed", 99)]) ledger.delivered(eventOf(id));
   const { spurious, missing, refused } = ledger.verdict();

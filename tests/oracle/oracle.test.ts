@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { missingFaults, runOracle, seconds, type OracleReport } from "./run.ts";
+import { missingFaults, runOracle, seconds, type FaultCount, type OracleReport } from "./run.ts";
 import { startWorld } from "./world.ts";
 
 const seed = process.env["HL_TEST_SEED"] ?? randomBytes(4).toString("hex");
@@ -36,25 +36,36 @@ test("S1, S2, C1, C2: what was acknowledged has happened exactly once, whatever 
 });
 
 function figuresOf({ events, commands, ...report }: OracleReport): string[] {
-  const faults = Object.entries(report.faults).map(([name, count]) => `${name} ${count}`);
+  const came = Object.entries(report.faults).filter(([, { times }]) => times > 0);
+  const names = (wanted: (count: FaultCount) => boolean): string[] =>
+    Object.entries(report.faults).flatMap(([name, count]) => (wanted(count) ? [name] : []));
+  const [missed, absent] = [names(({ times, hits }) => times > 0 && hits === 0), names(({ times }) => times === 0)];
+  const faults = came.map(([name, { times, hits }]) => `${name} ${times} (${hits})`);
   const endings = Object.entries(commands.endings).map(([name, count]) => `${name} ${count}`);
   return [
     `events: issued ${events.issued}, accepted ${events.accepted}, refused ${events.refused}, delivered ${events.delivered}, duplicates removed ${report.duplicatesRemoved}`,
-    `events: missing ${events.missing.length}, doubled ${events.doubled.length}, corrupt ${events.corrupt.length}, spurious ${events.spurious.length}`,
+    `events: missing ${events.missing.length}, doubled ${events.doubled.length}, corrupt ${events.corrupt.length}, spurious ${events.spurious.length}, misjudged ${events.misjudged.length}`,
+    `events of the largest size accepted: ${events.atLimit}, of one byte more refused: ${events.overLimit}`,
     `commands: issued ${commands.issued}, acknowledged ${commands.acknowledged}, effects ${commands.effects}; ended: ${endings.join(", ")}`,
     `commands: without effect ${commands.withoutEffect.length}, repeated ${commands.repeated.length}, without end ${commands.endless.length}, contradictory ${commands.contradictory.length}, spurious ${commands.spurious.length}`,
-    `faults: ${faults.join(", ")}; connections cut ${report.cuts}`,
+    `faults, and how much each has hit: ${faults.join(", ")}; connections cut ${report.cuts}`,
+    ...(missed.length === 0 ? [] : [`HAS HIT NOTHING: ${missed.join(", ")}`]),
+    ...(absent.length === 0 ? [] : [`NOT REACHED in this time: ${absent.join(", ")}`]),
     `longest recovery ${seconds(report.longestRecoveryMs)}, drained ${seconds(report.drainMs)} after the last fault`,
   ];
 }
 
 function judge({ events, commands, freshEventPassed, freshCommandPassed, notRecovered }: OracleReport): void {
   const some = (ids: readonly string[]): readonly string[] => ids.slice(0, shownMax);
-  const { missing, doubled, corrupt, spurious } = events;
-  assert.deepEqual(
-    { missing: some(missing), doubled: some(doubled), corrupt: some(corrupt), spurious: some(spurious) },
-    { missing: [], doubled: [], corrupt: [], spurious: [] },
-  );
+  const { missing, doubled, corrupt, spurious, misjudged } = events;
+  const found = { missing, doubled, corrupt, spurious, misjudged };
+  assert.deepEqual(Object.fromEntries(Object.entries(found).map(([name, ids]) => [name, some(ids)])), {
+    missing: [],
+    doubled: [],
+    corrupt: [],
+    spurious: [],
+    misjudged: [],
+  });
   const { withoutEffect, repeated, endless, contradictory } = commands;
   const wrong = { withoutEffect, repeated, endless, contradictory, spurious: commands.spurious };
   assert.deepEqual(wrong, { withoutEffect: [], repeated: [], endless: [], contradictory: [], spurious: [] });

@@ -37,6 +37,8 @@ export class PathProxy implements AsyncDisposable {
   cuts = 0;
   /** What dark connections took and nobody got. */
   swallowedBytes = 0;
+  /** Connections and pieces of them that any fault has met. */
+  hits = 0;
 
   private constructor(port: number) {
     this.#port = port;
@@ -62,6 +64,7 @@ export class PathProxy implements AsyncDisposable {
   /** Ends every connection as a broken line does, without a word. */
   cut(): void {
     this.cuts += this.#connections.size;
+    this.hits += this.#connections.size;
     for (const connection of this.#connections) connection.end();
   }
 
@@ -74,18 +77,21 @@ export class PathProxy implements AsyncDisposable {
 
   #serve(client: Socket): void {
     const tap = new UplinkTap((count) => (this.copies += count));
-    const swallowed = (bytes: number): number => (this.swallowedBytes += bytes);
-    const connection = new PathConnection(client, this.#port, { state: () => this.#state, tap, swallowed });
+    const hit = (swallowedBytes = 0): void => {
+      this.swallowedBytes += swallowedBytes;
+      this.hits += 1;
+    };
+    const connection = new PathConnection(client, this.#port, { state: () => this.#state, tap, hit });
     this.#connections.add(connection);
     client.once("close", () => this.#connections.delete(connection));
-    if (this.#state.kind === "refusing") connection.end();
   }
 }
 
 interface PathHooks {
   readonly state: () => PathState;
   readonly tap: UplinkTap;
-  readonly swallowed: (bytes: number) => void;
+  /** A fault has met this connection, and has swallowed so much of it. */
+  readonly hit: (swallowedBytes?: number) => void;
 }
 
 class PathConnection {
@@ -122,7 +128,10 @@ class PathConnection {
   stateChanged(): void {
     const state = this.#hooks.state();
     this.#bytesToDark = state.kind === "dark" ? state.afterBytes : undefined;
-    if (state.kind === "refusing") this.end();
+    if (state.kind === "refusing") {
+      this.#hooks.hit();
+      this.end();
+    }
     if (state.kind !== "slow") this.#flush();
     else this.#cancelTick ??= systemClock.after(1_000, () => this.#tick());
   }
@@ -141,16 +150,18 @@ class PathConnection {
   }
 
   #answer(bytes: string): void {
+    this.#hooks.hit();
     this.#client.end(bytes);
     this.#cloud.destroy();
   }
 
   #pass(chunk: Buffer, queue: Buffer[], from: Socket, to: Socket): void {
     if (this.#dark) {
-      this.#hooks.swallowed(chunk.length);
+      this.#hooks.hit(chunk.length);
       return;
     }
     if (this.#hooks.state().kind === "slow" || queue.length > 0) {
+      this.#hooks.hit();
       queue.push(chunk);
       if (queue.reduce((sum, { length }) => sum + length, 0) > slowBytesMax) from.pause();
       return;
@@ -160,7 +171,7 @@ class PathConnection {
       rest = chunk.subarray(0, this.#bytesToDark);
       this.#bytesToDark -= rest.length;
       this.#dark = this.#bytesToDark === 0;
-      this.#hooks.swallowed(chunk.length - rest.length);
+      if (this.#dark) this.#hooks.hit(chunk.length - rest.length);
     }
     this.#write(rest, to);
   }

@@ -20,13 +20,16 @@ interface Ended {
 export class Recovery {
   readonly #seed: string;
   readonly #cloud: TestCloud;
+  readonly #log: (line: string) => void;
   #open: Ended[] = [];
   /** The longest so far. */
   longestMs = 0;
 
-  constructor(seed: string, cloud: TestCloud) {
+  /** @param log told of each that takes longer than any before */
+  constructor(seed: string, cloud: TestCloud, log: (line: string) => void) {
     this.#seed = seed;
     this.#cloud = cloud;
+    this.#log = log;
   }
 
   /** A fault has ended; events from this number on are handed over after it. */
@@ -41,7 +44,10 @@ export class Recovery {
       const newest = await this.#newest().catch(() => -1);
       const now = systemClock.now();
       for (const { atMs, number } of this.#open)
-        if (newest >= number) this.longestMs = Math.max(this.longestMs, now - atMs);
+        if (newest >= number && now - atMs > this.longestMs) {
+          this.longestMs = now - atMs;
+          this.#log(`events get through again, ${Math.round(this.longestMs / 1_000)} s after the end of a fault`);
+        }
       this.#open = this.#open.filter(({ number }) => newest < number);
     }
   }

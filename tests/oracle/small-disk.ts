@@ -6,23 +6,27 @@ import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 export const diskMib = 256;
+/** Enough for a run's commands, and few enough to be taken in no time. */
+const inodesMax = 16_384;
 
 export class SmallDisk implements Disposable {
   readonly #folder: string;
   readonly #filler: string;
+  readonly #inodes: string;
   #mounted = true;
   readonly #onExit = (): void => this[Symbol.dispose]();
 
   private constructor(folder: string) {
     this.#folder = folder;
     this.#filler = join(folder, "filler");
+    this.#inodes = join(folder, "inodes");
     process.on("exit", this.#onExit); // A test that fails in the wrong place leaves no mount behind.
   }
 
   /** Throws where mounting is not permitted. */
   static mount(folder: string): SmallDisk {
     mkdirSync(folder, { recursive: true, mode: 0o750 });
-    const options = `size=${diskMib}m,mode=0750`;
+    const options = `size=${diskMib}m,nr_inodes=${inodesMax},mode=0750`;
     execFileSync("mount", ["-t", "tmpfs", "-o", options, "hl-oracle", folder], { stdio: "pipe" });
     return new SmallDisk(folder);
   }
@@ -40,6 +44,28 @@ export class SmallDisk implements Disposable {
 
   free(): void {
     rmSync(this.#filler, { force: true });
+  }
+
+  /** Takes every inode that is left: empty files. */
+  takeInodes(): void {
+    mkdirSync(this.#inodes, { recursive: true });
+    for (let number = 0; ; number += 1) {
+      try {
+        closeSync(openSync(join(this.#inodes, String(number)), "w"));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOSPC") return;
+        throw error;
+      }
+    }
+  }
+
+  freeInodes(): void {
+    rmSync(this.#inodes, { recursive: true, force: true });
+  }
+
+  /** Works only while nobody has a file open for writing. */
+  remount(how: "ro" | "rw"): void {
+    execFileSync("mount", ["-o", `remount,${how}`, this.#folder], { stdio: "pipe" });
   }
 
   [Symbol.dispose](): void {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { cloudApiSection } from "@hl/config/sections/cloud-api.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { TestCloud, TestDaemon, testInstanceId } from "@hl/testkit/system.ts";
+import { FailingDisk } from "@hl/testkit/failing-disk.ts";
 import type { Operator } from "@hl/testkit/operator.ts";
 import { PathProxy } from "./path-proxy.ts";
 import { eventBytesMax } from "./payload.ts";
@@ -20,6 +21,18 @@ export interface World extends AsyncDisposable {
   readonly disk: SmallDisk | string;
   /** A reason where libfaketime is not installed. */
   readonly wallClock: WallClock | string;
+  readonly cloudClock: WallClock | string;
+  /** The daemon's data, when calls on it fail; a reason where there is no C compiler. */
+  readonly failingDisk: FailingDisk | string;
+  readonly traffic: Traffic;
+}
+
+/** What callers were told so far. */
+export interface Traffic {
+  /** Events that were accepted. */
+  accepted: number;
+  /** Events and commands that the daemon did not take, for a reason of its disk. */
+  refused: number;
 }
 
 /** Quick to notice and to come back, so that a minute holds many faults. Only what this version knows is set. */
@@ -44,11 +57,14 @@ const connection: Readonly<Record<string, number>> = {
 export async function startWorld(): Promise<World> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(temporaryFolder("oracle"));
-  const cloud = stack.use(await TestCloud.start());
-  const proxy = stack.use(await PathProxy.start(cloud.url));
   const faketime = findFaketime();
-  const wallClock =
-    faketime === undefined ? "libfaketime is not installed" : new WallClock(faketime, join(folder.path, "clock"));
+  const clock = (name: string): WallClock | string =>
+    faketime === undefined ? "libfaketime is not installed" : new WallClock(faketime, join(folder.path, name));
+  const [wallClock, cloudClock] = [clock("clock"), clock("cloud-clock")];
+  const cloud = stack.use(await TestCloud.start({ env: envOf(cloudClock) }));
+  const proxy = stack.use(await PathProxy.start(cloud.url));
+  const failingDisk = FailingDisk.build(folder.path);
+  if (failingDisk instanceof FailingDisk) stack.use(failingDisk);
   const noDisk = whyNoSmallDisk(join(folder.path, "disk"));
   let disk: SmallDisk | undefined;
   const known = Object.keys(cloudApiSection.keys.connection.keys);
@@ -63,11 +79,12 @@ export async function startWorld(): Promise<World> {
       HL_ENROLLMENT_TOKEN: await cloud.enroll(testInstanceId),
       HL_DAEMON__INSTANCE_ID: testInstanceId,
       HL_DAEMON__WORKSPACE_ID: "oracle",
-      ...(wallClock instanceof WallClock ? wallClock.env : {}),
+      ...envOf(wallClock, failingDisk),
     },
     ...(noDisk === undefined ? { prepare: (home: string) => (disk = SmallDisk.mount(join(home, "data"))) } : {}),
   });
   stack.use(daemon);
+  if (failingDisk instanceof FailingDisk) failingDisk.below(join(daemon.home, "data"));
   const operator = cloud.operator(testInstanceId);
   await operator.online();
   const owned = stack.move();
@@ -78,6 +95,16 @@ export async function startWorld(): Promise<World> {
     proxy,
     disk: disk ?? noDisk ?? "",
     wallClock,
+    cloudClock,
+    failingDisk,
+    traffic: { accepted: 0, refused: 0 },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Of those that are there; all their libraries together. */
+function envOf(...parts: readonly (WallClock | FailingDisk | string)[]): Record<string, string> {
+  const envs = parts.flatMap((part) => (typeof part === "string" ? [] : [part.env as Record<string, string>]));
+  const libraries = envs.map((env) => env["LD_PRELOAD"]).join(":");
+  return { ...Object.assign({}, ...envs), ...(libraries === "" ? {} : { LD_PRELOAD: libraries }) };
 }

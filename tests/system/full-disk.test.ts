@@ -6,12 +6,14 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { CallFailed, type Message, type MessageClient } from "@hl/testkit/message-client.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { startSystem, type TestDaemon } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
+import { SmallDisk, whyNoSmallDisk } from "../oracle/small-disk.ts";
 
 const emit = (client: MessageClient, event_id: string): Promise<Message> =>
   client.call("event/stream", { event_id, event_type: "test.note", timestamp: Date.now() / 1000, data: {} });
@@ -87,6 +89,44 @@ describe("the disk of the daemon", () => {
       await daemon.kill();
       execFileSync("umount", ["-l", state]);
     }
+  });
+
+  test("S1, S2, S4: no inodes: events are taken, commands refused with a code or told to be cut short, health says so, a restart works", async (t) => {
+    let disk: SmallDisk | undefined;
+    const reason = whyNoSmallDisk(join(tmpdir(), `hl-probe-${process.pid}`));
+    if (reason !== undefined) {
+      t.skip(reason);
+      return;
+    }
+    const prepare = (home: string): SmallDisk => (disk = SmallDisk.mount(join(home, "data")));
+    await using system = await startSystem({
+      prepare,
+      config: { process_management: { allowed_commands: ["sh"] } },
+    });
+    const { daemon, operator } = system;
+    disk?.takeInodes();
+    await until("health to say so", async () => (await alertCodes(daemon)).includes("no_inodes"));
+    {
+      using client = await daemon.connect();
+      await emit(client, "without");
+      const refused: unknown[] = [];
+      for (let number = 0; refused.length === 0; number += 1) {
+        const params = { command_id: `c-${number}`, command: "sh", args: ["-c", "echo said"] };
+        // One whose files were made ahead runs; its output may have no place, and then the answer says so (P2).
+        const result = await client.call("command/execute", params).catch((error: unknown) => refused.push(error));
+        if (typeof result === "object" && result.stdout !== "said\n") assert.equal(result.stdout_truncated, true);
+      }
+      const [error] = refused;
+      assert.ok(error instanceof CallFailed && error.error.code === 1505, JSON.stringify(error));
+    }
+    await daemon.kill();
+    await daemon.restart();
+    disk?.freeInodes();
+    await until("it to be well again", async () => (await alertCodes(daemon)).length === 0);
+    using client = await daemon.connect();
+    const params = { command_id: "after", command: "sh", args: ["-c", "echo said"] };
+    assert.equal((await client.call("command/execute", params)).stdout, "said\n");
+    await operator.event(({ event_id }) => event_id === "without");
   });
 
   test("S2, S3, S4: a corrupt database: the daemon starts, says so, goes on under a new epoch, and the cloud is told", async () => {

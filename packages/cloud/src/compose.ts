@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { Server as TlsServer, type TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
@@ -72,6 +73,7 @@ export interface Cloud extends AsyncDisposable {
 /** Builds and starts everything, in this order; disposing stops it in the reverse order. */
 export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const { home, tls, clock = systemClock, logger = silentLogger } = options;
+  const runId = randomUUID();
   const limits: CloudLimits = { ...defaultLimits, ...options.limits };
   judgeLimits(limits);
   const address = judgeAddress(options.listen, tls);
@@ -88,13 +90,9 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const admitConnection = (instanceId: string): void =>
     admitInstance(instanceId, admission.connectionsOfInstance, admission.connections);
   const feed = new EventFeed();
-  const security = new SecurityEvents({
-    events: store.events,
-    clock,
-    logger,
-    identityAlarmMs: limits.identityAlarmMs,
-    onStored: (instanceId) => feed.published(instanceId),
-  });
+  const { identityAlarmMs } = limits;
+  const onStored = (instanceId: string): void => feed.published(instanceId);
+  const security = new SecurityEvents({ events: store.events, clock, logger, identityAlarmMs, onStored });
   const credentials = composeCredentials({
     store: store.credentials,
     keys,
@@ -173,6 +171,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     logger,
     wireError,
+    runId,
     registrations: admission.registrationsOfInstance,
     pace,
     eventBatchSize: options.settings?.batch_size ?? limits.eventBatchSize,
@@ -192,6 +191,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     helloWithinMs,
     ...beat,
     welcome: {
+      cloud_run_id: runId,
       heartbeatSeconds: (instanceId) => pace.welcome(instanceId),
       limits: { message_bytes_max: limits.messageBytesMax, in_flight_max: inFlightMax },
       settings: (instanceId) => vmSettings.of(instanceId),

@@ -108,7 +108,7 @@ export const errorTable = {
   process_limit: row(
     1104,
     "backoff",
-    "max_processes are running",
+    "max_processes are running, or what runs holds as many secret values as are kept out of events",
     "Wait for one to end, or raise process_management.max_processes.",
   ),
   command_not_found: row(
@@ -207,6 +207,12 @@ export const errorTable = {
     "the cloud has another event under this epoch and sequence number",
     "The VM was restored from a snapshot or cloned: the daemon begins a new epoch by itself and sends the event again.",
   ),
+  cloud_restarted: row(
+    1404,
+    "backoff",
+    "hl-cloud does not know that the daemon knows which events it has: it may have come from a backup",
+    "Nothing to do: the daemon compares data.events_acked with its own, and sends again what is missing.",
+  ),
   event_invalid: row(1402, "never", "the event is malformed", "See event/stream in docs/protocol.md."),
   file_not_found: row(1501, "never", "no such file", "Check the path; relative paths start at the workspace."),
   file_exists: row(1502, "never", "the file exists already", "Choose another name or remove it first."),
@@ -248,6 +254,12 @@ export const errorTable = {
     "backoff",
     "hl-workspace, which serves file/*, ended before it answered",
     "Ask again: it is started anew. Whether a change was made is not known, but no file is half written.",
+  ),
+  store_failing: row(
+    1512,
+    "backoff",
+    "the daemon's disk refuses to be written",
+    "Look at the disk of the data folder: `hl-client health` has its words. Whether the request was recorded is not known: send it again under the same id.",
   ),
   approval_unknown: row(1601, "never", "no such approval", "`hl-client approvals list` shows the open ones."),
   approval_decided: row(

@@ -190,8 +190,11 @@ export function startCloud(
   );
 }
 
-/** The token that a subcommand prints; throws with its stderr when it fails. */
-export async function printedToken(args: readonly string[]): Promise<string> {
+/** The token that a subcommand prints. */
+export const printedToken = cloudSubcommand;
+
+/** What a subcommand of hl-cloud prints; throws with its stderr when it fails. */
+export async function cloudSubcommand(args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await runProgram("hl-cloud", args);
   if (code !== 0) throw new Error(`hl-cloud ${args.join(" ")} failed with ${code}: ${stderr}`);
   return stdout.toString("utf8").trim();

@@ -2,13 +2,16 @@
  * The real programs brought up for a test: a daemon in a home of its own, hl-cloud, or both with the daemon enrolled. Either
  * can be killed, stopped and started again on the same home; everything is stopped and removed at the end.
  */
+import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { connectSocket, connectSocketFrames, type Message, type MessageClient } from "./message-client.ts";
 import { http } from "./http.ts";
 import { Operator } from "./operator.ts";
 import { noProcessOf } from "./processes.ts";
 import {
+  cloudSubcommand,
   makeDaemonHome,
   printedToken,
   runProgram,
@@ -136,6 +139,20 @@ export class TestDaemon implements AsyncDisposable {
     this.#program = await startDaemon(this.home, { env: this.#env });
   }
 
+  /** Copies the home as it is at one moment, for which the daemon stands still. The answer starts another daemon on the copy. */
+  async copy(): Promise<() => Promise<TestDaemon>> {
+    const folder = temporaryFolder("hl");
+    this.#program.signal("SIGSTOP");
+    try {
+      await promisify(execFile)("cp", ["-a", `${this.home}/.`, folder.path]);
+    } finally {
+      this.#program.signal("SIGCONT");
+    }
+    const env = this.#env;
+    return async () =>
+      new TestDaemon(folder.path, await startDaemon(folder.path, { env }), { folder, prepared: undefined }, env);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#program.stop();
     await noProcessOf(this.home);
@@ -147,42 +164,54 @@ export class TestDaemon implements AsyncDisposable {
 export interface CloudOptions {
   /** More of `hl-cloud serve`, kept over a restart. */
   readonly args?: readonly string[] | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
 }
+
+type Folder = ReturnType<typeof temporaryFolder>;
 
 /** hl-cloud and its home. It keeps its address over a restart, as a real one does. */
 export class TestCloud implements AsyncDisposable {
-  readonly home: string;
+  #home: string;
   readonly url: string;
   readonly operatorTokenFile: string;
   readonly operatorToken: string;
   #program: RunningProgram<CloudReady>;
-  readonly #folder: Disposable;
+  readonly #folder: Folder;
   readonly #args: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
+  #backups = 0;
 
   private constructor(
     home: string,
     program: RunningProgram<CloudReady>,
     token: string,
-    folder: Disposable,
-    args: CloudOptions["args"],
+    folder: Folder,
+    { args, env }: CloudOptions,
   ) {
-    this.home = home;
+    this.#home = home;
     this.url = program.ready.url;
     this.operatorToken = token;
     this.operatorTokenFile = join(home, "operator-token");
     this.#program = program;
     this.#folder = folder;
     this.#args = args ?? [];
+    this.#env = env ?? {};
   }
 
   /** On any free port; an operator with every right is made. */
-  static async start({ args = [] }: CloudOptions = {}): Promise<TestCloud> {
+  static async start(options: CloudOptions = {}): Promise<TestCloud> {
     const folder = temporaryFolder("hl-cloud");
-    const program = await startCloud(folder.path, { args });
+    const { args = [], env } = options;
+    const program = await startCloud(folder.path, { args, env });
     const token = await printedToken(["operator", "add", "tester", "--home", folder.path, "--role", "admin"]);
-    const cloud = new TestCloud(folder.path, program, token, folder, args);
+    const cloud = new TestCloud(folder.path, program, token, folder, options);
     writeFileSync(cloud.operatorTokenFile, `${token}\n`, { mode: 0o600 });
     return cloud;
+  }
+
+  /** The one that is served; another one after a restore. */
+  get home(): string {
+    return this.#home;
   }
 
   get pid(): number {
@@ -203,7 +232,23 @@ export class TestCloud implements AsyncDisposable {
 
   async restart(): Promise<void> {
     await this.#program.stop();
-    this.#program = await startCloud(this.home, { listen: new URL(this.url).host, args: this.#args });
+    this.#program = await startCloud(this.home, { listen: new URL(this.url).host, env: this.#env, args: this.#args });
+  }
+
+  /** Beside the running server, into a file that is gone with this cloud. */
+  async backup(): Promise<string> {
+    const file = join(this.#folder.path, `backup-${this.#backups++}`);
+    await cloudSubcommand(["backup", "--home", this.home, "--to", file]);
+    return file;
+  }
+
+  /** The machine is lost, and another one takes its address with what a backup has. */
+  async restore(file: string): Promise<void> {
+    await this.#program.stop("SIGKILL");
+    const home = join(this.#folder.path, `home-${this.#backups++}`);
+    await cloudSubcommand(["restore", "--home", home, "--from", file]);
+    this.#home = home;
+    await this.restart();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,5 +12,6 @@ export const cloudKill: Fault = {
     await cloud.stop("SIGKILL");
     await systemClock.sleep(forMs);
     await cloud.restart();
+    return 1;
   },
 };

@@ -12,5 +12,6 @@ export const daemonKill: Fault = {
     await daemon.kill();
     await systemClock.sleep(forMs);
     await daemon.restart();
+    return 1;
   },
 };

@@ -13,5 +13,6 @@ export const daemonStop: Fault = {
     program.signal("SIGSTOP");
     await systemClock.sleep(forMs);
     program.signal("SIGCONT");
+    return 1;
   },
 };

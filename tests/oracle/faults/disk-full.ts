@@ -10,10 +10,12 @@ export const diskFull: Fault = {
   msMin: 1_000,
   msMax: 5_000,
   missing: ({ disk }) => (disk instanceof SmallDisk ? undefined : disk),
-  run: async ({ disk }, forMs) => {
+  run: async ({ disk, traffic }, forMs) => {
     if (!(disk instanceof SmallDisk)) throw new Error(disk);
+    const before = traffic.refused;
     disk.fill();
     await systemClock.sleep(forMs);
     disk.free();
+    return traffic.refused - before;
   },
 };

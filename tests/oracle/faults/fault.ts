@@ -6,6 +6,11 @@ import type { World } from "../world.ts";
 export interface Fault extends FaultKind {
   /** Why it cannot be had here; undefined where it can. */
   readonly missing?: (world: World) => string | undefined;
-  /** Does it for so long, and takes it away again. */
-  readonly run: (world: World, forMs: number, random: Random) => Promise<void>;
+  /** No other fault is under way meanwhile. */
+  readonly alone?: boolean;
+  /**
+   * Does it for so long, and takes it away again. Resolves with how much it has hit: connections, answers, failed calls, refusals; 1 where
+   * it hits by being there. What has hit nothing was no test.
+   */
+  readonly run: (world: World, forMs: number, random: Random) => Promise<number>;
 }

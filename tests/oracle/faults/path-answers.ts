@@ -22,9 +22,11 @@ function answers(name: string, bytes: string): Fault {
     msMin: 500,
     msMax: 2_500,
     run: async ({ proxy }, forMs, random) => {
+      const before = proxy.hits;
       proxy.set({ kind: "answering", answer: bytes, when: random.pick(["before", "after"]) });
       await systemClock.sleep(forMs);
       proxy.set({ kind: "open" });
+      return proxy.hits - before;
     },
   };
 }

@@ -9,11 +9,13 @@ export const pathCut: Fault = {
   msMin: 500,
   msMax: 3_000,
   run: async ({ proxy }, forMs, random) => {
+    const before = proxy.hits;
     const end = systemClock.now() + forMs;
     while (systemClock.now() < end) {
       proxy.cut();
       await systemClock.sleep(random.between(5, 300));
     }
+    return proxy.hits - before;
   },
 };
 
@@ -25,8 +27,10 @@ export const pathRefusing: Fault = {
   msMin: 500,
   msMax: 3_000,
   run: async ({ proxy }, forMs) => {
+    const before = proxy.hits;
     proxy.set({ kind: "refusing" });
     await systemClock.sleep(forMs);
     proxy.set({ kind: "open" });
+    return proxy.hits - before;
   },
 };

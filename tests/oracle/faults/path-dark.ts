@@ -9,9 +9,11 @@ export const pathDark: Fault = {
   msMin: 1_000,
   msMax: 5_000,
   run: async ({ proxy }, forMs) => {
+    const before = proxy.hits;
     proxy.set({ kind: "dark", afterBytes: 0 });
     await systemClock.sleep(forMs);
     proxy.set({ kind: "open" });
+    return proxy.hits - before;
   },
 };
 
@@ -20,8 +22,10 @@ export const pathDarkInBody: Fault = {
   ...pathDark,
   name: "path dark in the middle",
   run: async ({ proxy }, forMs, random) => {
+    const before = proxy.hits;
     proxy.set({ kind: "dark", afterBytes: random.between(1, 100_000) });
     await systemClock.sleep(forMs);
     proxy.set({ kind: "open" });
+    return proxy.hits - before;
   },
 };

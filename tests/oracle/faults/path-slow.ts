@@ -9,8 +9,10 @@ export const pathSlow: Fault = {
   msMin: 1_000,
   msMax: 6_000,
   run: async ({ proxy }, forMs) => {
+    const before = proxy.hits;
     proxy.set({ kind: "slow" });
     await systemClock.sleep(forMs);
     proxy.set({ kind: "open" });
+    return proxy.hits - before;
   },
 };

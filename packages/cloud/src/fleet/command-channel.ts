@@ -36,6 +36,7 @@ export interface CommandChannelOptions {
   readonly deadAfterMs: number;
   /** Told to the daemon in the answer to its hello. */
   readonly welcome: {
+    readonly cloud_run_id: string;
     readonly heartbeatSeconds: (instanceId: string) => number;
     readonly limits: { readonly message_bytes_max: number; readonly in_flight_max: number };
     readonly settings: (instanceId: string) => LinkSettings;
@@ -124,6 +125,7 @@ function helloHandler(instanceId: string, options: CommandChannelOptions, greete
           server_time: clock.wallMs() / 1000,
           fence,
           events_acked: { epoch, lanes: await options.events.cursors(instanceId, epoch) },
+          cloud_run_id: options.welcome.cloud_run_id,
           heartbeat_interval: options.welcome.heartbeatSeconds(instanceId),
           limits: options.welcome.limits,
           settings: options.welcome.settings(instanceId),

@@ -27,6 +27,8 @@ export interface VmMethodsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly wireError: WireErrorOptions;
+  /** This process; see cloudRunIdHeader. */
+  readonly runId: string;
   /** Registrations of one instance; each is a signature and two writes. */
   readonly registrations: RateLimits;
   readonly pace: Pace;
@@ -140,14 +142,24 @@ export class VmMethods {
     return this.#handler({ "vm/status": vmStatus }, handlers, instanceId);
   }
 
-  /** The store commits all events of a batch together and before any is answered. */
-  events(instanceId: string): RequestHandler {
-    const { store, presence, feed, counters, clock } = this.#options;
+  /**
+   * The store commits all events of a batch together and before any is answered.
+   * @param comparedWith the process of ours that has told the daemon what we have; undefined where it does not say
+   */
+  events(instanceId: string, comparedWith: string | undefined): RequestHandler {
+    const { store, presence, feed, counters, clock, runId } = this.#options;
     presence.seen(instanceId);
+    const whatWeHave = new Map<string, ReturnType<typeof store.events.cursors>>();
     const handlers: Handlers<{ "event/stream": typeof eventDeliver }> = {
       "event/stream": async (event) => {
         const body = JSON.stringify(event);
         const { event_id, epoch, seq, lane } = event;
+        if (comparedWith !== undefined && comparedWith !== runId) {
+          const known = whatWeHave.get(epoch) ?? store.events.cursors(instanceId, epoch);
+          whatWeHave.set(epoch, known);
+          const facts = { cloud_run_id: runId, events_acked: { epoch, lanes: await known } };
+          throw new HlError("cloud_restarted", "compare first what is here with what was acknowledged", facts);
+        }
         if (Buffer.byteLength(body) > eventBytesMax) {
           counters.eventsRejected += 1;
           return { event_id, status: "rejected", reason: `an event may have ${eventBytesMax} bytes` };

@@ -20,6 +20,7 @@ const statuses: Partial<Record<ErrorType, number>> = {
   permission_denied: 403,
   instance_revoked: 403,
   identity_in_use: 409,
+  cloud_restarted: 409,
   session_ended: 410,
   protocol_unsupported: 400,
   instance_unknown: 404,

@@ -112,6 +112,27 @@ test("S3: cursors follow what is stored, and another event with a number in use 
   assert.deepEqual(await cursors("old"), { critical: 9, session: 9, log: 9, metric: 9 });
 });
 
+// Goal: S1: a daemon that has compared with another process of hl-cloud, or with none, is told what is here before anything is taken from it; one
+// that does not know the header is served as before. Method: the same batch under three headers.
+test("S1: a batch of a daemon that has compared with another hl-cloud is not taken; it is told what is here", async () => {
+  await using fixture = await testCloud();
+  const vm = await fixture.connect("vm-1", () => Promise.resolve({}));
+  const { cloud_run_id: runId } = vm.welcome as { cloud_run_id: string };
+  const url = `${fixture.url}/v1/vm/events`;
+  const send = (seq: number, headers: Record<string, string>): Promise<RpcReply> =>
+    postBody(url, vm.tokens.access_token, deliver([{ ...event(seq), lane: "log" }]), headers);
+  assert.deepEqual([...verdicts(await send(1, {}))], [[0, "accepted"]]);
+  for (const other of ["", "another"]) {
+    const [refused] = (await send(2, { "hl-cloud-run-id": other })).body as unknown as RpcReply["body"][];
+    const { code, data } = errorOf({ body: refused ?? {} });
+    assert.deepEqual(
+      [code, data["cloud_run_id"], data["events_acked"]],
+      [1404, runId, { epoch: "epoch-1", lanes: { log: 1 } }],
+    );
+  }
+  assert.deepEqual([...verdicts(await send(2, { "hl-cloud-run-id": runId }))], [[0, "accepted"]]);
+});
+
 // Goal: heartbeats and status reach the operator; last_seen costs no row write until it is flushed.
 test("heartbeat and status are what the operator sees", async () => {
   await using fixture = await testCloud();

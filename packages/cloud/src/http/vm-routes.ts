@@ -3,7 +3,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParsedInput, Message } from "@hl/core/rpc/message.ts";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { runIdHeader } from "@hl/protocol/methods/vm.ts";
+import { cloudRunIdHeader, runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { enrollmentNeeded, vmPaths, type VmMethods } from "../fleet/vm-methods.ts";
 import type { RateLimits } from "../limits/rate-limits.ts";
 import type { VmLimits } from "../limits/vm-limits.ts";
@@ -87,13 +87,23 @@ export function vmRoutes(app: FastifyInstance, options: VmRoutesOptions): void {
     (request, reply) => serveRpc(request, reply, methods.status(instanceOf(request)), clock),
   );
   app.post(vmPaths.events, { onRequest: within(limits.batchesOfInstance) }, (request, reply) =>
-    serveRpc(request, reply, methods.events(instanceOf(request)), clock, inSequence),
+    serveRpc(
+      request,
+      reply,
+      methods.events(instanceOf(request), headerOf(request, cloudRunIdHeader)),
+      clock,
+      inSequence,
+    ),
   );
 }
 
-function runIdOf({ headers }: Pick<FastifyRequest, "headers">): string | undefined {
-  const runId = headers[runIdHeader];
-  return typeof runId === "string" ? runId : undefined;
+function runIdOf(request: Pick<FastifyRequest, "headers">): string | undefined {
+  return headerOf(request, runIdHeader);
+}
+
+function headerOf({ headers }: Pick<FastifyRequest, "headers">, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === "string" ? value : undefined;
 }
 
 /** Which VM sends this; used for the WebSocket upgrade too. */

@@ -25,11 +25,15 @@ export class UpgradeRefused extends Error {
   /** The header as it came: seconds or a date. */
   readonly retryAfter: string | undefined;
 
-  constructor(status: number, body: string, retryAfter: string | undefined) {
+  /** The server's clock, as it came. */
+  readonly date: string | undefined;
+
+  constructor(status: number, body: string, retryAfter: string | undefined, date?: string) {
     super(`the server answered the WebSocket upgrade with status ${status}`);
     this.status = status;
     this.body = body;
     this.retryAfter = retryAfter;
+    this.date = date;
   }
 }
 
@@ -68,7 +72,8 @@ export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebS
     });
     response.on("error", () => {}); // `close` follows and tells.
     response.on("close", () => {
-      reject(new UpgradeRefused(response.statusCode ?? 0, body, response.headers["retry-after"]));
+      const { "retry-after": retryAfter, date } = response.headers;
+      reject(new UpgradeRefused(response.statusCode ?? 0, body, retryAfter, date));
       request.destroy();
     });
   });

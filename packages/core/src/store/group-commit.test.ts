@@ -155,6 +155,31 @@ test("S1: after a failed sync its writes are refused, and the log begins anew be
   assert.deepEqual([notes(withoutLog), notes(database)], [["a"], ["a", "b"]]);
 });
 
+test("S5: what is derived from rows is derived again after a failed sync, before the next write and not before it can be relied on", async (t) => {
+  const { database } = openFile(t);
+  const log = new SlowLog();
+  const seen: unknown[] = [];
+  const commit = new GroupCommit(database, { log, onRenewed: () => seen.push(notes(database)) });
+  const failed = commit.run(put(database, "a"));
+  (await log.begun(1)).reject(new Error("EIO"));
+  await assert.rejects(failed, /EIO/);
+  log.renew = () => {
+    throw new Error("EIO again");
+  };
+  const refused = commit.run(put(database, "b"));
+  (await log.begun(2)).resolve(undefined);
+  await assert.rejects(refused, /EIO again/);
+  assert.deepEqual(seen, []);
+  log.renew = () => {};
+  const taken = [commit.run(put(database, "c")), commit.run(put(database, "d"))];
+  (await log.begun(3)).resolve(undefined);
+  await Promise.all(taken);
+  const last = commit.run(put(database, "e"));
+  (await log.begun(4)).resolve(undefined);
+  await last;
+  assert.deepEqual(seen, [["a"]]);
+});
+
 test("S4: while the log cannot begin anew, writes are refused with the reason, and taken again when it can", async (t) => {
   const { database } = openFile(t);
   const log = new SlowLog();

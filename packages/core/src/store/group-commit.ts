@@ -13,6 +13,11 @@ export interface GroupCommitOptions {
   /** Makes commits durable beside the event loop. Without it COMMIT does, and the loop waits (`synchronous = FULL`). */
   readonly log?: DurableLog | undefined;
   readonly clock?: Pick<Clock, "after"> | undefined;
+  /**
+   * A sync had failed, and the log has begun anew since: writes that were refused may be in the database all the same. Called before the
+   * next write, while none is under way, so that what is kept beside the rows can be derived again.
+   */
+  readonly onRenewed?: (() => void) | undefined;
 }
 
 /** Longest that a write which nobody waits for is held back. */
@@ -30,6 +35,7 @@ export class GroupCommit {
   readonly #database: DatabaseSync;
   readonly #log: DurableLog | undefined;
   readonly #clock: Pick<Clock, "after">;
+  readonly #onRenewed: () => void;
   #statements: Readonly<{ begin: StatementSync; commit: StatementSync }> | undefined;
   #queue: Write[] = [];
   #urgent = false;
@@ -43,6 +49,7 @@ export class GroupCommit {
     this.#database = database;
     this.#log = options.log;
     this.#clock = options.clock ?? systemClock;
+    this.#onRenewed = options.onRenewed ?? (() => {});
   }
 
   /**
@@ -118,14 +125,19 @@ export class GroupCommit {
     this.#urgent = false;
     const outcomes: Outcome[] = [];
     try {
-      if (this.#torn) this.#log?.renew();
-      this.#torn = false;
+      if (this.#torn) this.#renew();
       if (group.length > 0 && !this.#commit(group, outcomes))
         for (const write of group) this.#commit([write], outcomes);
     } catch (error) {
       return () => group.forEach((write) => write.reject(error));
     }
     return (problem) => outcomes.forEach((outcome) => outcome(problem));
+  }
+
+  #renew(): void {
+    this.#log?.renew();
+    this.#onRenewed();
+    this.#torn = false;
   }
 
   #takeGroup(): readonly Write[] {

@@ -1,3 +1,5 @@
+import { constants } from "node:os";
+
 /** What SQLite's result codes say about the file and its disk; https://www.sqlite.org/rescode.html */
 const generic = 1;
 const readOnly = 8;
@@ -19,9 +21,17 @@ export function isOddSchema(error: unknown): boolean {
   return code === generic || code === readOnly;
 }
 
-/** There is no room for what is to be written: in SQLite's words, or in the kernel's when the log is synced. */
+/**
+ * There is no room for what is to be written: in SQLite's words, or in the kernel's when the log is synced. A quota that is used up is
+ * one of these in the kernel's words only: to SQLite it is a disk failure.
+ */
 export function isNoSpace(error: unknown): boolean {
-  return primaryCode(error) === full || kernelCode(error) === "ENOSPC";
+  return primaryCode(error) === full || kernelCode(error) === "ENOSPC" || isQuota(error);
+}
+
+/** Node has no name for it. */
+function isQuota(error: unknown): boolean {
+  return (error as { errno?: unknown } | null)?.errno === -constants.errno.EDQUOT;
 }
 
 /** The disk refuses, for another reason than want of room. */

@@ -40,6 +40,26 @@ describe("agents over two lives of the daemon", () => {
     return { first, fake, processId, relayId, answer };
   };
 
+  test("X4, X2: what is secret in an agent's environment is held as long as it lives; without room for it it does not start", async () => {
+    const holding = new Map<string, Readonly<Record<string, string>>>();
+    const secrets = {
+      hold: (owner: string, environment: Readonly<Record<string, string>>) => void holding.set(owner, environment),
+      release: (owner: string) => void holding.delete(owner),
+    };
+    const life = f.life({ secrets });
+    const { processId } = await f.start(life);
+    assert.deepEqual([...holding.keys()], [processId]);
+    assert.equal(holding.get(processId)?.["HL_PROCESS_ID"], processId); // All that it gets.
+    await life.agents.drain(true);
+    assert.equal(holding.size, 0);
+    const full = (): never => {
+      throw new HlError("process_limit", "full");
+    };
+    const refused = f.life({ secrets: { ...secrets, hold: full } });
+    await assert.rejects(refused.agents.start({ workspace_path: f.root }), /full/);
+    assert.deepEqual(refused.agents.list(), []);
+  });
+
   test("P3: an upgrade leaves agents to the next daemon; who waits is told, and gets the result there", async () => {
     const { first, fake, processId, relayId, answer } = await leftInTurn();
     const error = (await answer) as HlError;

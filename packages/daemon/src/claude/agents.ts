@@ -34,6 +34,12 @@ export interface AgentHost {
   removeFolder(temporary: string): void;
 }
 
+export interface SecretHolder {
+  /** Throws where there is no room for them. */
+  hold(owner: string, environment: Readonly<Record<string, string>>): void;
+  release(owner: string): void;
+}
+
 export interface AgentsOptions {
   readonly runner: Runner;
   readonly records: AgentRecords;
@@ -50,6 +56,8 @@ export interface AgentsOptions {
   readonly agentsMax: number;
   /** Throws where what a start and an end bring cannot be told. */
   readonly assertRoom?: (() => void) | undefined;
+  /** Keeps what is secret in an agent's environment, its API key first, out of events, as long as it lives (X4). */
+  readonly secrets?: SecretHolder | undefined;
   readonly turnsWaitingMax: number;
   readonly lineBytesMax: number;
   readonly openFilesMax: number;
@@ -109,6 +117,7 @@ export class Agents {
     const sessionId = params.resume ?? randomUUID();
     const confinement = host.confinement(temporary, environment["HOME"], [...binary.folders, configPath]);
     host.makeFolders(temporary, environment["HOME"]);
+    this.#options.secrets?.hold(processId, environment);
     const request = {
       id: processId,
       argv: [binary.path, ...streamJsonArguments(params, sessionId), ...this.#options.args, ...(params.args ?? [])],
@@ -121,8 +130,12 @@ export class Agents {
       ...confinement,
     };
     const record = { processId, sessionId, workspacePath: cwd, protocol: "stream-json", startedMs: clock.wallMs() };
-    await records.begin(record);
+    await records.begin(record).catch((error: unknown) => {
+      this.#options.secrets?.release(processId);
+      throw error;
+    });
     const run = await runner.start(request).catch(async (error: unknown) => {
+      this.#options.secrets?.release(processId);
       host.removeFolder(temporary);
       await records.forget(processId);
       throw startFailure(error, binary.path);
@@ -172,6 +185,7 @@ export class Agents {
     this.#agents.set(record.processId, agent);
     void agent.ended.then((expected) => {
       this.#lastFailed = !expected;
+      this.#options.secrets?.release(record.processId);
       host.removeFolder(`${host.temporaryRoot}/${record.processId}`);
       this.#forgetOldest();
     });

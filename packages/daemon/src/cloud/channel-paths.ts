@@ -6,8 +6,9 @@ import { connectWebSocket, UpgradeRefused } from "@hl/core/rpc/connect-websocket
 import type { Transport, TransportLimits } from "@hl/core/rpc/transport.ts";
 import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import { cloudErrorIn, CloudUnreachable, retryAfterMs, type CloudHttp } from "./http.ts";
+import { cloudErrorIn, CloudUnreachable, type CloudHttp } from "./http.ts";
 import { PollTransport, type Exchange } from "./poll-transport.ts";
+import { retryAfterMs } from "./retry-after.ts";
 import type { TlsOptions } from "./tls.ts";
 
 /** Numbers and TLS are read when they are needed: the cloud sets some, and certificates are replaced on the disk. */
@@ -175,7 +176,7 @@ export class ChannelPaths {
       const answered = cloudErrorIn(error.body);
       if (answered === undefined) this.#failedUpgrades += 1;
       if (error.status === 401 && answered !== undefined) await renew(signal);
-      const retryAfter = retryAfterMs(error.retryAfter, retryAfterMaxMs);
+      const retryAfter = retryAfterMs(error, retryAfterMaxMs, this.#options.clock.wallMs());
       if (answered !== undefined && retryAfter === undefined) throw answered;
       throw new CloudUnreachable(`${url} answered ${error.status}: ${error.body.slice(0, 200)}`, retryAfter);
     }

@@ -12,6 +12,7 @@ export interface Received {
   readonly path: string;
   readonly authorization: string | undefined;
   readonly compressed: boolean;
+  readonly headers: IncomingMessage["headers"];
   readonly body: any; // eslint-disable-line @typescript-eslint/no-explicit-any -- What a test looks into.
 }
 
@@ -79,8 +80,9 @@ export class ScriptedCloud implements AsyncDisposable {
     for await (const part of request) parts.push(part as Buffer);
     const compressed = request.headers["content-encoding"] === "gzip";
     const bytes = compressed ? gunzipSync(Buffer.concat(parts)) : Buffer.concat(parts);
-    const { authorization } = request.headers;
-    const received = { path: request.url ?? "", authorization, compressed, body: JSON.parse(bytes.toString("utf8")) };
+    const { headers, url: path = "" } = request;
+    const body: unknown = JSON.parse(bytes.toString("utf8"));
+    const received = { path, authorization: headers.authorization, compressed, headers, body };
     this.received.push(received);
     const answer = await (this.#script.shift() ?? this.#otherwise)(received, response);
     if (answer === undefined || response.writableEnded || response.destroyed) return;

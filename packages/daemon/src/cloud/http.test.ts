@@ -3,12 +3,14 @@
  * Method: a server that sends each kind of answer, byte for byte.
  */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { errorTable, HlError } from "@hl/protocol/errors.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { failure, result, ScriptedCloud, type Responder } from "./cloud.fixture.test.ts";
-import { CloudUnreachable, retryAfterMs, type CloudHttpOptions } from "./http.ts";
+import { CloudUnreachable, squeeze, timeoutMsOf, type CloudHttpOptions } from "./http.ts";
 
 const never = new AbortController().signal;
 
@@ -76,11 +78,9 @@ describe("cloud HTTP: what counts as an answer", () => {
     const envelope = '{"jsonrpc":"2.0","id":null,"error":{"code":1003,"message":"slow down"}}';
     await assert.rejects(ask(raw(429, envelope, { "retry-after": "7" })), unreachable(/asks to wait \(429\)/, 7_000));
     await assert.rejects(ask(raw(503, "<html>", { "retry-after": "7" })), unreachable(/503/, 7_000));
-    const table = { "0": 1_000, "1": 1_000, " 30 ": 30_000, "900": 900_000, "999999999": 900_000 };
-    for (const [header, ms] of Object.entries(table)) assert.equal(retryAfterMs(header), ms, header);
-    for (const none of [undefined, "", "-5", "1e3", "Infinity", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"]) {
-      assert.equal(retryAfterMs(none), undefined, String(none));
-    }
+    const moment = { "retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", date: "Wed, 21 Oct 2026 07:28:00 GMT" };
+    await assert.rejects(ask(raw(503, envelope, moment)), unreachable(/503/, 30_000));
+    await assert.rejects(ask(raw(503, envelope, { "retry-after": "999999" })), unreachable(/503/, 900_000));
   });
 
   test("P7: an answer over the limit is given up, announced or not, and the next request works", async () => {
@@ -128,6 +128,41 @@ describe("cloud HTTP: what is sent", () => {
       ],
     );
     assert.deepEqual(cloud.received[0]?.body.params, large);
+  });
+
+  test("compressing begins at 256 bytes, and what it saves is 64 bytes or more", async () => {
+    assert.equal(await squeeze("a".repeat(255)), undefined);
+    assert.ok((await squeeze("a".repeat(256))) !== undefined);
+    // Noise saves nothing; each more of what is behind it saves a little more.
+    const noise = randomBytes(600)
+      .toString("latin1")
+      .replaceAll(/[^\x20-\x7e]/g, "");
+    const saved = new Set<boolean>();
+    for (let count = 0; count < 400; count += 1) {
+      const text = noise + "a".repeat(count);
+      const isWorth = gzipSync(text).length <= text.length - 64;
+      if (text.length < 256) continue;
+      assert.equal((await squeeze(text)) !== undefined, isWorth, `${count} behind ${noise.length}`);
+      saved.add(isWorth);
+    }
+    assert.equal(saved.size, 2, "both sides of the limit");
+  });
+
+  test("a request has a second more for each 64 KiB of its body that has begun", async () => {
+    const table = { 0: 30_000, 1: 31_000, 65_536: 31_000, 65_537: 32_000, 1_048_576: 46_000 };
+    for (const [bytes, ms] of Object.entries(table)) assert.equal(timeoutMsOf(30_000, Number(bytes)), ms, bytes);
+    await using cloud = await ScriptedCloud.start();
+    await using http = cloud.client(new ManualClock(), { compress: false, timeoutMs: 100, connectionsMax: 2 });
+    const smallIsOver = Promise.withResolvers<undefined>();
+    cloud.otherwise(async (received) => {
+      if (received.path === "/small") return undefined; // Never.
+      await smallIsOver.promise;
+      return result(received, { late: true });
+    });
+    const large = http.call(`${cloud.url}/large`, "m", { pad: "x".repeat(1_048_576) }, "t", never);
+    await assert.rejects(http.call(`${cloud.url}/small`, "m", {}, "t", never), unreachable(/cannot be reached/));
+    smallIsOver.resolve(undefined);
+    assert.deepEqual(await large, { late: true });
   });
 
   test("a batch has one outcome for each request, whatever order, and none where the answer has none", async () => {

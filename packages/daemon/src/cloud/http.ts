@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
 import { gzip } from "node:zlib";
 import { promisify } from "node:util";
 import { Agent, buildConnector, request } from "undici";
@@ -6,6 +7,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { encodeRequest, parseInput, type ResponseMessage } from "@hl/core/rpc/message.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
+import { retryAfterMs } from "./retry-after.ts";
 import type { TlsOptions } from "./tls.ts";
 
 /**
@@ -98,6 +100,7 @@ export class CloudHttp implements AsyncDisposable {
     paramsList: readonly string[],
     token: string,
     signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<(ResponseMessage["outcome"] | undefined)[]> {
     const timestamp = this.#options.clock.wallMs() / 1000;
     const name = JSON.stringify(method);
@@ -105,7 +108,7 @@ export class CloudHttp implements AsyncDisposable {
     const items = paramsList.map(
       (params, id) => `{"jsonrpc":"2.0","id":${id},"method":${name},"timestamp":${timestamp},"params":${params}}`,
     );
-    const responses = await this.#post(url, `[${items.join(",")}]`, token, signal);
+    const responses = await this.#post(url, `[${items.join(",")}]`, token, signal, headers);
     const [first] = responses;
     if (responses.length === 1 && first?.id === null) resultOf(first); // The batch as a whole was refused.
     const outcomes = new Map(responses.map(({ id, outcome }) => [id, outcome]));
@@ -120,10 +123,10 @@ export class CloudHttp implements AsyncDisposable {
     token: string,
     signal: AbortSignal,
   ): Promise<readonly string[]> {
-    const { timeoutMs, answerBytesMax, retryAfterMaxMs, headers } = this.#options;
+    const { timeoutMs, answerBytesMax, headers } = this.#options;
     let text: string;
     let status: number;
-    let retryAfter: string | undefined;
+    let waitMs: number | undefined;
     try {
       const response = await request(url, {
         method,
@@ -135,7 +138,7 @@ export class CloudHttp implements AsyncDisposable {
         ...(body === undefined ? {} : { body }),
       });
       status = response.statusCode;
-      retryAfter = firstOf(response.headers["retry-after"]);
+      waitMs = this.#waitMs(response.headers);
       // Many messages may come at once, each as large as one may be.
       text = await readBounded(response.body, answerBytesMax + pollBytesMax);
     } catch (error) {
@@ -145,7 +148,6 @@ export class CloudHttp implements AsyncDisposable {
     const messages = status === 200 ? arrayIn(text) : undefined;
     if (messages !== undefined) return messages.map((message) => JSON.stringify(message));
     const refused = cloudErrorIn(text);
-    const waitMs = retryAfterMs(retryAfter, retryAfterMaxMs);
     if (refused === undefined || waitMs !== undefined)
       throw new CloudUnreachable(`${url} answered ${status} with something that is not ours`, waitMs);
     throw refused;
@@ -155,14 +157,26 @@ export class CloudHttp implements AsyncDisposable {
     await this.#agent.destroy();
   }
 
-  async #post(url: string, text: string, token: string | undefined, signal: AbortSignal): Promise<ResponseMessage[]> {
-    const { compress: mayCompress, answerBytesMax, retryAfterMaxMs } = this.#options;
+  #waitMs(headers: IncomingHttpHeaders): number | undefined {
+    const { retryAfterMaxMs, clock } = this.#options;
+    const said = { retryAfter: firstOf(headers["retry-after"]), date: firstOf(headers["date"]) };
+    return retryAfterMs(said, retryAfterMaxMs, clock.wallMs());
+  }
+
+  async #post(
+    url: string,
+    text: string,
+    token: string | undefined,
+    signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<ResponseMessage[]> {
+    const { compress: mayCompress, answerBytesMax } = this.#options;
     const squeezed = mayCompress ? await squeeze(text) : undefined;
     const body = squeezed ?? text;
-    const timeoutMs = this.#options.timeoutMs + Math.ceil(Buffer.byteLength(body) / bytesPerSecond) * 1_000;
+    const timeoutMs = timeoutMsOf(this.#options.timeoutMs, Buffer.byteLength(body));
     let status: number;
     let answerText: string;
-    let retryAfter: string | undefined;
+    let waitMs: number | undefined;
     try {
       const response = await request(url, {
         method: "POST",
@@ -172,6 +186,7 @@ export class CloudHttp implements AsyncDisposable {
         bodyTimeout: timeoutMs,
         headers: {
           ...this.#options.headers,
+          ...headers,
           "content-type": "application/json",
           ...(squeezed === undefined ? {} : { "content-encoding": "gzip" }),
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -179,7 +194,7 @@ export class CloudHttp implements AsyncDisposable {
         body,
       });
       status = response.statusCode;
-      retryAfter = firstOf(response.headers["retry-after"]);
+      waitMs = this.#waitMs(response.headers);
       answerText = await readBounded(response.body, answerBytesMax);
     } catch (error) {
       if (signal.aborted) throw signal.reason;
@@ -188,17 +203,22 @@ export class CloudHttp implements AsyncDisposable {
     const responses = responsesIn(answerText);
     if (responses === undefined || (status >= 500 && status !== 503)) {
       const said = `${url} answered ${status} with something that is not ours`;
-      throw new CloudUnreachable(said, retryAfterMs(retryAfter, retryAfterMaxMs), { status });
+      throw new CloudUnreachable(said, waitMs, { status });
     }
     if (status === 429 || status === 503) {
-      throw new CloudUnreachable(`${url} asks to wait (${status})`, retryAfterMs(retryAfter, retryAfterMaxMs));
+      throw new CloudUnreachable(`${url} asks to wait (${status})`, waitMs);
     }
     return responses;
   }
 }
 
+/** Of a request whose body has so many bytes as it is sent. */
+export function timeoutMsOf(leastMs: number, bytes: number): number {
+  return leastMs + Math.ceil(bytes / bytesPerSecond) * 1_000;
+}
+
 /** The text compressed; undefined where that saves nothing. */
-async function squeeze(text: string): Promise<Buffer | undefined> {
+export async function squeeze(text: string): Promise<Buffer | undefined> {
   const bytes = Buffer.byteLength(text);
   if (bytes < compressBytesMin) return undefined;
   const squeezed = await compress(text);
@@ -247,13 +267,6 @@ async function readBounded(body: AsyncIterable<Buffer>, bytesMax: number): Promi
 
 function firstOf(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
-}
-
-/** Seconds only; clamped, so that a mistaken server can neither silence a VM for a day nor make it ask without a pause. */
-export function retryAfterMs(header: string | undefined, maxMs = 900_000): number | undefined {
-  if (header === undefined || !/^\s*\d+\s*$/.test(header)) return undefined;
-  const seconds = Number(header);
-  return Math.min(Math.max(seconds * 1000, 1_000), maxMs);
 }
 
 function reasonOf(error: unknown): string {

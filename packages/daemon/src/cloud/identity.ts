@@ -29,7 +29,11 @@ export interface IdentityOptions {
   /** A client certificate is shown, and it alone proves who this is: enrolment needs no token. */
   readonly certificateAlone?: boolean | undefined;
   readonly describe: () => RegisterParams;
+  /** Hears of each token that is known from now on, because it must be told nowhere (X4). */
+  readonly onToken?: ((name: TokenName, token: string) => void) | undefined;
 }
+
+export type TokenName = "access_token" | "refresh_token" | "enrollment_token";
 
 const registrationSchema = vmRegister.result.omit({ access_token: true, refresh_token: true });
 export type Registration = z.output<typeof registrationSchema>;
@@ -50,6 +54,9 @@ export class Identity {
     this.#options = options;
     this.#registration = parseFile(options.registrationFile, registrationSchema);
     this.#accessToken = readToken(options.accessTokenFile);
+    this.#tell("access_token", this.#accessToken);
+    this.#tell("refresh_token", readToken(options.refreshTokenFile));
+    this.#tell("enrollment_token", options.enrollmentToken ?? readToken(options.enrollmentTokenFile));
   }
 
   get registration(): Registration | undefined {
@@ -84,6 +91,7 @@ export class Identity {
         `this VM is not enrolled: put a token from \`hl-cloud enroll\` into ${enrollmentTokenFile}`,
       );
     }
+    this.#tell("enrollment_token", token);
     const answer = await http.call(`${baseUrl}${registerPath}`, "vm/register", describe(), token, signal);
     const { access_token: access, refresh_token: refresh, ...registration } = vmRegister.result.parse(answer);
     this.#store(access, refresh);
@@ -151,9 +159,15 @@ export class Identity {
 
   /** The refresh token first: with it alone a crash between the two files costs one more refresh and nothing else. */
   #store(access: string, refresh: string): void {
+    this.#tell("refresh_token", refresh);
+    this.#tell("access_token", access);
     writeFileAtomic(this.#options.refreshTokenFile, `${refresh}\n`, 0o600);
     writeFileAtomic(this.#options.accessTokenFile, `${access}\n`, 0o600);
     this.#accessToken = access;
+  }
+
+  #tell(name: TokenName, token: string | undefined): void {
+    if (token !== undefined) this.#options.onToken?.(name, token);
   }
 
   #expiresInMs(token: string): number {

@@ -12,6 +12,7 @@ import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Database } from "../store/database.ts";
 import { EventSpool } from "../store/event-spool.ts";
+import type { SpoolText } from "../store/spool-text.ts";
 import { ScriptedCloud, type Received, type Responder } from "./cloud.fixture.test.ts";
 import { isUnauthenticated } from "./link.ts";
 import { Retry } from "./retry.ts";
@@ -83,7 +84,7 @@ class Fixture implements AsyncDisposable {
   }
 
   async appendTo(lane: Lane, ...ids: string[]): Promise<void> {
-    const body = (id: string): string => JSON.stringify({ event_id: id });
+    const body = (id: string): SpoolText => JSON.stringify({ event_id: id }) as SpoolText;
     await Promise.all(ids.map((id) => this.spool.append({ id, type: "t", lane, body: body(id) })));
   }
 
@@ -298,6 +299,44 @@ describe("uplink: a cloud that has something else", () => {
         [f.spool.epoch, "b"],
       ],
     ]);
+    assert.equal(f.spool.depth, 0);
+  });
+
+  test("S1: a cloud from a backup takes nothing new before what it lacks has been compared, also when no channel is there to tell", async () => {
+    await using f = await Fixture.make();
+    const run = (id: string): Responder =>
+      verdict(() => error("cloud_restarted", { cloud_run_id: id, events_acked: { epoch: f.spool.epoch, lanes } }));
+    let lanes: Record<string, number> = {};
+    f.cloud.next(run("first")).otherwise(verdict());
+    await f.append("a", "b", "c");
+    await f.flush();
+    // It had taken all three; what it was restored from had one.
+    lanes = { session: 1 };
+    f.cloud.next(run("restored"));
+    await f.append("d");
+    await f.flush();
+    const sent = f.cloud.received.map(({ headers }, at) => [headers["hl-cloud-run-id"], f.batches[at]?.join("")]);
+    assert.deepEqual(sent, [
+      ["", "abc"],
+      ["first", "abc"],
+      ["first", "d"],
+      ["restored", "bcd"],
+    ]);
+    assert.equal(f.spool.depth, 0);
+  });
+
+  test("one that is always another hl-cloud is asked again with a pause, and not at once for ever", async () => {
+    await using f = await Fixture.make();
+    f.cloud.otherwise(
+      verdict(() =>
+        error("cloud_restarted", { cloud_run_id: "next", events_acked: { epoch: f.spool.epoch, lanes: {} } }),
+      ),
+    );
+    await f.append("a");
+    await assert.rejects(f.flush(), /cloud_restarted/);
+    assert.equal(f.batches.length, 2);
+    f.cloud.otherwise(verdict());
+    await f.flush();
     assert.equal(f.spool.depth, 0);
   });
 

@@ -1,10 +1,13 @@
+import { z } from "zod";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { LoopService } from "@hl/core/service.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import type { ResponseMessage } from "@hl/core/rpc/message.ts";
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
+import { lanesAcked, type LanesAcked } from "@hl/protocol/event-lanes.ts";
 import { eventDeliver } from "@hl/protocol/methods/event-deliver.ts";
+import { cloudRunIdHeader } from "@hl/protocol/methods/vm.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import type { SpooledEvent } from "../store/spooled-event.ts";
@@ -40,13 +43,18 @@ const eventBytesTooLargeMin = 65_536;
 /**
  * Ships the spool, each lane in order, one batch in flight. What is not acknowledged is sent again, also after a restart (S1); an
  * event that the cloud refuses is set aside with its reason and does not stop the others (S2). A batch that is too large for
- * somebody on the way is halved, and what fits is found again by doubling.
+ * somebody on the way is halved, and what fits is found again by doubling. Nothing is sent to a hl-cloud before it has said what it
+ * has: one that came from a backup would take a new event, and what it lacks before that would never be sent again.
  */
 export class Uplink extends LoopService {
   override readonly name = "cloud/uplink";
   readonly #options: UplinkOptions;
   #wake: ((now: boolean) => void) | undefined;
   #limits: BatchLimits;
+  /** The process of hl-cloud that has said what it has; none yet. */
+  #comparedWith = "";
+  /** Nothing has been taken since. */
+  #justCompared = false;
 
   constructor(options: UplinkOptions) {
     super();
@@ -60,6 +68,16 @@ export class Uplink extends LoopService {
    */
   poke(now = false): void {
     this.#wake?.(now);
+  }
+
+  /**
+   * The cloud has said what it has: what it lacks of what it had acknowledged waits again.
+   * @param cloudRunId which process of it; undefined for one that does not tell
+   */
+  async compare(acked: LanesAcked, cloudRunId: string | undefined): Promise<void> {
+    await this.#options.spool.reconcile(acked);
+    this.#comparedWith = cloudRunId ?? this.#comparedWith;
+    this.poke();
   }
 
   /** Sends what waits, as far as that works until the signal aborts: the last act of an orderly stop. */
@@ -104,14 +122,24 @@ export class Uplink extends LoopService {
     const { url, token } = await this.#options.target(signal);
     const params = batch.map((event) => withSequence(event, spool.epoch));
     try {
-      const outcomes = await http.batch(url, "event/stream", params, token, signal);
+      const headers = { [cloudRunIdHeader]: this.#comparedWith };
+      const outcomes = await http.batch(url, "event/stream", params, token, signal, headers);
       const refused = refusedIn(batch, outcomes);
+      this.#justCompared = false;
       this.#grow();
       return refused;
     } catch (error) {
       if (error instanceof HlError && error.type === "epoch_conflict") {
         this.#options.logger.warn({ epoch: spool.epoch, error: error.message }, "a new epoch begins");
         await spool.beginEpoch();
+        return undefined;
+      }
+      if (error instanceof HlError && error.type === "cloud_restarted") {
+        const { cloud_run_id, events_acked } = comparisonSchema.parse(error.facts);
+        await this.compare(events_acked, cloud_run_id);
+        // Twice in a row is another hl-cloud each time, as behind something that divides requests among several: not without a pause.
+        if (this.#justCompared) throw error;
+        this.#justCompared = true;
         return undefined;
       }
       if (!isRefusedAsWhole(error)) throw error;
@@ -181,6 +209,8 @@ export class Uplink extends LoopService {
     this.#wake = undefined;
   }
 }
+
+const comparisonSchema = z.object({ cloud_run_id: z.string(), events_acked: lanesAcked });
 
 const verdictSchema = eventDeliver.result.pick({ status: true, reason: true });
 

@@ -54,6 +54,30 @@ describe("commands: one effect for each id (C1)", () => {
     assert.equal(commands.held, 0);
   });
 
+  test("X4, X2: what is secret in its environment is held before it starts until nothing of it runs; without room for it nothing starts", async () => {
+    await using f = await CommandsFixture.make();
+    const holding = new Map<string, unknown>();
+    let refuse = false;
+    const secrets = {
+      hold: (owner: string, environment: unknown) => {
+        if (refuse) throw new HlError("process_limit", "full");
+        holding.set(owner, environment);
+      },
+      release: (owner: string) => void holding.delete(owner),
+    };
+    const { commands, started } = await f.open({ secrets });
+    const env = { TOKEN: "the-token" };
+    const command = await commands.execute(script("sleep 300 > /dev/null 2>&1 & echo started", { env }));
+    await command.ended;
+    assert.deepEqual([...holding.values()], [env]); // Something of it lives on.
+    await commands.cancel(command, 0);
+    await until("it to be released", async () => holding.size === 0);
+    await assert.rejects(commands.execute(script("true", { env, cwd: "/nowhere" })));
+    refuse = true;
+    await assert.rejects(commands.execute(script("true", { env })), refusal("process_limit"));
+    assert.deepEqual([holding.size, started.length, commands.running], [0, 1, 0]);
+  });
+
   test("P1, P7: what lives on in the background keeps its command within reach, until cancel has ended it", async () => {
     await using f = await CommandsFixture.make();
     const { commands } = await f.open();

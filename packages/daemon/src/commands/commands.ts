@@ -17,6 +17,12 @@ import type { ExecuteParams, LaunchPlan, Planner } from "./plan.ts";
 import { Recovery } from "./recovery.ts";
 import { startError } from "./start-error.ts";
 
+export interface SecretHolder {
+  /** Throws where there is no room for them. */
+  hold(owner: string, environment: Readonly<Record<string, string>>): void;
+  release(owner: string): void;
+}
+
 export interface CommandsOptions {
   readonly runner: Runner;
   readonly records: CommandRecords;
@@ -30,6 +36,8 @@ export interface CommandsOptions {
   readonly random?: (() => number) | undefined;
   /** Throws where what a start and an end bring cannot be told. */
   readonly assertRoom?: (() => void) | undefined;
+  /** Keeps what is secret in the environments of commands out of events, as long as they are held (X4). */
+  readonly secrets?: SecretHolder | undefined;
   /** Starts and ends are told to whoever reports them as events; of an end, resolves when that is durable (or refused for good). */
   readonly onStart: (command: Command) => void;
   readonly onEnd: (command: Command, ending: Ending) => Promise<void>;
@@ -38,6 +46,8 @@ export interface CommandsOptions {
 }
 
 const launchMsMax = 5_000;
+
+const ownerOf = (commandId: string): string => `command ${commandId}`;
 
 /**
  * The table of commands: those that are held in memory (LiveCommands) and the records of all. A record is durable before its command
@@ -53,9 +63,10 @@ export class Commands {
 
   constructor(options: CommandsOptions) {
     this.#options = options;
-    const { random = Math.random, onEnd: tell, onStored = () => {}, planner } = options;
+    const { random = Math.random, onEnd: tell, onStored = () => {}, planner, secrets } = options;
     const ends = new EndStore({ ...options, random, tell });
-    const live = new LiveCommands({ ...options, ends, onStored, cleanUp: (runId) => planner.cleanUp(runId) });
+    const onGone = (id: string): void => secrets?.release(ownerOf(id));
+    const live = new LiveCommands({ ...options, ends, onStored, onGone, cleanUp: (runId) => planner.cleanUp(runId) });
     this.#ends = ends;
     this.#live = live;
     this.#recovery = new Recovery({ ...options, live });
@@ -98,7 +109,11 @@ export class Commands {
     }
     const plan = this.#plan(params);
     note(plan.rule);
-    const launching = this.#launch(params, paramsHash, plan);
+    if (params.env !== undefined) this.#options.secrets?.hold(ownerOf(params.command_id), params.env);
+    const launching = this.#launch(params, paramsHash, plan).catch((error: unknown) => {
+      this.#options.secrets?.release(ownerOf(params.command_id));
+      throw error;
+    });
     this.#launching.set(params.command_id, launching);
     return launching.finally(() => this.#launching.delete(params.command_id));
   }

@@ -19,6 +19,8 @@ export interface LiveCommandsOptions {
   readonly cleanUp: (runId: string) => void;
   /** The record of one more end is durable: there may be more now than is kept. */
   readonly onStored: () => void;
+  /** Nothing of a command runs any more and its end is stored. */
+  readonly onGone: (commandId: string) => void;
 }
 
 /**
@@ -118,6 +120,7 @@ export class LiveCommands {
   async #hold(command: Command, ending: Ending, run: Run | undefined): Promise<void> {
     await run?.empty;
     this.#commands.delete(command.id);
+    this.#options.onGone(command.id);
     if (run === undefined || run.output.position <= ending.position) return;
     // Without it retention only counts a little less.
     await this.#options.records.grow(command.id, bytesKept(run.output.position, run)).catch(() => {});

@@ -153,7 +153,7 @@ describe("endings", () => {
 });
 
 test("start errors: each stage in the words of the table, with the reason; our own refusals as they are", () => {
-  const { E2BIG, ENOENT, EAGAIN } = constants.errno;
+  const { E2BIG, ENOENT, EAGAIN, ENOSPC } = constants.errno;
   const table: [stage: string, errno: number, type: ErrorType][] = [
     ["sandbox", ENOENT, "sandbox_unavailable"],
     ["cwd", ENOENT, "cwd_invalid"],
@@ -162,6 +162,7 @@ test("start errors: each stage in the words of the table, with the reason; our o
     ["limits", EAGAIN, "process_limit"],
     ["fork", EAGAIN, "process_limit"],
     ["log", ENOENT, "runner_unavailable"],
+    ["log", ENOSPC, "no_space"],
     ["protocol", 0, "runner_unavailable"],
     ["something new", 0, "runner_unavailable"],
   ];

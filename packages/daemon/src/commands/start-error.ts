@@ -33,6 +33,11 @@ export function startError(error: unknown, command: string): unknown {
     case "fork":
       return new HlError("process_limit", `no process can be started: ${message}`, facts, { cause: error });
     default:
+      // Its log, its folder: the disk of the runner's state, which may be another one than the database's.
+      if (errno === constants.errno.ENOSPC) {
+        const text = `there is no room, or no inode, for a command and its output: ${message}`;
+        return new HlError("no_space", text, facts, { cause: error });
+      }
       return new HlError("runner_unavailable", `hl-runner refused (${stage}): ${message}`, facts, { cause: error });
   }
 }

@@ -15,6 +15,8 @@ import type { CommandDecision } from "../commands/decision.ts";
 import type { EgressDecision } from "../egress/egress-proxy.ts";
 import { Events } from "../events/events.ts";
 import { Database } from "../store/database.ts";
+import { Redactor } from "../redaction/redactor.ts";
+import { Secrets } from "../redaction/secrets.ts";
 import { EventSpool } from "../store/event-spool.ts";
 import { auditor, type Audit } from "./audit.ts";
 
@@ -38,6 +40,7 @@ function world(): World {
     queueBytesMax: 1_000_000,
     eventBytesMax: 10_000,
     emittedTypes: ["audit"],
+    redaction: new Redactor(new Secrets(clock)),
     onStoreError: (error) => assert.fail(String(error)),
   });
   const audit = auditor({ events, logger: silentLogger, clock });

@@ -28,6 +28,7 @@ export function composeIdentity(ports: CloudPorts, { http, certificateAlone, clo
     registrationFile: join(folder, "registration.json"),
     rotationFile: join(folder, "rotation"),
     certificateAlone,
+    onToken: ports.onToken,
     refreshThresholdMs: config.security.authentication.jwt.refresh_threshold * 1000,
     describe: () => ({
       instance_id: host.instanceId,

@@ -4,6 +4,7 @@ import type { Logger } from "@hl/core/logger.ts";
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import type { PeerRefusals } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
+import type { IdentityOptions } from "../cloud/identity.ts";
 import type { Shut } from "../cloud/target.ts";
 import type { Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
@@ -25,6 +26,8 @@ export interface CloudPorts {
   readonly handler: RequestHandler;
   readonly refusals: PeerRefusals;
   readonly capabilities: readonly string[];
+  /** A token that from now on must be told nowhere (X4). */
+  readonly onToken: IdentityOptions["onToken"];
   readonly diskFreeMb: () => number;
   readonly httpPort: () => number;
   readonly health: () => Health;

@@ -25,7 +25,7 @@ export interface UplinkParts {
 export interface ComposedUplink {
   readonly uplink: Uplink;
   /** Sends again what the cloud lacks of what it had acknowledged. */
-  readonly reconcile: (acked: LanesAcked) => Promise<void>;
+  readonly reconcile: (acked: LanesAcked, cloudRunId: string | undefined) => Promise<void>;
 }
 
 /** The way of events to the cloud. */
@@ -63,10 +63,9 @@ export function composeUplink(ports: CloudPorts, parts: UplinkParts): ComposedUp
     isUnauthenticated,
     onContact,
   });
-  const reconcile = async (acked: LanesAcked): Promise<void> => {
+  const reconcile: ComposedUplink["reconcile"] = async (acked, cloudRunId) => {
     try {
-      await spool.reconcile(acked);
-      uplink.poke();
+      await uplink.compare(acked, cloudRunId);
     } catch (error) {
       logger.error({ error: errorText(error) }, "what the cloud has could not be compared with what it acknowledged");
     }

@@ -211,7 +211,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       if (welcome.heartbeat_interval !== undefined) heartbeat.setInterval(welcome.heartbeat_interval);
       onSettings(welcome.settings ?? {});
       ports.onConnection();
-      if (welcome.events_acked !== undefined) void reconcile(welcome.events_acked);
+      if (welcome.events_acked !== undefined) void reconcile(welcome.events_acked, welcome.cloud_run_id);
     },
     onSettings,
     onDisconnected: (reason, wasConnected) => {

@@ -13,6 +13,7 @@ import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
+import { Redactor } from "../redaction/redactor.ts";
 import { AgentRecords } from "../store/agent-records.ts";
 import { CommandRecords } from "../store/command-records.ts";
 import { Database } from "../store/database.ts";
@@ -29,6 +30,7 @@ import { auditor } from "./audit.ts";
 import { composeEgress } from "./egress.ts";
 import { enforceableOf } from "./enforceable.ts";
 import { composeHealth } from "./health.ts";
+import { knownSecrets } from "./secrets.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
 import { composeRunner, runnerPathsOf } from "./runner.ts";
@@ -94,6 +96,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const probe = await runner.probe();
 
   // Features.
+  const secrets = knownSecrets(config, clock);
   const { max_queue_size: queueEventsMax, max_queue_bytes: queueBytesMax } = settings.event_streaming;
   const onStoreError = failure("an event could not be stored");
   const events = new Events({
@@ -104,6 +107,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     eventBytesMax: settings.event_streaming.max_event_bytes,
     emittedTypes: settings.event_streaming.event_types,
     onStoreError,
+    redaction: new Redactor(secrets),
     noSpace: () => (database.trouble?.kind === "disk_full" ? diskFullText(database.trouble) : undefined),
   });
   building.use(events);
@@ -128,6 +132,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     agentRecords,
     events,
     enforceable,
+    secrets,
     tidy,
     onPruneError,
   };
@@ -189,6 +194,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
         handler: session.open("cloud", caller).handler,
         refusals: session.refusals,
         capabilities: info().capabilities,
+        onToken: (name, token) => secrets.holdOwn(name, { [name]: token }),
         diskFreeMb: () => info().system.disk_space,
         httpPort: () => Number(http?.address.split(":").at(-1) ?? 0),
         health: () => monitor.read(false),

@@ -12,7 +12,7 @@ import type { HostFacts } from "../host-facts.ts";
 import type { Database } from "../store/database.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import { firstProblem, type Enforceable } from "./enforceable.ts";
-import { storeConditions } from "./store-health.ts";
+import { inodeConditions, inodesOf, storeConditions } from "./store-health.ts";
 import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
 
 export interface HealthPorts {
@@ -76,7 +76,11 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           lastError: link?.lastError,
         };
       },
-      conditions: () => [...storeConditions(ports.database), ...conditionsOf(config, ports.enforceable, ports.cloud())],
+      conditions: () => [
+        ...storeConditions(ports.database),
+        ...inodeConditions(inodesOf(join(config.home, "data"))),
+        ...conditionsOf(config, ports.enforceable, ports.cloud()),
+      ],
     },
     onChange: (health) => {
       logger.info({ status: health.status, alerts: health.alerts }, "health has changed");

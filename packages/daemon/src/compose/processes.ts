@@ -8,6 +8,7 @@ import { Pruner } from "../commands/pruner.ts";
 import { Retention } from "../commands/retention.ts";
 import type { Events } from "../events/events.ts";
 import { findWorkspaceProgram, type HostFacts } from "../host-facts.ts";
+import type { Secrets } from "../redaction/secrets.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecords } from "../store/agent-records.ts";
 import type { CommandRecords } from "../store/command-records.ts";
@@ -27,6 +28,7 @@ export interface ProcessPorts {
   readonly agentRecords: AgentRecords;
   readonly events: Events;
   readonly enforceable: Enforceable;
+  readonly secrets: Secrets;
   /** Removes what other tables no longer need, as often as old results are removed. */
   readonly tidy: () => Promise<void>;
   readonly onPruneError: (error: unknown) => void;
@@ -42,7 +44,7 @@ export function composeProcesses(ports: ProcessPorts): {
   readonly agents: Agents;
   readonly workspace: Workspace;
 } {
-  const { config, host, clock, random, logger, runner, records, events, enforceable } = ports;
+  const { config, host, clock, random, logger, runner, records, events, enforceable, secrets } = ports;
   const { process_management: processes, claude_integration: claude } = config.daemon;
   const report = processEventReporter(events);
   const settings = planSettings(config, host, enforceable);
@@ -59,6 +61,7 @@ export function composeProcesses(ports: ProcessPorts): {
     processesMax: processes.max_processes,
     stopGraceMs: processes.stop_grace_seconds * 1000,
     assertRoom,
+    secrets,
     onStart: report.commandStarted,
     onEnd: report.commandEnded,
     random,
@@ -101,6 +104,7 @@ export function composeProcesses(ports: ProcessPorts): {
     startTimeoutMs: claude.start_timeout_seconds * 1000,
     agentsMax: claude.max_agents,
     assertRoom,
+    secrets,
     turnsWaitingMax: claude.communication.max_queued_messages,
     lineBytesMax: claude.communication.max_message_bytes,
     openFilesMax: agentOpenFilesMax,

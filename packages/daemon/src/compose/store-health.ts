@@ -1,3 +1,4 @@
+import { statfsSync } from "node:fs";
 import type { Alert } from "../health/monitor.ts";
 import type { Database } from "../store/database.ts";
 import type { StoreTrouble } from "../store/disk-space.ts";
@@ -16,6 +17,33 @@ export function storeConditions({ trouble, setAside }: Pick<Database, "trouble" 
     alerts.push({ code: "database_salvaged", severity: "warning", title: "The database was corrupt", text });
   }
   return alerts;
+}
+
+/** With fewer left a few commands more cannot have their logs and temporary folders. */
+const inodesMin = 64;
+
+interface Inodes {
+  /** 0 where the file system counts none. */
+  readonly files: number;
+  readonly ffree: number;
+}
+
+/** Of the disk below a folder. One that cannot be asked must not take health along (S4). */
+export function inodesOf(folder: string): Inodes {
+  try {
+    return statfsSync(folder);
+  } catch {
+    return { files: 0, ffree: 0 };
+  }
+}
+
+/**
+ * Files that can still be made on the disk of the data folder. The database has its files already and goes on without; commands need new ones.
+ */
+export function inodeConditions({ files, ffree }: Inodes): Alert[] {
+  if (files === 0 || ffree >= inodesMin) return [];
+  const text = `${ffree} of ${files} inodes are free: events are taken, commands and agents are refused for want of files; remove some on the disk of the data folder`;
+  return [{ code: "no_inodes", severity: "warning", title: "The disk has no room for more files", text }];
 }
 
 export function diskFullText({ reason }: StoreTrouble): string {

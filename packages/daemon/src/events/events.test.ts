@@ -13,6 +13,8 @@ import type { EventBody } from "@hl/protocol/methods/event-stream.ts";
 import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Database } from "../store/database.ts";
+import { Redactor } from "../redaction/redactor.ts";
+import { Secrets } from "../redaction/secrets.ts";
 import { EventSpool } from "../store/event-spool.ts";
 import { perLane } from "../store/lane-use.ts";
 import { Events, type EventsOptions } from "./events.ts";
@@ -43,6 +45,7 @@ function fixture(limits: Partial<EventsOptions> = {}): Fixture {
     queueBytesMax: 1_000_000,
     eventBytesMax: 10_000,
     emittedTypes: ["health_check"],
+    redaction: new Redactor(new Secrets(clock)),
     onStoreError: (error) => storeErrors.push(error),
     ...limits,
   });
@@ -78,6 +81,47 @@ const refused =
     error instanceof HlError && error.type === type && quoted.every((text) => error.message.includes(String(text)));
 
 describe("events: acceptance", () => {
+  test("X4: a secret that the daemon knows is in no event, whoever hands it over, and a size counts as it is stored", async () => {
+    const secrets = new Secrets(new ManualClock());
+    secrets.hold("a command", { SECRET_TOKEN: "hunter2-hunter2", PIN_KEY: "424242" });
+    using f = fixture({ redaction: new Redactor(secrets), eventBytesMax: 1_000 });
+    const note = event("a", { text: "it is hunter2-hunter2", "hunter2-hunter2": 71424242 });
+    await f.events.accept({ ...note, tags: { of: "hunter2-hunter2" } });
+    f.events.emit("health_check", { said: Buffer.from("hunter2-hunter2").toString("base64") });
+    await f.events.accept(event("b", { text: "nothing of it" }));
+    const bodies = f.spool.after(0, 10).map(({ body }) => JSON.parse(body) as EventBody);
+    assert.deepEqual(bodies[0], {
+      ...note,
+      data: { text: "it is [redacted:SECRET_TOKEN]", "[redacted:SECRET_TOKEN]": "71[redacted:PIN_KEY]" },
+      tags: { of: "[redacted:SECRET_TOKEN]" },
+    });
+    assert.deepEqual(bodies[1]?.data, { said: "[redacted:SECRET_TOKEN]" });
+    assert.equal(f.spool.after(2, 1)[0]?.body, JSON.stringify(event("b", { text: "nothing of it" })));
+    const grows = event("c", "424242".repeat(100).replaceAll("24242", "24242 "));
+    assert.ok(sizeOf(grows) <= 1_000);
+    await assert.rejects(f.events.accept(grows), refused("event_invalid", "1000 are allowed"));
+    const tagged = { ...event("d"), tags: { of: "424242 ".repeat(140) } };
+    await assert.rejects(f.events.accept(tagged), refused("event_invalid", "tags"));
+  });
+
+  test("X4: a secret as the id or in the type of a caller's event is refused, without telling it, and the daemon's own are never", async () => {
+    const secrets = new Secrets(new ManualClock());
+    secrets.hold("a command", { TOKEN: "health_check" });
+    using f = fixture({ redaction: new Redactor(secrets) });
+    const refusedFor =
+      (name: string) =>
+      (error: unknown): boolean =>
+        refused("event_invalid", name)(error) && !JSON.stringify(error).includes("health_check");
+    await assert.rejects(f.events.accept(event("health_check-1")), refusedFor("event_id"));
+    await assert.rejects(f.events.accept(event("1", null, "health_check")), refusedFor("event_type"));
+    assert.equal(f.events.rejected, 2);
+    await f.events.emitOnce("health_check-2", "health_check", {});
+    assert.deepEqual(
+      f.spool.after(0, 10).map(({ type }) => type),
+      ["health_check"],
+    );
+  });
+
   test("S1: accepted is said only after another process would find the event", async () => {
     using f = fixture();
     using other = new DatabaseSync(f.path, { readOnly: true });

@@ -6,6 +6,8 @@ import { laneOf, laneOfCaller, type Lane } from "@hl/protocol/event-lanes.ts";
 import type { EventBody } from "@hl/protocol/methods/event-stream.ts";
 import type { StoredEvent } from "@hl/protocol/methods/event-subscribe.ts";
 import type { EventSpool } from "../store/event-spool.ts";
+import { spoolTextOf, type SpoolText } from "../store/spool-text.ts";
+import { StoreRefusal } from "../store/store-refusal.ts";
 import type { SpooledEvent } from "../store/spooled-event.ts";
 import type { Room } from "../store/lane-use.ts";
 import { GapLedger } from "./gap-ledger.ts";
@@ -18,6 +20,16 @@ import {
   type QueueLimits,
 } from "./quotas.ts";
 
+export interface Redaction {
+  /** Whether a secret is in a text that cannot be changed. */
+  holdsSecret(text: string): boolean;
+  /** The same value where there is none in it. */
+  redact(value: unknown): unknown;
+}
+
+/** Whose an event is: it decides over its lane, and whether somebody waits for it. */
+type Origin = "caller" | "daemon";
+
 export interface EventsOptions {
   readonly spool: EventSpool;
   readonly clock: Clock;
@@ -27,6 +39,8 @@ export interface EventsOptions {
   /** What the daemon itself emits; callers may send any type. */
   readonly emittedTypes: readonly string[];
   readonly onStoreError: (error: unknown) => void;
+  /** Takes out what must not leave the daemon (X4). */
+  readonly redaction: Redaction;
   /** Why only critical events are taken at present; undefined when all are (S4). */
   readonly noSpace?: (() => string | undefined) | undefined;
 }
@@ -71,7 +85,7 @@ export class Events implements Disposable {
 
   /** A caller's event. */
   accept(event: EventBody): Promise<void> {
-    return this.#accept(event, laneOfCaller(event.event_type), "now");
+    return this.#accept(event, "caller");
   }
 
   /** Whether the daemon's own events of this type are selected. */
@@ -98,8 +112,8 @@ export class Events implements Disposable {
     if (!this.emits(type)) return;
     const timestamp = this.#options.clock.wallMs() / 1000;
     const event = { event_id: id, event_type: type, timestamp, data, severity };
-    await this.#accept(event, laneOf(type), "soon").catch((error: unknown) => {
-      if (!(error instanceof HlError)) throw error;
+    await this.#accept(event, "daemon").catch((error: unknown) => {
+      if (!(error instanceof HlError) || error instanceof StoreRefusal) throw error;
       this.#lost.note(laneOf(type), Buffer.byteLength(JSON.stringify(event)), refusalReasons[error.type] ?? error.type);
     });
   }
@@ -112,8 +126,12 @@ export class Events implements Disposable {
     return { eventsMax: this.#options.queueEventsMax, bytesMax: this.#options.queueBytesMax };
   }
 
-  async #accept(event: EventBody, lane: Lane, urgency: Urgency): Promise<void> {
+  async #accept(event: EventBody, origin: Origin): Promise<void> {
+    const isCallers = origin === "caller";
+    const lane = isCallers ? laneOfCaller(event.event_type) : laneOf(event.event_type);
+    const urgency: Urgency = isCallers ? "now" : "soon";
     try {
+      if (isCallers) this.#assertNamesAreNoSecret(event);
       const body = this.#bodyOf(event);
       const size = Buffer.byteLength(body);
       const room = this.#admit(event, lane, size);
@@ -132,9 +150,19 @@ export class Events implements Disposable {
     for (const listener of this.#listeners) listener();
   }
 
-  #bodyOf(event: EventBody): string {
-    const { eventBytesMax } = this.#options;
-    const body = JSON.stringify(event);
+  /** Replaced, an id would be the same for all; and the daemon's own are its own words. */
+  #assertNamesAreNoSecret({ event_id: id, event_type: type }: EventBody): void {
+    const { redaction } = this.#options;
+    const named = redaction.holdsSecret(id) ? "event_id" : redaction.holdsSecret(type) ? "event_type" : undefined;
+    if (named === undefined) return;
+    const text = `${named}: it holds a secret that the daemon knows, and nothing can be put in its place: use another`;
+    throw new HlError("event_invalid", text);
+  }
+
+  /** Its size counts as it is stored: what stands for a secret may be longer. */
+  #bodyOf(event: EventBody): SpoolText {
+    const { eventBytesMax, redaction } = this.#options;
+    const body = spoolTextOf(event, (value) => redaction.redact(value));
     const size = Buffer.byteLength(body);
     if (size <= eventBytesMax) return body;
     const text = `the event has ${size} bytes, ${eventBytesMax} are allowed`;

@@ -8,6 +8,8 @@ import { describe, test } from "node:test";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Database } from "../store/database.ts";
+import { Redactor } from "../redaction/redactor.ts";
+import { Secrets } from "../redaction/secrets.ts";
 import { EventSpool } from "../store/event-spool.ts";
 import { Events } from "./events.ts";
 import { SpoolRoom } from "./spool-room.ts";
@@ -26,6 +28,7 @@ async function flood(limits: { eventsMax: number; bytesMax: number }, count: num
     queueBytesMax,
     eventBytesMax: 10_000,
     emittedTypes: ["process_end"],
+    redaction: new Redactor(new Secrets(new ManualClock())),
     onStoreError: (error) => errors.push(error),
   });
   events.onAccepted(() => room.check());

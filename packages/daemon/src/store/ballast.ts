@@ -1,8 +1,18 @@
 import { randomBytes, randomFill } from "node:crypto";
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, statfsSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  statfsSync,
+  writeSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
+import { isNoSpace } from "@hl/core/store/sqlite-error.ts";
 
 const fill = promisify<Buffer, Buffer>(randomFill);
 
@@ -26,6 +36,7 @@ const lastChunk = randomBytes(chunkBytes);
 export class Ballast {
   readonly #path: string;
   readonly #bytes: number;
+  #releases = 0;
 
   constructor(path: string, bytes = ballastBytes) {
     this.#path = path;
@@ -47,20 +58,43 @@ export class Ballast {
     return bavail * bsize >= size * roomShare + Math.min(roomBytesMax, size / 4);
   }
 
-  /** Rejects where there is no room for it; then it takes up none. */
+  /** Whether a small write finds no room at this moment. A quota is seen by nothing else. */
+  lacksRoom(): boolean {
+    return this.#withFile((file) => {
+      const { size } = fstatSync(file);
+      try {
+        writeSync(file, lastChunk, 0, chunkBytes, size);
+        fdatasyncSync(file);
+        return false;
+      } catch (error) {
+        return isNoSpace(error);
+      } finally {
+        ftruncateSync(file, size);
+      }
+    });
+  }
+
+  /** Rejects where there is no room for it, or none any more because it was released meanwhile; then it takes up what it took before. */
   async make(): Promise<void> {
     if (this.isThere) return;
+    const releases = this.#releases;
     const file = await open(this.#path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const { size: before } = await file.stat();
+    const assertUnreleased = (): void => {
+      if (this.#releases !== releases) throw new Error("the disk is full");
+    };
     try {
       // Not zeros: a file system that compresses would keep no room for them.
       const chunk = await fill(Buffer.alloc(Math.min(this.#bytes, megabyte)));
       for (let at = 0; at < this.#bytes; at += chunk.length) {
         await file.write(chunk, 0, Math.min(chunk.length, this.#bytes - at), at);
+        assertUnreleased();
       }
       await file.sync();
+      assertUnreleased();
       if ((await file.stat()).size < this.#bytes) throw new Error("the disk is full");
     } catch (error) {
-      await file.truncate(0);
+      await file.truncate(before);
       throw error;
     } finally {
       await file.close();
@@ -87,6 +121,7 @@ export class Ballast {
   }
 
   #shrinkTo(bytes: number): void {
+    this.#releases += 1;
     this.#withFile((file) => {
       if (fstatSync(file).size > bytes) ftruncateSync(file, bytes);
     });

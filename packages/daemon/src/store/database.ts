@@ -7,6 +7,7 @@ import { LogFile } from "@hl/core/store/log-file.ts";
 import { isCorrupt, isDiskFailure, isNoSpace } from "@hl/core/store/sqlite-error.ts";
 import { DiskSpace, type StoreTrouble } from "./disk-space.ts";
 import { openOrSalvage, setAsideFile } from "./open-or-salvage.ts";
+import { refusalOf } from "./store-refusal.ts";
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -73,7 +74,10 @@ export class Database implements Disposable {
     return this.#setAside;
   }
 
-  /** Calls back, synchronously, after another file has taken the place of a corrupt one: what was derived from rows is not true any more. */
+  /**
+   * Calls back, synchronously, when what was derived from rows is not true any more: another file has taken the place of a corrupt one, or
+   * a sync had failed, and what was refused then may be there all the same.
+   */
   onReplaced(listener: () => void): void {
     this.#onReplaced.push(listener);
   }
@@ -174,10 +178,10 @@ export class Database implements Disposable {
 
   async #afterFailure<T>(error: unknown, file: OpenFile, work: Work<T>): Promise<T> {
     if (isCorrupt(error)) this.#replace(file, error);
-    else if (isNoSpace(error)) return this.#onceMore(error, work);
+    else if (isNoSpace(error) || (isDiskFailure(error) && this.#disk.lacksRoom)) return this.#onceMore(error, work);
     else if (error !== replaced) {
       if (isDiskFailure(error)) this.#disk.failing(error);
-      throw error;
+      throw refusalOf(error);
     }
     return this.#file.commit.run(work.run, work.urgency);
   }
@@ -186,6 +190,8 @@ export class Database implements Disposable {
     this.#disk.makeRoom(this.#file.sqlite, error, makesRoom);
     try {
       return await this.#file.commit.run(run, urgency);
+    } catch (again) {
+      throw refusalOf(again);
     } finally {
       if (makesRoom) this.#disk.takeLast();
     }
@@ -194,10 +200,9 @@ export class Database implements Disposable {
   /** @param file the one that was found corrupt: somebody else may have replaced it since */
   #replace(file: OpenFile, error: unknown): void {
     if (file !== this.#file) return;
-    this.#logger.error(
-      { error: errorText(error) },
-      "the database is corrupt: it is set aside, and what can be read is saved",
-    );
+    // V8 quotes the text that is no JSON, which may hold a secret (X4).
+    const reason = error instanceof SyntaxError ? "a text in it is not JSON" : errorText(error);
+    this.#logger.error({ error: reason }, "the database is corrupt: it is set aside, and what can be read is saved");
     file.commit.abandon(replaced);
     try {
       file.sqlite.close();
@@ -205,7 +210,7 @@ export class Database implements Disposable {
       // It is given up anyway.
     }
     file.log[Symbol.dispose]();
-    this.#file = this.#open(errorText(error));
+    this.#file = this.#open(reason);
     this.#epoch = this.#loadEpoch();
     this.#setAside = setAsideFile(this.#path);
     for (const listener of this.#onReplaced) listener();
@@ -224,7 +229,13 @@ export class Database implements Disposable {
   #open(corruption?: string): OpenFile {
     const sqlite = openOrSalvage({ path: this.#path, logger: this.#logger, wallMs: this.#clock.wallMs() }, corruption);
     const log = new LogFile(sqlite, this.#path);
-    return { sqlite, log, commit: new GroupCommit(sqlite, { log, clock: this.#clock }), prepared: new Map() };
+    const onRenewed = (): void => this.#onReplaced.forEach((listener) => listener());
+    return {
+      sqlite,
+      log,
+      commit: new GroupCommit(sqlite, { log, clock: this.#clock, onRenewed }),
+      prepared: new Map(),
+    };
   }
 
   #loadEpoch(): string {

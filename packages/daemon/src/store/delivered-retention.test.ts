@@ -12,6 +12,7 @@ import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Database } from "./database.ts";
 import { DeliveredRetention, type DeliveredRetentionOptions } from "./delivered-retention.ts";
 import { EventSpool } from "./event-spool.ts";
+import type { SpoolText } from "./spool-text.ts";
 import { perLane } from "./lane-use.ts";
 
 interface Fixture extends Disposable {
@@ -38,7 +39,8 @@ function fixture(): Fixture {
     spool,
     retention: (keepBytes = 1_000_000) => new DeliveredRetention(options(keepBytes)),
     async deliver(retention, bytes = 2) {
-      const seq = await spool.append({ id: "e", type: "t", lane: "log", body: `"${"x".repeat(bytes - 2)}"` });
+      const body = `"${"x".repeat(bytes - 2)}"` as SpoolText;
+      const seq = await spool.append({ id: "e", type: "t", lane: "log", body });
       await spool.acknowledge(perLane(seq));
       await retention.delivered();
     },

@@ -8,10 +8,12 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { isDiskFailure, isNoSpace } from "@hl/core/store/sqlite-error.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Ballast, ballastBytes, lastBytesMax } from "./ballast.ts";
 import { Database } from "./database.ts";
 import { EventSpool } from "./event-spool.ts";
+import type { SpoolText } from "./spool-text.ts";
 import type { NewEvent } from "./spooled-event.ts";
 import { perLane } from "./lane-use.ts";
 
@@ -19,7 +21,7 @@ const event = (id: string): NewEvent => ({
   id,
   type: "t",
   lane: "critical",
-  body: JSON.stringify({ event_id: id, pad: "x".repeat(20_000) }),
+  body: JSON.stringify({ event_id: id, pad: "x".repeat(20_000) }) as SpoolText,
 });
 
 interface Fixture extends Disposable {
@@ -122,6 +124,27 @@ function smallDisk(): (Disposable & { readonly path: string }) | string {
   return `no small file system can be mounted: ${mounted.stderr || String(mounted.error)}`;
 }
 
+describe("what tells of want of room", () => {
+  test("S4: a full disk and a used-up quota are one, whoever says it; a broken disk is another", () => {
+    const full = [{ errcode: 13 }, { code: "ENOSPC", errno: -28 }, { code: "Unknown system error -122", errno: -122 }];
+    for (const error of full) assert.deepEqual([isNoSpace(error), isDiskFailure(error)], [true, false]);
+    for (const error of [{ errcode: 778 }, { code: "EIO", errno: -5 }, { code: "EROFS", errno: -30 }])
+      assert.deepEqual([isNoSpace(error), isDiskFailure(error)], [false, true]);
+  });
+
+  test("S4: a ballast that is released while it is made is not made, and a look for room leaves it as it was", async () => {
+    using folder = temporaryFolder("hl-ballast");
+    const ballast = new Ballast(join(folder.path, "ballast"));
+    const making = ballast.make();
+    ballast.release();
+    await assert.rejects(making, /full/);
+    assert.equal(ballast.isThere, false);
+    await ballast.make();
+    assert.equal(ballast.lacksRoom(), false);
+    assert.equal(statSync(join(folder.path, "ballast")).size, ballastBytes);
+  });
+});
+
 describe("a file system that is really full", () => {
   test("S1, S4: what is critical goes on for long, nothing that was accepted is lost, and it recovers by itself", async (t) => {
     const disk = smallDisk();
@@ -141,6 +164,7 @@ describe("a file system that is really full", () => {
       }
     };
     await assert.rejects(fill, /full/);
+    assert.equal(new Ballast(`${f.path}.ballast`).lacksRoom(), true);
     assert.equal(f.database.trouble?.kind, "disk_full");
     assert.ok(accepted.length * 20_000 > ballastBytes / 4, `only ${accepted.length} were taken on the ballast`);
     await f.database.checkSpace();

@@ -47,6 +47,15 @@ export class DiskSpace {
     this.#trouble ??= { kind: "disk_failing", reason: errorText(error) };
   }
 
+  /** Whether the disk has no room for anything: SQLite says of a used-up quota only that a write has failed. */
+  get lacksRoom(): boolean {
+    try {
+      return this.#ballast.lacksRoom();
+    } catch {
+      return false; // It fails in another way.
+    }
+  }
+
   /** Answers whether there was anything to release: then opening may be tried again. */
   releaseForOpening(error: unknown): boolean {
     if (!this.#ballast.isThere) return false;

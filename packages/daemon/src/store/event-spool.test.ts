@@ -13,6 +13,7 @@ import fc from "fast-check";
 import { Database } from "./database.ts";
 import { deadLetterBytesMax, deadLettersMax } from "./dead-letters.ts";
 import { EventSpool, type SpoolFigures } from "./event-spool.ts";
+import type { SpoolText } from "./spool-text.ts";
 import type { NewEvent } from "./spooled-event.ts";
 import { perLane } from "./lane-use.ts";
 import { migrations } from "./migrations.ts";
@@ -27,7 +28,12 @@ function open(folder: string): Opened {
   return { database, spool: new EventSpool(database, () => 1_000), [Symbol.dispose]: () => database[Symbol.dispose]() };
 }
 
-const event = (id: string, body = "{}", lane: Lane = "session"): NewEvent => ({ id, type: "t", lane, body });
+const event = (id: string, body = "{}", lane: Lane = "session"): NewEvent => ({
+  id,
+  type: "t",
+  lane,
+  body: body as SpoolText,
+});
 const seqs = (events: readonly { readonly seq: number }[]): number[] => events.map(({ seq }) => seq);
 const waitingIn = (spool: EventSpool, lane: Lane = "session"): number[] => seqs(spool.pending(lane, 1_000, 1_000_000));
 

@@ -15,6 +15,7 @@ import { AgentRecords } from "./agent-records.ts";
 import { CommandRecords } from "./command-records.ts";
 import { Database } from "./database.ts";
 import { EventSpool } from "./event-spool.ts";
+import type { SpoolText } from "./spool-text.ts";
 import type { NewEvent, SpooledEvent } from "./spooled-event.ts";
 import { Inbox } from "./inbox.ts";
 import { perLane } from "./lane-use.ts";
@@ -25,7 +26,7 @@ const ackedUpTo = 100;
 const laneAt = (number: number): Lane => lanes[number % lanes.length]!;
 const event = (number: number): NewEvent => {
   const body = JSON.stringify({ event_id: `e${number}`, data: `${number} ${"x".repeat(number % 900)}` });
-  return { id: `e${number}`, type: "t", lane: laneAt(number), body };
+  return { id: `e${number}`, type: "t", lane: laneAt(number), body: body as SpoolText };
 };
 
 interface Parts extends Disposable {
@@ -81,7 +82,7 @@ async function use(parts: Parts): Promise<SpooledEvent[]> {
   for (const { processId } of agents.all()) agents.openTurn(processId);
   await inbox.receive("new", "command/execute");
   await inbox.prune(0, 10_000);
-  await spool.append({ id: "new", type: "t", lane: "session", body: '{"event_id":"new"}' });
+  await spool.append({ id: "new", type: "t", lane: "session", body: '{"event_id":"new"}' as SpoolText });
   await spool.acknowledge(spool.acked());
   const found = waiting();
   assert.ok(found.some(({ body }) => body.includes('"new"')));
@@ -273,5 +274,18 @@ describe("a database that is damaged while it is open", () => {
     assert.equal(commands.finished.count, commands.oldest(1_000).length);
     const found = new Set(ids(waiting));
     for (let at = 0; at < 20; at += 1) assert.ok(found.has(`e${10_000 + at}`), `e${10_000 + at}`);
+  });
+
+  test("X4: a text that is no JSON any more is not quoted in the gap that tells of it", async () => {
+    using folder = temporaryFolder("hl-salvage");
+    using parts = open(join(folder.path, "daemon.db"));
+    const { spool, database, commands } = parts;
+    const record = { runId: "r", paramsHash: "h", command: "true", args: ["a"], bootId: "b", startedMs: 1 };
+    await commands.begin({ commandId: "c", ...record });
+    await database.write(() => database.prepare("UPDATE commands SET args = ?").run('["hunter2'));
+    assert.equal(commands.find("c"), undefined);
+    const [gap] = gapsIn(spool.pending("critical", 10, 1_000_000));
+    assert.match(JSON.stringify(gap), /a text in it is not JSON/);
+    assert.doesNotMatch(JSON.stringify(gap), /hunter2/);
   });
 });

@@ -1,4 +1,5 @@
 import type { Lane } from "@hl/protocol/event-lanes.ts";
+import type { SpoolText } from "./spool-text.ts";
 
 /** One event on its way to the cloud; `body` is its JSON without epoch, lane and sequence number. */
 export interface SpooledEvent {
@@ -12,5 +13,5 @@ export interface NewEvent {
   readonly id: string;
   readonly type: string;
   readonly lane: Lane;
-  readonly body: string;
+  readonly body: SpoolText;
 }

@@ -14,6 +14,8 @@ export const claudeRelay = defineMethod({
     "claude_timeout",
     "claude_exited",
     "claude_busy",
+    "no_space",
+    "store_failing",
     "outcome_unknown",
     "shutting_down",
   ],

@@ -17,6 +17,8 @@ export const claudeStart = defineMethod({
     "sandbox_unavailable",
     "runner_unavailable",
     "queue_full",
+    "no_space",
+    "store_failing",
     "shutting_down",
   ],
   params: z.object({

@@ -23,6 +23,8 @@ export const commandExecute = defineMethod({
     "cwd_invalid",
     "runner_unavailable",
     "queue_full",
+    "no_space",
+    "store_failing",
     "shutting_down",
   ],
   params: z.object({

@@ -27,7 +27,7 @@ export const eventStream = defineMethod({
   permission: "events:stream",
   idempotent: true,
   timeoutMs: 30_000,
-  errors: ["queue_full", "no_space", "event_invalid"],
+  errors: ["queue_full", "no_space", "store_failing", "event_invalid"],
   invalidParams: "event_invalid",
   params: eventBody,
   result: z.object({

@@ -105,6 +105,12 @@ export const vmDrain = z.object({ spread_seconds: z.number().min(0) });
  */
 export const runIdHeader = "hl-run-id";
 
+/**
+ * On every batch of events: the process of hl-cloud with which the daemon has compared what it has of the events. Another one may have
+ * come from a backup, and a batch that it took would hide what it lacks before that; so it answers `cloud_restarted` and says what it has.
+ */
+export const cloudRunIdHeader = "hl-cloud-run-id";
+
 export const vmHello = defineMethod({
   name: "vm/hello",
   summary: "First message on the command channel: who is there, and what it runs.",
@@ -139,6 +145,7 @@ export const vmHello = defineMethod({
     events_acked: lanesAcked
       .optional()
       .describe("What the cloud has of the daemon's epoch; less than was acknowledged is sent again"),
+    cloud_run_id: z.string().optional().describe("The process of hl-cloud that says so, new at each of its starts"),
     settings: linkSettingsSchema
       .optional()
       .describe("Numbers of the link, as vm/settings sets them; what is not named stays as the daemon is configured"),

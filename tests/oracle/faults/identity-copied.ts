@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { systemClock } from "@hl/core/clock.ts";
+import type { TestDaemon } from "@hl/testkit/system.ts";
+import { until } from "@hl/testkit/waiting.ts";
+import type { Fault } from "./fault.ts";
+
+/** Longer than any pause between two heartbeats of the run, on a machine that has other work. */
+const noticedMsMax = 30_000;
+const events = 5;
+
+/**
+ * A second machine with the first one's state: database, keys and tokens. It is turned away while the first one lives, and nothing of what
+ * it accepts gets to the cloud (C5): its events have ids that nobody has issued, so one that arrives is spurious.
+ */
+export const identityCopied: Fault = {
+  name: "two daemons with one identity",
+  lane: "daemon",
+  weight: 1,
+  msMin: 500,
+  msMax: 3_000,
+  // Whoever comes first while nobody else is connected is the VM; so the first one must not be cut off meanwhile.
+  alone: true,
+  run: async ({ daemon, operator }, forMs, random) => {
+    await operator.online(noticedMsMax);
+    const noticed = async (): Promise<unknown> => (await operator.instance())?.identity_in_use_at;
+    const before = await noticed();
+    const start = await daemon.copy();
+    await operator.online(noticedMsMax); // It stood still for the copy.
+    await using copy = await start();
+    await until("the copy to be noticed", async () => (await noticed()) !== before, noticedMsMax);
+    using client = await copy.connect();
+    for (let number = 0; number < events; number += 1) {
+      const event_id = `copy:${number}:${random.between(0, 1_000_000)}`;
+      await client.call("event/stream", { event_id, event_type: "oracle.event", timestamp: 1, data: {} });
+    }
+    await until(
+      "the copy to say so",
+      async () => (await alertsOf(copy)).includes("cloud_identity_in_use"),
+      noticedMsMax,
+    );
+    await systemClock.sleep(forMs);
+    assert.equal((await operator.instance())?.online, true, "the first daemon was turned away");
+    if (random.next() < 0.5) await copy.kill();
+    return 1;
+  },
+};
+
+async function alertsOf(daemon: TestDaemon): Promise<string[]> {
+  const { result } = await daemon.post({ jsonrpc: "2.0", id: 1, method: "system/health", params: {} });
+  return (result.alerts as { code: string }[]).map(({ code }) => code);
+}
