@@ -95,6 +95,7 @@ async function serve(home: string, listen: string, tls: ServerFiles | undefined)
   // HL_BENCH_NODE_ARGUMENTS: for a profile, for example --cpu-prof.
   const own = process.env["HL_BENCH_NODE_ARGUMENTS"]?.split(" ") ?? [];
   const args = [...own, main, "serve", "--home", home, "--listen", listen, "--log-level", "warn"];
+  args.push("--access-token-ttl", "86400"); // Simulated daemons renew nothing, and a busy machine takes its time.
   if (tls !== undefined) args.push("--tls-cert", tls.cert, "--tls-key", tls.key);
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], cwd: join(home) });
   const line = await new Promise<string>((resolveLine, reject) => {

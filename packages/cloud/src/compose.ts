@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import type { Server } from "node:http";
 import { Server as TlsServer, type TlsOptions } from "node:tls";
 import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
 import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import type { WireErrorOptions } from "@hl/protocol/wire-error.ts";
 import { defaultLimits, judgeLimits, leaseMs, type CloudLimits } from "./cloud-limits.ts";
+import { composeCredentials } from "./compose-credentials.ts";
 import { Counters } from "./counters.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import type { CommandChannelOptions } from "./fleet/command-channel.ts";
@@ -30,7 +30,7 @@ import { socketRoutes } from "./http/socket-routes.ts";
 import { serveUpgrades } from "./http/upgrade.ts";
 import { vmRoutes } from "./http/vm-routes.ts";
 import { admitInstance, vmLimits } from "./limits/vm-limits.ts";
-import { judgeAddress, urlOf } from "./listen-address.ts";
+import { judgeAddress, portOf, urlOf } from "./listen-address.ts";
 import { Maintenance } from "./maintenance.ts";
 import { ConnectionLimit } from "./operators/connection-limit.ts";
 import { Operators } from "./operators/operators.ts";
@@ -39,10 +39,7 @@ import { lockHome } from "./store/home-lock.ts";
 import { listenForChanges } from "./store/home-socket.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
 import type { Store } from "./store/store.ts";
-import { AccessTokens } from "./tokens/access-tokens.ts";
-import { Credentials } from "./tokens/credentials.ts";
 import { loadKeys } from "./tokens/keys.ts";
-import { VerifiedTokens } from "./tokens/verified-tokens.ts";
 
 /** Connections that the kernel keeps for us: over Node's 511 those of a returning fleet are dropped, and tried again seconds later. */
 const acceptBacklog = 4_096;
@@ -93,27 +90,18 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const admitConnection = (instanceId: string): void =>
     admitInstance(instanceId, admission.connectionsOfInstance, admission.connections);
   const feed = new EventFeed();
-  const security = new SecurityEvents({
-    events: store.events,
-    clock,
-    logger,
-    identityAlarmMs: limits.identityAlarmMs,
-    onStored: (instanceId) => feed.published(instanceId),
-  });
-  const credentials = new Credentials({
+  const { identityAlarmMs } = limits;
+  const onStored = (instanceId: string): void => feed.published(instanceId);
+  const security = new SecurityEvents({ events: store.events, clock, logger, identityAlarmMs, onStored });
+  const credentials = composeCredentials({
     store: store.credentials,
-    accessTokens: new VerifiedTokens(
-      new AccessTokens(keys, clock, limits.accessTokenSeconds),
-      clock,
-      limits.verifiedTokensMax,
-    ),
-    secret: keys.secret,
+    keys,
     clock,
     logger,
-    onFenced: (instanceId, why) => fleet.disconnect(instanceId, why),
+    limits,
+    admission,
     security,
-    admitRenewal: (instanceId) => admitInstance(instanceId, admission.renewalsOfInstance, admission.registrations),
-    requireSole: (instanceId, runId) => fleet.requireSole(instanceId, runId),
+    fleet: () => fleet,
   });
   const operators = new Operators(store.operators, clock);
   const leases = new Leases({
@@ -306,9 +294,4 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
 
 function goodbye(socket: { once(event: "close", listener: () => void): unknown }): Promise<void> {
   return new Promise((resolve) => socket.once("close", () => resolve()));
-}
-
-function portOf(server: Server): number {
-  const address = server.address();
-  return typeof address === "object" && address !== null ? address.port : 0;
 }

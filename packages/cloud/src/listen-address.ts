@@ -1,3 +1,4 @@
+import type { Server } from "node:http";
 import type { TlsOptions } from "node:tls";
 import { CloudConfigError } from "./config-error.ts";
 /** HOST:PORT as the command line has it; an IPv6 host stands in brackets. */
@@ -30,4 +31,10 @@ export function judgeAddress(listen: string, tls: TlsOptions | undefined): { hos
   throw new CloudConfigError(
     `--listen ${listen} is not a loopback address, and plain http would send tokens in clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that ends TLS`,
   );
+}
+
+/** Where a server listens; 0 where it does not. */
+export function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
 }
