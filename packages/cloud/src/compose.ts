@@ -14,6 +14,7 @@ import { Leases } from "./fleet/leases.ts";
 import { Presence } from "./fleet/presence.ts";
 import { RequestService } from "./fleet/request-service.ts";
 import { VmMethods } from "./fleet/vm-methods.ts";
+import { approvalRoutes } from "./http/approval-routes.ts";
 import { eventRoutes } from "./http/event-routes.ts";
 import { instanceRoutes } from "./http/instance-routes.ts";
 import { metricsRoute } from "./http/metrics-route.ts";
@@ -192,6 +193,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     stopping: stopping.signal,
   });
+  approvalRoutes(app, { instances: store.instances, fleet, requests, guard, clock });
   requestRoutes(app, { requests, guard, clock, wireError });
   metricsRoute(app, {
     instances: store.instances,
