@@ -47,8 +47,15 @@ export function outcomeOf(approval: Approval): Outcome {
   if (decision === "allow") {
     return { behavior: "allow", updatedInput: approval.updated_input, remember: approval.remember };
   }
-  const message = state === "expired" ? "Nobody answered the permission request in time." : `This was ${state}.`;
-  return { behavior: "deny", message: reason ?? message, ...(interrupt === undefined ? {} : { interrupt }) };
+  const message = {
+    denied: "A person has denied this.",
+    expired: "Nobody answered the permission request in time.",
+  }[state as string];
+  return {
+    behavior: "deny",
+    message: reason ?? message ?? `The permission request is ${state}.`,
+    ...(interrupt === undefined ? {} : { interrupt }),
+  };
 }
 
 /** The error for a decision that comes too late, with what became of it instead. */

@@ -104,6 +104,21 @@ describe("rules over paths", () => {
     assert.equal(decided(rules, call("Read", { file_path: "x" }, cwd)), undefined);
   });
 
+  test("other tools name their paths as they like: deny finds them, allow is not stretched by them", () => {
+    using folder = temporaryFolder("hl-rules");
+    const root = realpathSync(folder.path);
+    const cwd = join(root, "w");
+    mkdirSync(cwd);
+    const move = (source: string, more: object = {}): ToolCall =>
+      call("mcp__files__move", { path: join(cwd, "a"), options: { sources: [source] }, ...more }, cwd);
+    const deny: Rule[] = [{ tool: "*", path: join(root, "secret"), decision: "deny" }];
+    for (const source of [join(root, "secret/key"), "../secret/key"]) assert.equal(decided(deny, move(source)), "deny");
+    const allow: Rule[] = [{ tool: "*", path: cwd, decision: "allow" }];
+    for (const source of [join(root, "x"), "../x", "x/../../y", "~/x"])
+      assert.equal(decided(allow, move(source)), undefined);
+    assert.equal(decided(allow, move("b", { note: "text of any kind\nwith / in it" })), "allow");
+  });
+
   test("deny of what lies below a folder that is searched", () => {
     using folder = temporaryFolder("hl-rules");
     const root = realpathSync(folder.path);

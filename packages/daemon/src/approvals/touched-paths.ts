@@ -25,7 +25,7 @@ export function mayTouch(rulePath: string, call: ToolCall, view: FileView): bool
   const isSearch = searchTools.has(call.toolName);
   const named = namedPaths(call);
   const searched = isSearch && named.length === 0 ? [call.cwd] : named;
-  return searched
+  return [...searched, ...otherTexts(call.input)]
     .map((path) => resolve(call.cwd, path))
     .flatMap((path) => [path, realPathOf(path, view)])
     .some((path) => wanted.some((place) => isInside(path, place) || (isSearch && isInside(place, path))));
@@ -46,8 +46,9 @@ export function isCertainlyInside(rulePath: string, call: ToolCall, view: FileVi
   }
   const named = namedPaths(call);
   // "~" is the agent's to expand, so where it leads is not known here.
-  if (named.length === 0 || named.some((path) => path.startsWith("~"))) return false;
-  return named
+  const all = [...named, ...otherTexts(call.input).filter(looksLikePath)];
+  if (named.length === 0 || all.some((path) => path.startsWith("~"))) return false;
+  return all
     .map((path) => resolve(call.cwd, path))
     .every((path) => {
       const real = realPathOf(path, view);
@@ -59,6 +60,22 @@ function namedPaths({ input, blockedPath }: ToolCall): string[] {
   const members = pathMembers.map((name) => input[name]);
   return [...members, blockedPath].filter((path): path is string => typeof path === "string" && path !== "");
 }
+
+const pathCharactersMax = 4_096;
+const textsMax = 1_000;
+
+/** Whatever else in the input could be a path: other tools than Claude Code's own name theirs as they like. */
+function otherTexts(input: ToolCall["input"]): string[] {
+  const found: string[] = [];
+  const waiting: unknown[] = [input];
+  for (let value = waiting.pop(); value !== undefined && found.length < textsMax; value = waiting.pop()) {
+    if (typeof value === "object" && value !== null) waiting.push(...Object.values(value).slice(0, textsMax));
+    else if (typeof value === "string" && value.length <= pathCharactersMax && !/[\n\0]/.test(value)) found.push(value);
+  }
+  return found;
+}
+
+const looksLikePath = (text: string): boolean => /^[/~]|(^|\/)\.\.(\/|$)/.test(text);
 
 /** Of a path that does not exist (yet): the real path of the deepest folder above it that does, with the rest behind it. */
 function realPathOf(path: string, view: FileView): string {

@@ -35,7 +35,7 @@ export function composeApprovals(ports: ApprovalPorts): { readonly approvals: Ap
       events.emit("approval.requested", aboutOf(approval), "info", `${approval.approval_id}:requested`),
     onEnded: (approval) => {
       const severity = approval.state === "approved" ? "info" : "warning";
-      events.emit("approval.decided", endOf(approval), severity, `${approval.approval_id}:decided`);
+      events.emit("approval.decided", endOf(approval), severity, `${approval.approval_id}:${approval.state}`);
       if (approval.decision !== undefined) audit.approval(approval);
     },
     onRefused: ({ processId, toolName, toolUseId }, reason) =>
