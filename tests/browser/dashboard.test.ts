@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, lstatSync } from "node:fs";
 import { test } from "node:test";
 import { chromium, type Browser, type Page } from "playwright-core";
+import type { Message } from "@hl/testkit/message-client.ts";
+import { FakeAgents } from "@hl/testkit/fake-agent.ts";
 import { noProcessOf } from "@hl/testkit/processes.ts";
 import { runProgram, startDaemon, temporaryFolder } from "@hl/testkit/programs.ts";
 import { startSystem, testInstanceId } from "@hl/testkit/system.ts";
@@ -122,6 +124,49 @@ test(
     }
   },
 );
+
+test("A3: what the agent asks is shown with all it would do; allowed and denied with a button", { skip }, async () => {
+  await using agents = await FakeAgents.start();
+  using folder = temporaryFolder("hl-browser");
+  await using system = await startSystem({ config: { claude_integration: agents.config(folder.path) } });
+  const starting = system.operator.call("claude/start", { workspace_path: system.daemon.workspace });
+  const agent = await agents.next();
+  await agent.initialized(1);
+  await starting;
+  const answered = async (id: string): Promise<string> =>
+    (await agent.got(({ response }) => response?.request_id === id)).response.response.behavior;
+  const browser = await openBrowser(folder.path);
+  try {
+    const page = await browser.newPage();
+    const complaints = complaintsOf(page);
+    await page.goto(`${system.cloud.url}/#token=${system.cloud.operatorToken}`);
+    await page.locator("#fleet-list").getByText("test-vm-001").click();
+    agent.claude.ask("p1", { input: { command: "touch <b>one</b>\u202e" }, decision_reason: "it writes" });
+    const asked = page.locator("#approvals li");
+    await asked.getByText("command: touch <b>one</b>\\u{202e}").waitFor();
+    await asked.getByText("it writes").waitFor();
+    agent.claude.ask("p2", { input: { command: "touch two" } });
+    await asked.getByText("touch two").waitFor();
+    await asked.filter({ hasText: "two" }).getByRole("button", { name: "Deny" }).click();
+    assert.equal(await answered("p2"), "deny");
+    await asked.filter({ hasText: "two" }).waitFor({ state: "detached" });
+    await asked.getByRole("button", { name: "Allow", exact: true }).click();
+    assert.equal(await answered("p1"), "allow");
+    await page.locator("#approvals-section").waitFor({ state: "hidden" });
+    const { approvals } = await system.operator.call("approval/list");
+    assert.deepEqual(
+      approvals.map((approval: Message) => approval.decided_by.on_behalf_of),
+      ["tester", "tester"],
+    );
+    agent.claude.ask("p3");
+    await asked.getByText("touch made.txt").waitFor();
+    agent.claude.say({ type: "control_cancel_request", request_id: "p3" });
+    await asked.first().waitFor({ state: "detached" });
+    assert.deepEqual(complaints, []);
+  } finally {
+    await browser.close();
+  }
+});
 
 test("X3: a wrong token shows nothing but the way in", { skip }, async () => {
   await using system = await startSystem();

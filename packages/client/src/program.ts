@@ -1,6 +1,9 @@
 import { version } from "@hl/protocol/version.ts";
 import { Command, CommanderError } from "commander";
 import { connectionOptions, sessionOptionsOf, type Action, type Cli } from "./cli.ts";
+import { addApprovalsApprove, addApprovalsDeny } from "./commands/approvals-decide.ts";
+import { addApprovalsList } from "./commands/approvals-list.ts";
+import { addApprovalsWatch } from "./commands/approvals-watch.ts";
 import { addClaudeList } from "./commands/claude-list.ts";
 import { addClaudeSend } from "./commands/claude-send.ts";
 import { addClaudeStart } from "./commands/claude-start.ts";
@@ -59,6 +62,8 @@ export function buildProgram(cli: Cli): Command {
   addClaudeSend(claude, cli);
   addClaudeList(claude, cli);
   addClaudeStop(claude, cli);
+  const approvals = program.command("approvals").description("what agents may not do before somebody has said so");
+  for (const add of [addApprovalsList, addApprovalsApprove, addApprovalsDeny, addApprovalsWatch]) add(approvals, cli);
   addRpc(program, cli);
   addConfigCheck(program.command("config").description("configuration files"), cli);
   return program;

@@ -18,6 +18,7 @@ import { RequestService } from "./fleet/request-service.ts";
 import { SecurityEvents } from "./fleet/security-events.ts";
 import { VmMethods } from "./fleet/vm-methods.ts";
 import { VmSettings } from "./fleet/vm-settings.ts";
+import { approvalRoutes } from "./http/approval-routes.ts";
 import { eventRoutes } from "./http/event-routes.ts";
 import { instanceRoutes } from "./http/instance-routes.ts";
 import { metricsRoute } from "./http/metrics-route.ts";
@@ -220,6 +221,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     clock,
     stopping: stopping.signal,
   });
+  approvalRoutes(app, { instances: store.instances, fleet, requests, guard, clock });
   requestRoutes(app, { requests, guard, clock, wireError });
   metricsRoute(app, {
     instances: store.instances,

@@ -265,8 +265,20 @@ export const errorTable = {
   approval_decided: row(
     1602,
     "never",
-    "the approval was decided already, withdrawn or has expired",
-    "data.state says how it ended.",
+    "the approval was decided already",
+    "data.decision says what was decided and data.decided_by by whom; the first decision counts.",
+  ),
+  approval_input_changed: row(
+    1603,
+    "never",
+    "the decision is about another input than the agent's request has",
+    "data.input_hash is the one of the request: look at it again (`hl-client approvals list`) and decide anew.",
+  ),
+  approval_closed: row(
+    1604,
+    "never",
+    "the approval waits no longer: it was withdrawn, has expired or was lost with its agent",
+    "data.state says which. Nothing was run; where the agent still needs it, it asks again.",
   ),
   instance_offline: row(
     1701,

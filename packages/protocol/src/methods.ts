@@ -1,4 +1,7 @@
 import { fileMethods } from "./file-methods.ts";
+import { approvalDecide } from "./methods/approval-decide.ts";
+import { approvalList } from "./methods/approval-list.ts";
+import { approvalSubscribe } from "./methods/approval-subscribe.ts";
 import { authLogin } from "./methods/auth-login.ts";
 import { claudeInterrupt } from "./methods/claude-interrupt.ts";
 import { claudeList } from "./methods/claude-list.ts";
@@ -49,6 +52,9 @@ export const daemonMethods = {
   "claude/interrupt": claudeInterrupt,
   "claude/stop": claudeStop,
   "claude/list": claudeList,
+  "approval/list": approvalList,
+  "approval/decide": approvalDecide,
+  "approval/subscribe": approvalSubscribe,
 } as const;
 
 export type DaemonMethods = typeof daemonMethods;

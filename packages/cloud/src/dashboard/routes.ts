@@ -8,6 +8,7 @@ const files = [
   "style.css",
   "icon.svg",
   "app.js",
+  "approvals.js",
   "command.js",
   "detail.js",
   "events.js",

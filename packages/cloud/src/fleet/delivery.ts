@@ -43,6 +43,10 @@ export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> 
   "claude/interrupt": "now",
   "claude/stop": "queue",
   "claude/list": "read",
+  "approval/list": "read",
+  // Not kept for a VM that is away: what was asked there is over, or asked again, when it is back.
+  "approval/decide": "now",
+  "approval/subscribe": "read",
 };
 
 /**
@@ -60,6 +64,7 @@ export function streamingOf(method: string, params: unknown): Streaming {
     case "command/subscribe":
     case "event/subscribe":
     case "file/watch":
+    case "approval/subscribe":
       return "after-answer";
     default:
       return "none";

@@ -217,12 +217,14 @@ export class Outbox {
   }
 }
 
-/** Methods that end something; they pass what waits. */
+/** Methods that end something, or that what is under way waits for (turns wait for approvals); they pass what waits. */
 const stops: ReadonlySet<string> = new Set<keyof typeof daemonMethods>([
   "command/cancel",
   "command/signal",
   "claude/interrupt",
   "claude/stop",
+  "approval/list",
+  "approval/decide",
 ]);
 const stopsInFlightMax = 32;
 /** Where a daemon that is busy does not say for how long. */

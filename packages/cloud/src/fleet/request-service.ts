@@ -64,7 +64,8 @@ export class RequestService {
   }
 
   async forward(options: ForwardOptions): Promise<Forwarded> {
-    const { operator, instanceId, method, params, authorization } = options;
+    const { operator, instanceId, method, authorization } = options;
+    const params = namingOperator(options);
     await this.#requireInstance(instanceId);
     const { definition, delivery } = judge(operator, method);
     const recorded = (delivery === "now" || delivery === "queue") && authorization === undefined;
@@ -177,6 +178,12 @@ export class RequestService {
     this.#options.fleet().disconnect(instanceId, "this instance was revoked");
     throw new HlError("instance_revoked", `the instance ${JSON.stringify(instanceId)} was revoked`);
   }
+}
+
+/** The VM knows the cloud only, and who decides belongs into its records: nobody says it but we (X3). */
+function namingOperator({ method, params, operator }: ForwardOptions): unknown {
+  if (method !== "approval/decide" || typeof params !== "object" || params === null) return params;
+  return { ...params, on_behalf_of: operator.name };
 }
 
 function hoursOf(ms: number): number {

@@ -153,3 +153,14 @@ test("WebSocket rpc: the operator's leaving cancels the request and the stream a
   operator.close("closing the browser");
   await Promise.all([cancelled.request.promise, cancelled.stream.promise]);
 });
+
+// Goal: X3: who decides is who the cloud knows, whatever the request says. Method: a request that names somebody else.
+test("X3: a decision on an approval carries the operator's own name", async () => {
+  await using fixture = await testCloud();
+  await using vm = await fixture.connect("vm-1", async () => ({}));
+  const decision = { approval_id: "a", decision: "deny", on_behalf_of: "somebody else" };
+  await postRpc(`${fixture.url}/v1/instances/vm-1/rpc`, fixture.admin, "approval/decide", decision);
+  const { on_behalf_of, ...rest } = vm.received[0]?.params as Record<string, unknown>;
+  assert.deepEqual(rest, { approval_id: "a", decision: "deny" });
+  assert.ok(typeof on_behalf_of === "string" && on_behalf_of !== "somebody else");
+});

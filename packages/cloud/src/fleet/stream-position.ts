@@ -14,13 +14,14 @@ export function streamPosition(method: string, params: unknown): StreamPosition 
     case "event/subscribe":
       return new EventPosition(asked);
     case "file/watch":
+    case "approval/subscribe":
       return noPosition;
     default:
       return new CommandPosition(asked);
   }
 }
 
-/** What happened meanwhile is kept nowhere: a reader that is too slow is told so, and begins anew. */
+/** What happened meanwhile is kept nowhere, or told again from the start: a reader that is too slow is told so, and begins anew. */
 const noPosition: StreamPosition = { note: () => {}, next: () => undefined };
 
 class CommandPosition implements StreamPosition {

@@ -75,7 +75,10 @@ export const eventStreamingSection = section({
     }),
     event_types: key({
       schema: z.array(eventType).max(1000),
-      default: ["process_start", "process_end", "file_change", "system_metric", "error", "health_check", "audit"],
+      default: [
+        ...["process_start", "process_end", "file_change", "system_metric", "error", "health_check", "audit"],
+        ...["approval.requested", "approval.decided"],
+      ],
       reload: "live",
       summary: "What the daemon itself emits. Callers may send any well-formed type.",
     }),

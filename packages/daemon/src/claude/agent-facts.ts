@@ -42,6 +42,10 @@ export class AgentFacts {
     if (record.endedMs !== undefined) this.state = "ended";
   }
 
+  get workspacePath(): string {
+    return this.#record.workspacePath;
+  }
+
   /** @param logPosition the byte behind the line that the event is about */
   onEvent(event: AgentEvent, logPosition: number): void {
     if (event.sessionId !== undefined) this.sessionId = event.sessionId;

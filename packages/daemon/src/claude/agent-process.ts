@@ -7,6 +7,7 @@ import type { EndRecord } from "../runner/records.ts";
 import type { Run } from "../runner/run.ts";
 import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
 import { AgentFailure, type AgentEvent } from "./agent.ts";
+import { judgedBy, type ToolJudge } from "./tool-judge.ts";
 import { AgentFacts } from "./agent-facts.ts";
 import { callersError, exitCodeOf } from "./agent-failure.ts";
 import { AgentInput } from "./agent-input.ts";
@@ -22,6 +23,8 @@ export interface AgentProcessOptions {
   readonly logger: Logger;
   readonly turnsWaitingMax: number;
   readonly lineBytesMax: number;
+  /** Without one nobody can be asked, and no answer means deny (A3). */
+  readonly judge?: ToolJudge | undefined;
   readonly onEvent: (agent: AgentFacts, event: AgentEvent) => void;
   readonly onStart: (agent: AgentFacts) => void;
   readonly onEnd: (agent: AgentFacts) => void;
@@ -65,11 +68,7 @@ export class AgentProcess {
       writeTurn: (turn) => this.#input.writeTurn(turn),
       ...{ clock, lineBytesMax, turnsWaitingMax, newId: randomUUID },
       onEvent: (event) => this.#onEvent(event),
-      // Nobody can be asked yet, and no answer means deny (A3).
-      onPermission: async () => ({
-        behavior: "deny",
-        message: "Nobody can approve this here: approvals are not part of this version of hl-daemon.",
-      }),
+      ...(options.judge === undefined ? {} : judgedBy(options.judge, this.facts)),
     });
     this.#output = new ProgramOutput(run, this.#engine, record.logPosition);
     const facts = (): Record<string, unknown> => this.#failureFacts();

@@ -74,9 +74,28 @@ export interface PermissionRequest {
   readonly requiresUserInteraction: boolean;
   /** Whether `remember: "session"` would have an effect. */
   readonly canRemember: boolean;
-  /** Aborts when the request is withdrawn or the process has ended; a decision made later has no effect. */
+  /** Aborts when a decision has no effect any more; its reason is a `Withdrawal`. */
   readonly withdrawn: AbortSignal;
   readonly raw: unknown;
+}
+
+/** `withdrawn`: the agent asks no longer; `lost`: its process has ended; `detached`: it goes on and asks the next daemon. */
+export type Withdrawal = "withdrawn" | "lost" | "detached";
+
+/** A tool call that is about to run, whether the agent would ask for it or not. */
+export interface ToolUse {
+  readonly toolName: string;
+  readonly toolUseId?: string | undefined;
+  readonly input: Readonly<Record<string, unknown>>;
+  /** The agent's working directory at the moment. */
+  readonly cwd?: string | undefined;
+}
+
+/** `deny`: it does not run; `ask`: the agent has to ask for it. */
+export interface ToolVerdict {
+  readonly decision: "deny" | "ask";
+  /** Told to the model, or given as the reason of the question. */
+  readonly message: string;
 }
 
 export type Decision =

@@ -16,6 +16,7 @@ import { AgentProcess } from "./agent-process.ts";
 import type { EndedAgent } from "./ended-agent.ts";
 import { findAgentBinary, startFailure, streamJsonArguments } from "./launch.ts";
 import { agentIdPrefix, recoverAgents } from "./recovery.ts";
+import type { ToolJudge } from "./tool-judge.ts";
 
 export type StartParams = ParamsOf<typeof claudeStart>;
 
@@ -62,6 +63,7 @@ export interface AgentsOptions {
   readonly lineBytesMax: number;
   readonly openFilesMax: number;
   readonly logBytesMax: number;
+  readonly judge?: ToolJudge | undefined;
   readonly onEvent: (agent: AgentFacts, event: AgentEvent) => void;
   readonly onStart: (agent: AgentFacts) => void;
   readonly onEnd: (agent: AgentFacts) => void;

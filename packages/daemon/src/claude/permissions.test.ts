@@ -117,9 +117,37 @@ describe("stream-json adapter: permissions", () => {
     claude.ask("p1");
     agent.closed({ code: null, signal: "SIGKILL" });
     assert.equal(asked[0]!.request.withdrawn.aborted, true);
+    assert.equal(asked[0]!.request.withdrawn.reason, "lost");
     asked[0]!.decide({ behavior: "allow" });
     await settled();
     assert.deepEqual(claude.decisions, []);
+  });
+
+  test("P3: a daemon that lets go of the agent says so, and answers nothing", async () => {
+    const { agent, asked, claude } = withApprover();
+    claude.ask("p1");
+    agent.abandon();
+    assert.equal(asked[0]!.request.withdrawn.reason, "detached");
+    await settled();
+    assert.deepEqual(claude.decisions, []);
+  });
+
+  test("P3: who decides is told what the agent still asks, before it is asked again", async () => {
+    const told: unknown[] = [];
+    const { agent, claude } = setUp({
+      onAttached: (openRequests) => void told.push(openRequests),
+      onPermission: async ({ agentRequestId }) => {
+        told.push(agentRequestId);
+        return { behavior: "deny", message: "no" };
+      },
+    });
+    agent.attach();
+    claude.ask("old");
+    const info = agent.initialize(1_000);
+    const request = { subtype: "can_use_tool", tool_name: "Write", input: { file_path: "/w/x" } };
+    claude.answer("initialize", {}, { pending_permission_requests: [{ request_id: "p2", request }] });
+    await info;
+    assert.deepEqual(told, [["p2"], "p2"]);
   });
 
   test("a relay's clock stands still while a permission of its turn is open, and goes on after it", async () => {

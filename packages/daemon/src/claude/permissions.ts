@@ -6,14 +6,25 @@
  * into a process that resumed the conversation.
  * While the daemon attaches, what it reads was asked in the past: it is set aside until the agent has said what is still open.
  */
-import type { Decision, PermissionRequest } from "./agent.ts";
-import { parseCanUseTool, parsePendingRequest, type CanUseTool, type ControlRequest } from "./stream-json-messages.ts";
+import type { Decision, PermissionRequest, Withdrawal } from "./agent.ts";
+import {
+  isHookCallback,
+  parseCanUseTool,
+  parsePendingRequest,
+  type CanUseTool,
+  type ControlRequest,
+} from "./stream-json-messages.ts";
+import { hookAnswer, lateHookAnswer, type OnToolUse } from "./tool-hook.ts";
 
 export type OnPermission = (request: PermissionRequest) => Promise<Decision>;
 
 export interface PermissionsOptions {
   readonly send: (message: object) => Promise<void>;
   readonly onPermission?: OnPermission | undefined;
+  /** Judges every tool call before it runs; there where the hook was asked for. */
+  readonly onToolUse?: OnToolUse | undefined;
+  /** The agent has said which requests are open there; called before those are put to `onPermission`. */
+  readonly onAttached?: ((openRequests: readonly string[]) => void) | undefined;
   /** What the request belongs to at the moment. */
   readonly context: () => { readonly relayId?: string | undefined; readonly sessionId?: string | undefined };
   readonly onUnknown: (raw: unknown) => void;
@@ -39,8 +50,11 @@ export class Permissions {
       this.#aside.set(message.request_id, { message, raw });
       return;
     }
+    const { onToolUse } = this.#options;
     const asked = parseCanUseTool(message);
-    if (asked === undefined) {
+    if (onToolUse !== undefined && isHookCallback(message)) {
+      void this.#answer(message.request_id, hookAnswer(message, onToolUse));
+    } else if (asked === undefined) {
       this.#options.onUnknown(raw);
       const error = `Not supported here: ${message.request.subtype}`;
       const response = { subtype: "error", request_id: message.request_id, error };
@@ -52,8 +66,7 @@ export class Permissions {
 
   onWithdrawn(requestId: string): void {
     this.#aside?.delete(requestId);
-    this.#open.get(requestId)?.abort(new Error("The agent has withdrawn the request."));
-    this.#open.delete(requestId);
+    this.#withdraw(requestId, "withdrawn");
   }
 
   attach(): void {
@@ -64,20 +77,29 @@ export class Permissions {
   attached(pending: readonly unknown[] | undefined): void {
     const aside = [...(this.#aside?.values() ?? [])];
     this.#aside = undefined;
-    for (const raw of pending ?? []) {
-      const message = parsePendingRequest(raw);
+    const open = (pending ?? []).map((raw) => ({ message: parsePendingRequest(raw), raw }));
+    const openRequests = open.flatMap(({ message }) => (message === undefined ? [] : [message.request_id]));
+    const { onToolUse, onAttached } = this.#options;
+    if (pending !== undefined) onAttached?.(openRequests);
+    for (const { message, raw } of open) {
       if (message === undefined) this.#options.onUnknown(raw);
       else this.onRequest(message, raw);
     }
     // Of requests that are no questions it says nothing; a second refusal is ignored, a missing one would hang the turn.
     for (const { message, raw } of aside) {
-      if (pending === undefined || parseCanUseTool(message) === undefined) this.onRequest(message, raw);
+      if (onToolUse !== undefined && isHookCallback(message)) void this.#answer(message.request_id, lateHookAnswer);
+      else if (pending === undefined || parseCanUseTool(message) === undefined) this.onRequest(message, raw);
     }
   }
 
-  /** The process is gone: nothing that was asked can be answered any more. */
-  close(): void {
-    for (const requestId of [...this.#open.keys()]) this.onWithdrawn(requestId);
+  /** Nothing that was asked can be answered any more: the process is gone, or goes on without us. */
+  close(how: Exclude<Withdrawal, "withdrawn">): void {
+    for (const requestId of [...this.#open.keys()]) this.#withdraw(requestId, how);
+  }
+
+  #withdraw(requestId: string, how: Withdrawal): void {
+    this.#open.get(requestId)?.abort(how);
+    this.#open.delete(requestId);
   }
 
   async #decide(requestId: string, asked: CanUseTool, raw: unknown): Promise<void> {
@@ -125,7 +147,7 @@ export class Permissions {
     }
   }
 
-  async #answer(requestId: string, response: Record<string, unknown>): Promise<void> {
+  async #answer(requestId: string, response: object): Promise<void> {
     const send = (body: Record<string, unknown>): Promise<void> =>
       this.#options.send({ type: "control_response", response: { request_id: requestId, ...body } });
     try {

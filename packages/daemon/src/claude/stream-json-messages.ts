@@ -136,6 +136,28 @@ export function parseCanUseTool(message: ControlRequest): CanUseTool | undefined
   return canUseTool.safeParse(message.request).data;
 }
 
+const hookCallback = z.looseObject({
+  subtype: z.literal("hook_callback"),
+  input: z.looseObject({
+    hook_event_name: z.literal("PreToolUse"),
+    tool_name: z.string(),
+    tool_input: z.record(z.string(), z.unknown()),
+    cwd: z.string().optional(),
+    tool_use_id: z.string().optional(),
+  }),
+});
+
+export type HookInput = z.infer<typeof hookCallback>["input"];
+
+/** What a hook is called about; undefined where it is in a shape that we do not know. */
+export function parseHookCallback(message: ControlRequest): HookInput | undefined {
+  return hookCallback.safeParse(message.request).data?.input;
+}
+
+export function isHookCallback({ request }: ControlRequest): boolean {
+  return request.subtype === "hook_callback";
+}
+
 /** An open request as the answer to `initialize` lists it after the daemon has attached again. */
 export function parsePendingRequest(raw: unknown): ControlRequest | undefined {
   return controlRequest.safeParse(typeof raw === "object" && raw !== null ? { type: "control_request", ...raw } : raw)

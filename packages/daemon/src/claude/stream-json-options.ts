@@ -4,6 +4,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import type { AgentEvent } from "./agent.ts";
 import type { OnPermission } from "./permissions.ts";
+import type { OnToolUse } from "./tool-hook.ts";
 import type { Turn } from "./turn-queue.ts";
 
 export interface StreamJsonOptions {
@@ -19,6 +20,10 @@ export interface StreamJsonOptions {
   readonly onEvent: (event: AgentEvent) => void;
   /** Without it every request is denied. */
   readonly onPermission?: OnPermission | undefined;
+  /** Judges every tool call before it runs; without it none is looked at. */
+  readonly onToolUse?: OnToolUse | undefined;
+  /** The agent has said which permission requests are open there. */
+  readonly onAttached?: ((openRequests: readonly string[]) => void) | undefined;
   /** Relays that may wait behind the one in flight; 16 by default. */
   readonly turnsWaitingMax?: number | undefined;
   /** How long a turn may take to end after an interrupt; 2000 by default (a running tool is killed within 1.5 s). */

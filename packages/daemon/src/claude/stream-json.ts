@@ -29,6 +29,7 @@ import {
   turnsWaitingMaxDefault,
   type StreamJsonOptions,
 } from "./stream-json-options.ts";
+import { toolHooks } from "./tool-hook.ts";
 import { Turns, type RelayOptions } from "./turns.ts";
 
 export class StreamJsonAgent {
@@ -60,6 +61,8 @@ export class StreamJsonAgent {
     this.#permissions = new Permissions({
       send,
       onPermission: options.onPermission,
+      onToolUse: options.onToolUse,
+      onAttached: options.onAttached,
       onUnknown: (raw) => this.#emit({ type: "agent.unknown", raw }),
       context: () => ({ relayId: this.#turns.active?.relayId, sessionId: this.#sessionId }),
       onOpened: () => {
@@ -109,7 +112,8 @@ export class StreamJsonAgent {
    * there end before the next is sent. Without a time limit it waits as long as the process lives.
    */
   async initialize(timeoutMs: number | undefined): Promise<AgentInfo> {
-    const answer = await this.#control.request({ subtype: "initialize" }, timeoutMs, (said) => this.#onReady(said));
+    const request = { subtype: "initialize", ...(this.#options.onToolUse ? { hooks: toolHooks } : {}) };
+    const answer = await this.#control.request(request, timeoutMs, (said) => this.#onReady(said));
     return this.#info ?? agentInfoOf(answer.response, undefined);
   }
 
@@ -168,7 +172,7 @@ export class StreamJsonAgent {
 
   #close(failure: AgentFailure): void {
     this.#closed = failure;
-    this.#permissions.close();
+    this.#permissions.close(failure.kind === "cancelled" ? "detached" : "lost");
     this.#control.close(failure);
     this.#turns.close(failure);
   }

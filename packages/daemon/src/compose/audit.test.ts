@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { silentLogger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Caller } from "@hl/protocol/method.ts";
+import type { Approval } from "@hl/protocol/methods/approval-list.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import type { CommandDecision } from "../commands/decision.ts";
@@ -140,4 +141,45 @@ test("the name of a method that nobody knows does not fill the log: it is cut, a
   }
   const told = (await w.records()).map(([, { method }]) => String(method).length);
   assert.deepEqual(told, [65]);
+});
+
+test("X3: what becomes of a permission request, and what a rule decides, is a record without the input", async () => {
+  using w = world();
+  const approval: Approval = {
+    approval_id: "a",
+    state: "approved",
+    tool_name: "Bash",
+    input: { command: "secret" },
+    input_hash: "h",
+    process_id: "p",
+    requires_user_interaction: false,
+    can_remember: false,
+    created_at: 1,
+    expires_at: 9,
+    decision: "allow",
+    decided_at: 2,
+    updated_input: { command: "other" },
+    decided_by: { subject: "cloud", role: "vm-instance", via: "cloud", on_behalf_of: "anna" },
+  };
+  w.audit.approval(approval);
+  const by = { subject: "expiry", via: "internal" } as const;
+  w.audit.approval({ ...approval, state: "expired", decision: "deny", updated_input: undefined, decided_by: by });
+  w.audit.toolCall({ decision: "deny", processId: "p", toolName: "Read", toolUseId: "t", rule: "rule 1" });
+  const [allowed, expired, denied] = await w.records();
+  const about = {
+    kind: "approval",
+    approval_id: "a",
+    tool_name: "Bash",
+    input_hash: "h",
+    process_id: "p",
+    decided_at: 2,
+  };
+  const who = { caller: "cloud", role: "vm-instance", via: "cloud", on_behalf_of: "anna" };
+  assert.deepEqual(allowed, ["info", { ...about, decision: "allow", state: "approved", ...who, input_changed: true }]);
+  assert.deepEqual(expired, [
+    "warning",
+    { ...about, decision: "deny", state: "expired", caller: "expiry", via: "internal" },
+  ]);
+  const call = { process_id: "p", tool_name: "Read", tool_use_id: "t" };
+  assert.deepEqual(denied, ["warning", { kind: "tool_call", decision: "deny", ...call, rule: "rule 1" }]);
 });

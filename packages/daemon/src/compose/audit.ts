@@ -3,6 +3,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import type { CallRecord } from "@hl/protocol/dispatch.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { Approval } from "@hl/protocol/methods/approval-list.ts";
 import type { CommandDecision } from "../commands/decision.ts";
 import type { EgressDecision } from "../egress/egress-proxy.ts";
 import type { Events } from "../events/events.ts";
@@ -11,8 +12,22 @@ import type { Events } from "../events/events.ts";
 export interface Audit extends Disposable {
   readonly command: (decision: CommandDecision) => void;
   readonly egress: (decision: EgressDecision) => void;
+  /** One that somebody, or time, has decided. */
+  readonly approval: (approval: Approval) => void;
+  /** A tool call of an agent that was decided without asking anybody. */
+  readonly toolCall: (decision: ToolCallDecision) => void;
   /** Of every request: those that no handler has seen are refusals. */
   readonly call: (record: CallRecord) => void;
+}
+
+export interface ToolCallDecision {
+  readonly decision: "allow" | "deny";
+  readonly processId: string;
+  readonly toolName: string;
+  readonly toolUseId: string | undefined;
+  /** The rule of `claude_integration.approvals.rules`, where one decided. */
+  readonly rule?: string | undefined;
+  readonly reason?: string | undefined;
 }
 
 export interface AuditPorts {
@@ -63,6 +78,17 @@ export function auditor({ events, logger, clock }: AuditPorts): Audit {
         bounded.report({ key: `egress ${host} ${port}`, fields, sentence: "a connection of a process was refused" });
       } else log.debug(fields, "a process asked the proxy for a connection");
     },
+    approval: (approval) => {
+      const allowed = approval.decision === "allow";
+      const sentence = `a permission request of an agent was ${allowed ? "allowed" : "denied"}`;
+      record(approvalFields(approval), allowed ? "info" : "warning", sentence);
+    },
+    toolCall: ({ decision, processId, toolName, toolUseId, rule, reason }) => {
+      const about = { process_id: processId, tool_name: toolName, tool_use_id: toolUseId };
+      const fields = { kind: "tool_call", decision, ...about, rule, reason };
+      if (decision === "allow") record(fields, "info", "a tool call of an agent was allowed by a rule");
+      else record(fields, "warning", "a tool call of an agent was denied");
+    },
     call: (served) => {
       const refused = callRefusal(served);
       if (refused !== undefined) bounded.report(refused);
@@ -87,6 +113,22 @@ function commandFields(decision: CommandDecision): Fields {
     reason,
     ...(isDryRun ? { dry_run: true } : {}),
     decided_ms: rounded(durationMs),
+  };
+}
+
+/** Without the input, which may hold secrets. */
+function approvalFields(approval: Approval): Fields {
+  const { decision, approval_id, state, tool_name, input_hash, process_id, decided_at, decided_by } = approval;
+  return {
+    kind: "approval",
+    decision,
+    ...{ approval_id, state, tool_name, input_hash, process_id, decided_at },
+    caller: decided_by?.subject,
+    role: decided_by?.role,
+    via: decided_by?.via,
+    on_behalf_of: decided_by?.on_behalf_of,
+    remember: approval.remember,
+    input_changed: approval.updated_input === undefined ? undefined : true,
   };
 }
 

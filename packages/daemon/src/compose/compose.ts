@@ -5,6 +5,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { defaultTransportLimits, type TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { Service } from "@hl/core/service.ts";
+import { approvalHandlers } from "../approvals/handlers.ts";
 import { claudeHandlers } from "../claude/handlers.ts";
 import type { Agents } from "../claude/agents.ts";
 import type { Commands } from "../commands/commands.ts";
@@ -24,6 +25,7 @@ import { systemHandlers } from "../system/handlers.ts";
 import { systemInfoOf } from "../system/system-info.ts";
 import { ChangeReporter } from "../workspace/change-reporter.ts";
 import { fileHandlers } from "../workspace/handlers.ts";
+import { composeApprovals } from "./approvals.ts";
 import { composeLocalApi, composeSessions } from "./api.ts";
 import { composeCloud, type ComposedCloud } from "./cloud.ts";
 import { auditor } from "./audit.ts";
@@ -116,10 +118,13 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
   const egress = composeEgress({ config, clock, socketPath: proxySocket, audit });
   if (egress !== undefined) building.use(egress);
+  const { approvals, judge } = composeApprovals({ config, clock, logger, database, events, audit });
+  building.use(approvals);
   let cloud: ComposedCloud | undefined;
   const spoolRoom = new SpoolRoom({ spool, eventsMax: queueEventsMax, bytesMax: queueBytesMax, onError: onStoreError });
   const tidy = async (): Promise<void> => {
     await inbox.prune(clock.wallMs() - inboxKeptMs, inboxKeptMax);
+    await approvals.prune();
     if (cloud === undefined) await spoolRoom.make();
   };
   const onPruneError = failure("old results could not be removed");
@@ -133,6 +138,8 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     events,
     enforceable,
     secrets,
+    judge,
+    onAgentEnded: (processId: string) => approvals.processEnded(processId),
     tidy,
     onPruneError,
   };
@@ -164,6 +171,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     }),
     ...eventHandlers(events),
     ...fileHandlers(workspace),
+    ...approvalHandlers(approvals),
     ...claudeHandlers({ agents, clock, relayTimeoutMs: settings.claude_integration.stdio_timeout * 1000 }),
   };
   const limits: TransportLimits = {
@@ -226,6 +234,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     async start() {
       await runner.open();
       await commands.recover();
+      approvals.load(agentRecords.all().filter(({ endedMs }) => endedMs === undefined));
       await agents.recover();
       await workspace.recover();
       for (const service of services) {

@@ -2,6 +2,7 @@ import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { Agents } from "../claude/agents.ts";
+import type { ToolJudge } from "../claude/tool-judge.ts";
 import { Commands } from "../commands/commands.ts";
 import { Planner } from "../commands/plan.ts";
 import { Pruner } from "../commands/pruner.ts";
@@ -29,6 +30,8 @@ export interface ProcessPorts {
   readonly events: Events;
   readonly enforceable: Enforceable;
   readonly secrets: Secrets;
+  readonly judge: ToolJudge;
+  readonly onAgentEnded: (processId: string) => void;
   /** Removes what other tables no longer need, as often as old results are removed. */
   readonly tidy: () => Promise<void>;
   readonly onPruneError: (error: unknown) => void;
@@ -111,7 +114,11 @@ export function composeProcesses(ports: ProcessPorts): {
     logBytesMax: processes.log_bytes_max,
     onEvent: report.agentEvent,
     onStart: report.agentStarted,
-    onEnd: report.agentEnded,
+    judge: ports.judge,
+    onEnd: (agent) => {
+      report.agentEnded(agent);
+      ports.onAgentEnded(agent.processId);
+    },
   });
   const workspace = new Workspace({
     ...findWorkspaceProgram(),

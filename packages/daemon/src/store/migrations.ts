@@ -101,4 +101,18 @@ export const migrations: readonly string[] = [
     min(acked_seq, coalesce((SELECT min(seq) FROM events) - 1, acked_seq)) WHERE lane = 'session';
   DROP TABLE delivery;
   `,
+  `
+  -- Permission requests of agents. body: the approval as callers see it. bytes: its size. An agent's request is asked for once.
+  CREATE TABLE approvals (
+    approval_id TEXT PRIMARY KEY,
+    process_id TEXT NOT NULL,
+    agent_request_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    ended_ms INTEGER,
+    bytes INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (process_id, agent_request_id)
+  );
+  CREATE INDEX approvals_by_end ON approvals (ended_ms) WHERE ended_ms IS NOT NULL;
+  `,
 ];

@@ -14,7 +14,9 @@ import { lanes, type Lane } from "@hl/protocol/event-lanes.ts";
 import { systemClock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
+import type { Approval } from "@hl/protocol/methods/approval-list.ts";
 import { AgentRecords } from "./agent-records.ts";
+import { ApprovalRecords, type ApprovalRecord } from "./approval-records.ts";
 import { CommandRecords } from "./command-records.ts";
 import { Database, type DatabaseClock } from "./database.ts";
 import { EventSpool } from "./event-spool.ts";
@@ -38,6 +40,7 @@ interface Parts extends Disposable {
   readonly commands: CommandRecords;
   readonly agents: AgentRecords;
   readonly inbox: Inbox;
+  readonly approvals: ApprovalRecords;
 }
 
 function open(path: string, clock?: DatabaseClock): Parts {
@@ -50,8 +53,14 @@ function open(path: string, clock?: DatabaseClock): Parts {
   });
   const agents = new AgentRecords(database);
   const inbox = new Inbox(database, () => 1_000);
-  return { database, spool, commands, agents, inbox, [Symbol.dispose]: () => database[Symbol.dispose]() };
+  const approvals = new ApprovalRecords(database);
+  return { database, spool, commands, agents, inbox, approvals, [Symbol.dispose]: () => database[Symbol.dispose]() };
 }
+
+const approvalOf = (id: string, state = "pending"): ApprovalRecord => {
+  const approval = { approval_id: id, state, process_id: "a1", input: { command: "x" } } as unknown as Approval;
+  return { approval, agentRequestId: id, bytes: 1 };
+};
 
 async function build(path: string): Promise<string> {
   using parts = open(path);
@@ -68,6 +77,8 @@ async function build(path: string): Promise<string> {
   }
   const agent = { sessionId: "s", workspacePath: "/w", protocol: "stream-json", startedMs: 1 };
   await agents.begin({ processId: "a1", ...agent });
+  for (const id of ["p1", "p2"]) await parts.approvals.begin(approvalOf(id));
+  await parts.approvals.end(approvalOf("p1", "denied"), 5);
   return database.epoch;
 }
 
@@ -82,6 +93,8 @@ async function use(parts: Parts): Promise<SpooledEvent[]> {
   commands.newest(1_000);
   commands.oldest(1_000);
   commands.commandIdsByRun();
+  parts.approvals.pending();
+  parts.approvals.ended({ processId: undefined, state: undefined }, 10);
   for (const { processId } of agents.all()) agents.openTurn(processId);
   await inbox.receive("new", "command/execute");
   await inbox.prune(0, 10_000);

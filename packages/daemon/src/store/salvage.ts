@@ -20,6 +20,7 @@ const tables: readonly Table[] = [
   { name: "inbox", key: ["request_id"], json: ["answer"] },
   { name: "agents", key: ["process_id"], json: [] },
   { name: "agent_turns", key: ["process_id", "uuid"], json: [] },
+  { name: "approvals", key: ["approval_id"], json: ["body"] },
   { name: "dead_letters", key: ["seq"], json: ["body"] },
 ];
 

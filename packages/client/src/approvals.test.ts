@@ -1,0 +1,199 @@
+/**
+ * Goal: a person sees what the agent wants, whatever is in it, and their answer is the one that counts. Method: hl-client in this
+ * process, or at a real terminal, against a scripted daemon on real sockets.
+ */
+import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
+import { test, type TestContext } from "node:test";
+import { HlError } from "@hl/protocol/errors.ts";
+import type { Approval } from "@hl/protocol/methods/approval-list.ts";
+import { Human } from "@hl/testkit/human.ts";
+import { Keys } from "./approvals/keys.ts";
+import { inputLines } from "./render/approval.ts";
+import { FakeDaemon, type FakeHandlers } from "./testing/fake-daemon.ts";
+import { inProcess, InProcess } from "./testing/in-process.ts";
+
+const asked = (approval_id: string, more: Partial<Approval> = {}): Approval => ({
+  ...{ approval_id, state: "pending", tool_name: "Bash", input: { command: `touch ${approval_id}` } },
+  ...{ input_hash: "ab".repeat(32), process_id: "agent-1", requires_user_interaction: false, can_remember: true },
+  ...{ created_at: Date.now() / 1000 - 60, expires_at: Date.now() / 1000 + 600, reason: "it writes" },
+  ...more,
+});
+
+async function start(t: TestContext, handlers: FakeHandlers): Promise<FakeDaemon> {
+  const daemon = await FakeDaemon.start(handlers);
+  t.after(() => daemon[Symbol.asyncDispose]());
+  return daemon;
+}
+
+const paramsOf = (daemon: FakeDaemon, method: string): unknown[] =>
+  daemon.asked.filter((request) => request.method === method).map(({ params }) => params);
+
+test("approvals list: those that wait; all of them with who decided; as JSON", async (t) => {
+  const by = { subject: "cloud", via: "cloud", on_behalf_of: "anna" } as const;
+  const over = asked("b", {
+    state: "denied",
+    decided_by: by,
+    input: { file_path: "/w/\u001b[2J" },
+    tool_name: "Write",
+  });
+  const daemon = await start(t, { "approval/list": async () => ({ approvals: [asked("a"), over], has_more: true }) });
+  const people = await inProcess([...daemon.local, "approvals", "list", "--all", "--agent", "agent-1"]);
+  assert.equal(people.code, 0);
+  assert.match(people.stdout, /a +pending +1 min ago +9 min \d+ s +Bash +touch a/);
+  assert.match(people.stdout, /b +denied .* by anna +Write +\/w\/\\x1b\[2J/);
+  assert.match(people.stderr, /there are more/);
+  const json = await inProcess([...daemon.local, "--json", "approvals", "list"]);
+  assert.equal(JSON.parse(json.stdout).approvals.length, 2);
+  assert.deepEqual(paramsOf(daemon, "approval/list"), [
+    { process_id: "agent-1", limit: 100 },
+    { state: "pending", limit: 100 },
+  ]);
+});
+
+test("approvals approve and deny: what is asked, what is printed, exit codes", async (t) => {
+  const daemon = await start(t, {
+    "approval/decide": async ({ approval_id, decision }) => {
+      if (approval_id === "gone") throw new HlError("approval_decided", "the approval was denied by anna already");
+      return asked(approval_id, { state: decision === "allow" ? "approved" : "denied" });
+    },
+  });
+  const run = (...args: string[]): ReturnType<typeof inProcess> => inProcess([...daemon.local, "approvals", ...args]);
+  const approved = await run(
+    "approve",
+    "a",
+    "--remember",
+    "--input",
+    '{"command":"ls"}',
+    "--input-hash",
+    "cd".repeat(32),
+  );
+  assert.deepEqual([approved.code, approved.stdout], [0, "approved: Bash touch a\n"]);
+  const denied = await run("deny", "b", "--reason", "no", "--interrupt");
+  assert.deepEqual([denied.code, denied.stdout], [0, "denied: Bash touch b\n"]);
+  const late = await run("approve", "gone");
+  assert.equal(late.code, 1);
+  assert.match(late.stderr, /denied by anna already\n.*the first decision counts/);
+  for (const input of ["{", "[1]", "null"]) assert.equal((await run("approve", "a", "--input", input)).code, 64, input);
+  assert.deepEqual(paramsOf(daemon, "approval/decide").slice(0, 2), [
+    {
+      ...{ approval_id: "a", decision: "allow", remember: "session", updated_input: { command: "ls" } },
+      input_hash: "cd".repeat(32),
+    },
+    { approval_id: "b", decision: "deny", reason: "no", interrupt: true },
+  ]);
+});
+
+test("approvals watch without a terminal: each change on a line, or as JSON", async (t) => {
+  const daemon = await start(t, {
+    "approval/subscribe": async (_params, call) => {
+      call.stream(async () => {
+        await call.notify("approval/changed", asked("a"));
+        await call.notify("approval/changed", asked("a", { state: "approved" }));
+      });
+      return { pending: 1 };
+    },
+  });
+  const client = new InProcess([...daemon.local, "approvals", "watch"]);
+  await client.until(() => client.stdout.split("\n").length > 2);
+  client.interrupt();
+  assert.equal(await client.exitCode, 130);
+  assert.equal(client.stdout, "pending   a Bash touch a\napproved  a Bash touch a\n");
+  const json = new InProcess([...daemon.local, "--json", "approvals", "watch"]);
+  await json.until(() => json.stdout.split("\n").length > 2);
+  json.interrupt();
+  await json.exitCode;
+  assert.deepEqual(
+    json.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).state),
+    ["pending", "approved"],
+  );
+});
+
+test("approvals watch in a terminal: one at a time, one key each; somebody else may be faster", async (t) => {
+  const tell = Promise.withResolvers<(approval: Approval) => Promise<void>>();
+  const daemon = await start(t, {
+    "approval/subscribe": async (_params, call) => {
+      call.stream(async (signal) => {
+        tell.resolve((approval) => call.notify("approval/changed", approval));
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      });
+      return { pending: 0 };
+    },
+    "approval/decide": async ({ approval_id, decision }) => {
+      if (approval_id === "raced") throw new HlError("approval_decided", "the approval was denied by ben already");
+      return asked(approval_id, { state: decision === "allow" ? "approved" : "denied" });
+    },
+  });
+  using human = new Human("hl-client", [...daemon.local, "approvals", "watch"], {
+    env: { HL_DAEMON_HOME: daemon.home },
+    columns: 120,
+  });
+  const notify = await tell.promise;
+  await notify(asked("one", { input: { command: "touch one\nrm -rf x \u001b[8m" } }));
+  await human.sees(/command: touch one\r\n {4}rm -rf x \\x1b\[8m/);
+  await human.sees(/why it asks: it writes/);
+  await human.sees(/y allow, a allow for this session, n deny/);
+  await notify(asked("two", { can_remember: false }));
+  human.type("y");
+  await human.sees(/approved/);
+  await human.sees(/touch two/);
+  await human.sees(/y allow, n deny/);
+  human.type("n");
+  await human.sees(/denied/);
+  await notify(asked("three"));
+  await human.sees(/touch three/);
+  human.type("a");
+  await human.sees(/approved/);
+  await notify(asked("raced"));
+  await human.sees(/touch raced/);
+  human.type("y");
+  await human.sees(/the approval was denied by ben already/);
+  await notify(asked("elsewhere"));
+  await human.sees(/touch elsewhere/);
+  await notify(
+    asked("elsewhere", { state: "approved", decided_by: { subject: "cloud", via: "cloud", on_behalf_of: "anna" } }),
+  );
+  await human.sees(/approved by anna/);
+  await notify(asked("left"));
+  await human.sees(/touch left/);
+  human.type("s");
+  await human.sees(/left to others/);
+  human.type("\u0003");
+  const { code, terminal } = await human.leaves();
+  assert.deepEqual([code, terminal.same], [130, true]);
+  const hash = { input_hash: "ab".repeat(32) };
+  assert.deepEqual(paramsOf(daemon, "approval/decide"), [
+    { approval_id: "one", decision: "allow", ...hash },
+    { approval_id: "two", decision: "deny", ...hash },
+    { approval_id: "three", decision: "allow", remember: "session", ...hash },
+    { approval_id: "raced", decision: "allow", ...hash },
+  ]);
+});
+
+test("a key counts by itself: a paste, an arrow key and what was typed too fast answer nothing", () => {
+  const keyboard = Object.assign(new PassThrough(), { isTTY: true, modes: [] as boolean[] });
+  const setRawMode = (raw: boolean): void => void keyboard.modes.push(raw);
+  const seen: string[] = [];
+  {
+    using _keys = new Keys(Object.assign(keyboard, { setRawMode }), (key) => void seen.push(key));
+    for (const data of ["y", "yes", "\u001b[A", "n"]) keyboard.emit("data", Buffer.from(data));
+  }
+  keyboard.emit("data", Buffer.from("y"));
+  assert.deepEqual(
+    [seen, keyboard.modes],
+    [
+      ["y", "n"],
+      [true, false],
+    ],
+  );
+});
+
+test("an input that is too long to be shown says how much is missing", () => {
+  const lines = inputLines({ input: { content: "x".repeat(20_000), more: "y".repeat(100) } });
+  assert.ok(lines.join("").length < 17_000);
+  assert.match(lines.at(-1) ?? "", /… 3\d{3} more characters are not shown/);
+  assert.equal(inputLines({ input: { content: "short" } }).length, 1);
+});

@@ -1,0 +1,24 @@
+import type { Decision, PermissionRequest, ToolUse, ToolVerdict } from "./agent.ts";
+import type { AgentFacts } from "./agent-facts.ts";
+import type { StreamJsonOptions } from "./stream-json-options.ts";
+
+/** Who says what an agent's tools may do; the approvals, which compose.ts passes. */
+export interface ToolJudge {
+  /** A call that the agent asks for. */
+  ask(agent: AgentFacts, request: PermissionRequest): Promise<Decision>;
+  /** Any call before it runs; undefined has no objection. What throws is a denial. */
+  judge(agent: AgentFacts, use: ToolUse): ToolVerdict | undefined;
+  /** The agent has said what it still asks. */
+  attached(agent: AgentFacts, openRequests: readonly string[]): void;
+}
+
+export function judgedBy(
+  judge: ToolJudge,
+  agent: AgentFacts,
+): Pick<StreamJsonOptions, "onPermission" | "onToolUse" | "onAttached"> {
+  return {
+    onPermission: (request) => judge.ask(agent, request),
+    onToolUse: (use) => judge.judge(agent, use),
+    onAttached: (openRequests) => judge.attached(agent, openRequests),
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * Goal: A3: what an agent in a VM asks reaches an operator of the cloud, whose decision reaches the agent, under the operator's own
+ * name. Method: real hl-cloud, enrolled hl-daemon and hl-client; the agent is a program whose every word the test decides.
+ */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, test } from "node:test";
+import { FakeAgents, type FakeAgent } from "@hl/testkit/fake-agent.ts";
+import { http } from "@hl/testkit/http.ts";
+import type { Message } from "@hl/testkit/message-client.ts";
+import { printedToken, temporaryFolder } from "@hl/testkit/programs.ts";
+import { startSystem, type TestSystem } from "@hl/testkit/system.ts";
+
+let agents: FakeAgents;
+let system: TestSystem;
+let agent: FakeAgent;
+let process_id: string;
+const folder = temporaryFolder("hl-fake");
+
+before(async () => {
+  agents = await FakeAgents.start();
+  const claude_integration = agents.config(folder.path);
+  system = await startSystem({ config: { claude_integration } });
+  const starting = system.operator.call("claude/start", { workspace_path: system.daemon.workspace });
+  agent = await agents.next();
+  await agent.initialized(1);
+  process_id = (await starting).process_id;
+});
+after(async () => {
+  await system[Symbol.asyncDispose]();
+  await agents[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+/** What the agent is told of its request. */
+const answered = async (requestId: string): Promise<Message> =>
+  (await agent.got(({ type, response }) => type === "control_response" && response.request_id === requestId)).response
+    .response;
+
+test("A3: asked in the VM, seen and decided through the cloud by hl-client, by the operator's own name", async () => {
+  const watching = await system.operator.connect();
+  watching.raw(JSON.stringify({ jsonrpc: "2.0", id: "w", method: "approval/subscribe", params: {} }));
+  const changed = (state: string): Promise<Message> =>
+    watching.next(({ method, params }) => method === "approval/changed" && params.state === state);
+  const requestId = randomUUID();
+  agent.claude.ask(requestId, { decision_reason: "it writes" });
+  const { params: asked } = await changed("pending");
+  assert.deepEqual(
+    [asked.process_id, asked.input, asked.reason],
+    [process_id, { command: "touch made.txt" }, "it writes"],
+  );
+
+  const listed = await system.client(["approvals", "list"]);
+  assert.match(String(listed.stdout), new RegExp(`${asked.approval_id} +pending .* Bash +touch made.txt`));
+  const approved = await system.client(["approvals", "approve", asked.approval_id, "--remember"]);
+  assert.deepEqual([approved.code, String(approved.stdout)], [0, "approved: Bash touch made.txt\n"]);
+  const told = await answered(requestId);
+  assert.deepEqual([told.behavior, told.updatedInput], ["allow", { command: "touch made.txt" }]);
+  assert.equal(told.updatedPermissions[0].destination, "session");
+  const { params: decided } = await changed("approved");
+  assert.deepEqual([decided.decided_by.via, decided.decided_by.on_behalf_of], ["cloud", "tester"]);
+  const late = await system.client(["approvals", "deny", asked.approval_id]);
+  assert.equal(late.code, 1);
+  assert.match(late.stderr, /approved by tester already/);
+  watching[Symbol.dispose]();
+
+  const about = (type: string) => (event: Message) =>
+    event.event_type === type && event.data.approval_id === asked.approval_id;
+  assert.equal((await system.operator.event(about("approval.requested"))).data.input, undefined);
+  const event = await system.operator.event(about("approval.decided"));
+  assert.deepEqual([event.data.state, event.data.decided_by.on_behalf_of], ["approved", "tester"]);
+  assert.equal((await system.operator.event(about("audit"))).data.on_behalf_of, "tester");
+});
+
+test("GET /v1/approvals: what waits in the whole fleet; X3: only for who may decide", async () => {
+  const requestId = randomUUID();
+  agent.claude.ask(requestId);
+  const { approvals } = await system.operator.call("approval/list", { state: "pending" });
+  const url = `${system.cloud.url}/v1/approvals`;
+  const { json } = await http(url, { token: system.cloud.operatorToken });
+  assert.deepEqual(json, { approvals: [{ instance: "test-vm-001", ...approvals[0] }], unanswered: [] });
+  const viewer = await printedToken(["operator", "add", "v", "--home", system.cloud.home, "--role", "viewer"]);
+  assert.equal((await http(url, { token: viewer })).status, 403);
+  await system.operator.call("approval/decide", { approval_id: approvals[0].approval_id, decision: "deny" });
+  assert.equal((await answered(requestId)).behavior, "deny");
+  assert.deepEqual((await http(url, { token: system.cloud.operatorToken })).json.approvals, []);
+});
+
+test("limits: a hundred requests of one agent are open at most; one more is denied and told why", async () => {
+  const ids = Array.from({ length: 101 }, () => randomUUID());
+  for (const id of ids) agent.claude.ask(id);
+  assert.match((await answered(ids[100]!)).message, /100 permission requests are open/);
+  for (const id of ids) agent.claude.say({ type: "control_cancel_request", request_id: id });
+});
