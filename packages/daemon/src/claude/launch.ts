@@ -5,6 +5,7 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
 import { StartFailed } from "../runner/records.ts";
+import type { AgentInfo } from "./agent.ts";
 
 export interface AgentBinary {
   readonly path: string;
@@ -37,17 +38,32 @@ export function findAgentBinary(configured: string, searchPath: string): AgentBi
   return { path: real, folders: basename(folder) === "bin" ? [dirname(folder)] : [folder] };
 }
 
+/** What the agent's program is started with, in the protocol's own words. Refuses what the protocol cannot carry. */
+export function protocolArguments(
+  protocol: AgentInfo["protocol"],
+  params: ParamsOf<typeof claudeStart>,
+  sessionId: string,
+): string[] {
+  if (protocol === "stream-json") return streamJsonArguments(params, sessionId);
+  return ["--stdio", ...(params.resume === undefined ? [] : ["--resume", params.resume]), ...settingsOf(params)];
+}
+
 /**
  * Claude Code in stream-json. `--setting-sources user` is a security setting: without it a hook in the repository runs its
  * shell command at start, unasked. `--permission-prompt-tool stdio` brings permission requests to us.
  */
-export function streamJsonArguments(params: ParamsOf<typeof claudeStart>, sessionId: string): string[] {
-  const overrides = params.config_overrides;
+function streamJsonArguments(params: ParamsOf<typeof claudeStart>, sessionId: string): string[] {
   return [
     "-p",
     ...["--input-format", "stream-json", "--output-format", "stream-json", "--verbose", "--include-partial-messages"],
     ...["--permission-prompt-tool", "stdio", "--setting-sources", "user", "--strict-mcp-config"],
     ...(params.resume === undefined ? ["--session-id", sessionId] : ["--resume", params.resume]),
+    ...settingsOf(params),
+  ];
+}
+
+function settingsOf({ config_overrides: overrides }: ParamsOf<typeof claudeStart>): string[] {
+  return [
     ...(overrides?.model === undefined ? [] : ["--model", overrides.model]),
     ...(overrides?.permission_mode === undefined ? [] : ["--permission-mode", overrides.permission_mode]),
     ...(overrides?.max_turns === undefined ? [] : ["--max-turns", String(overrides.max_turns)]),

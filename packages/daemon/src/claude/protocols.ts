@@ -1,5 +1,6 @@
 import type { AgentProtocol } from "./engine.ts";
 import { parseRelayMessage, promptLine, uuidOfRelay } from "./relay-message.ts";
+import { jsonRpcProtocol } from "./rpc/jsonrpc.ts";
 import { StreamJsonAgent } from "./stream-json.ts";
 
 const streamJson: AgentProtocol = {
@@ -12,7 +13,7 @@ const streamJson: AgentProtocol = {
   response: (result) => result,
 };
 
-const protocols: Readonly<Record<string, AgentProtocol>> = { "stream-json": streamJson };
+const protocols: Readonly<Record<string, AgentProtocol>> = { "stream-json": streamJson, jsonrpc: jsonRpcProtocol };
 
 /** @param name as an agent's record has it */
 export function protocolOf(name: string): AgentProtocol {
