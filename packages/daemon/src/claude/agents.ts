@@ -186,10 +186,7 @@ export class Agents {
 
   #protocolOf(asked: StartParams["protocol"]): AgentInfo["protocol"] {
     const protocol = asked ?? this.#options.protocol;
-    if (protocol === "auto") return "stream-json";
-    if (protocol !== "acp") return protocol;
-    const text = `the protocol "${protocol}" is not in this version; use "stream-json", "jsonrpc" or "auto"`;
-    throw new HlError("claude_unavailable", text, { protocol });
+    return protocol === "auto" ? "stream-json" : protocol;
   }
 
   #forgetOldest(): void {

@@ -1,5 +1,6 @@
 import type { AgentProtocol } from "./engine.ts";
 import { parseRelayMessage, promptLine, uuidOfRelay } from "./relay-message.ts";
+import { acpProtocol } from "./rpc/acp.ts";
 import { jsonRpcProtocol } from "./rpc/jsonrpc.ts";
 import { StreamJsonAgent } from "./stream-json.ts";
 
@@ -13,7 +14,11 @@ const streamJson: AgentProtocol = {
   response: (result) => result,
 };
 
-const protocols: Readonly<Record<string, AgentProtocol>> = { "stream-json": streamJson, jsonrpc: jsonRpcProtocol };
+const protocols: Readonly<Record<string, AgentProtocol>> = {
+  "stream-json": streamJson,
+  jsonrpc: jsonRpcProtocol,
+  acp: acpProtocol,
+};
 
 /** @param name as an agent's record has it */
 export function protocolOf(name: string): AgentProtocol {
