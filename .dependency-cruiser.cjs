@@ -37,6 +37,21 @@ module.exports = {
       { path: "^packages/(?!core/|protocol/|workspace/)" },
     ),
     rule(
+      "bridge-knows-the-engine",
+      "The bridge is the stream-json engine with another end; of the daemon it knows nothing that has a process, a disk or a caller.",
+      { path: "^packages/bridge/", pathNot: test },
+      {
+        path: "^packages/(?!core/|protocol/|bridge/)",
+        pathNot: "^packages/daemon/src/claude/(agent|stream-json|stream-json-arguments)\\.ts$",
+      },
+    ),
+    rule(
+      "nobody-knows-the-bridge",
+      "It is a program of its own.",
+      { path: "^packages/(?!bridge/)", pathNot: test },
+      { path: "^packages/bridge/" },
+    ),
+    rule(
       "features-are-strangers",
       "Only compose/ may join two features; all stand on the same floor: runner, store, sandbox.",
       { path: "^packages/daemon/src/([^/]+)/", pathNot: "^packages/daemon/src/compose/|" + test },
@@ -56,8 +71,12 @@ module.exports = {
     ),
     rule(
       "one-door-to-spawn",
-      "hl-runner starts every process; only runner/ starts hl-runner itself in development, and the user's own hl-client asks stty for what Node cannot do to a terminal.",
-      { path: "^packages/(?!testkit)", pathNot: "^packages/daemon/src/runner/|^packages/client/src/main.ts$|" + test },
+      "hl-runner starts every process; only runner/ starts hl-runner itself in development, the bridge starts the one program that it stands for, and the user's own hl-client asks stty for what Node cannot do to a terminal.",
+      {
+        path: "^packages/(?!testkit)",
+        pathNot:
+          "^packages/daemon/src/runner/|^packages/client/src/main.ts$|^packages/bridge/src/cli-process.ts$|" + test,
+      },
       { path: "^(node:)?child_process$" },
     ),
     rule(

@@ -12,6 +12,7 @@ import { repositoryRoot } from "@hl/testkit/programs.ts";
 const programs: Readonly<Record<string, string>> = {
   "hl-daemon": "packages/daemon/src/main.ts",
   "hl-workspace": "packages/workspace/src/main.ts",
+  "claude-code": "packages/bridge/src/main.ts",
   "hl-client": "packages/client/src/main.ts",
   "hl-health-check": "packages/client/src/health-check/main.ts",
   "hl-cloud": "packages/cloud/src/main.ts",

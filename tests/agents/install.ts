@@ -42,35 +42,74 @@ export async function ensureAgents(options: InstallOptions = {}): Promise<Agents
   if (process.platform !== "linux" || (architecture !== "x64" && architecture !== "arm64")) {
     throw new Error(`No agent is pinned for ${process.platform}-${architecture}; linux-x64 and linux-arm64 are.`);
   }
+  return await ensureInstalled(options, {
+    directory,
+    architecture,
+    find: async () => {
+      const claude = await findClaude(directory, architecture);
+      return claude === undefined ? undefined : { claude };
+    },
+    announcement: "Installing the agents used by tests and demo (about 370 MB, once) …",
+    missing: `@anthropic-ai/claude-code-linux-${architecture}: look for "omit=optional" or "os", "cpu", "libc" in npm's configuration (npm config list)`,
+    npmArguments: [],
+  });
+}
+
+/** Scripts of the agents that speak ACP, for a Node of 22 or newer. */
+export interface AcpAgents {
+  readonly claudeAgentAcp: string;
+  readonly gemini: string;
+}
+
+/** As `ensureAgents`. Optional dependencies are left out: one of them is a second Claude Code. */
+export async function ensureAcpAgents(options: InstallOptions = {}): Promise<AcpAgents> {
+  const directory = options.directory ?? join(here, "acp");
+  const claudeAgentAcp = join(directory, "node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js");
+  const gemini = join(directory, "node_modules/@google/gemini-cli/bundle/gemini.js");
+  return await ensureInstalled(options, {
+    directory,
+    architecture: options.architecture ?? process.arch,
+    find: async () =>
+      (await isExecutable(claudeAgentAcp)) && (await isExecutable(gemini)) ? { claudeAgentAcp, gemini } : undefined,
+    announcement: "Installing the agents that speak ACP (about 180 MB, once) …",
+    missing: "claude-agent-acp or gemini-cli",
+    npmArguments: ["--omit=optional"],
+  });
+}
+
+interface Place<T> {
+  readonly directory: string;
+  readonly architecture: string;
+  readonly find: () => Promise<T | undefined>;
+  readonly announcement: string;
+  readonly missing: string;
+  readonly npmArguments: readonly string[];
+}
+
+async function ensureInstalled<T>(options: InstallOptions, place: Place<T>): Promise<T> {
+  const { directory, architecture, find } = place;
   const lockFile = await readFile(join(directory, "package-lock.json"));
   const wanted = createHash("sha256").update(lockFile).update(architecture).digest("hex");
 
-  const installed = await findInstalled(directory, architecture, wanted);
+  const installed = await findInstalled(place, wanted);
   if (installed) return installed;
 
   await using _lock = await holdLock(directory);
-  const installedMeanwhile = await findInstalled(directory, architecture, wanted);
+  const installedMeanwhile = await findInstalled(place, wanted);
   if (installedMeanwhile) return installedMeanwhile;
 
   const report = options.report ?? ((line: string) => void process.stderr.write(`${line}\n`));
-  report("Installing the agents used by tests and demo (about 370 MB, once) …");
-  await runNpm(options.npm ?? "npm", directory);
-  const claude = await findClaude(directory, architecture);
-  if (!claude) {
-    throw new Error(
-      `npm ci in ${directory} succeeded but brought no @anthropic-ai/claude-code-linux-${architecture}: ` +
-        `look for "omit=optional" or "os", "cpu", "libc" in npm's configuration (npm config list).`,
-    );
-  }
+  report(place.announcement);
+  await runNpm(options.npm ?? "npm", directory, place.npmArguments);
+  const found = await find();
+  if (!found) throw new Error(`npm ci in ${directory} succeeded but brought no ${place.missing}.`);
   await writeFile(stampPath(directory), wanted);
-  return { claude };
+  return found;
 }
 
-async function findInstalled(directory: string, architecture: string, wanted: string): Promise<Agents | undefined> {
+async function findInstalled<T>({ directory, find }: Place<T>, wanted: string): Promise<T | undefined> {
   const stamp = await readFile(stampPath(directory), "utf8").catch(() => "");
-  if (stamp !== wanted) return undefined;
-  const claude = await findClaude(directory, architecture);
-  return claude ? { claude } : undefined;
+  return stamp === wanted ? await find() : undefined;
 }
 
 function stampPath(directory: string): string {
@@ -81,18 +120,21 @@ function stampPath(directory: string): string {
 async function findClaude(directory: string, architecture: string): Promise<string | undefined> {
   for (const variant of [`linux-${architecture}`, `linux-${architecture}-musl`]) {
     const path = join(directory, "node_modules", "@anthropic-ai", `claude-code-${variant}`, "claude");
-    const runnable = await access(path, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (runnable) return path;
+    if (await isExecutable(path)) return path;
   }
   return undefined;
 }
 
+async function isExecutable(path: string): Promise<boolean> {
+  return await access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Install scripts stay off: the native executable is started directly, so nothing needs them. */
-async function runNpm(npm: string, cwd: string): Promise<void> {
-  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+async function runNpm(npm: string, cwd: string, more: readonly string[]): Promise<void> {
+  const args = ["ci", "--ignore-scripts", ...more, "--no-audit", "--no-fund", "--loglevel=error"];
   const command = [npm, ...args].join(" ");
   const advice = `Check the network and the registry setting (npm config get registry), then run it in ${cwd} by hand.`;
   await new Promise<void>((resolve, reject) => {

@@ -62,7 +62,9 @@ export class AgentFacts {
     this.ready = true;
     this.agentVersion = agentVersion;
     if (this.state === "starting") this.state = "idle";
-    void this.#written(this.#records.ready(this.processId, { readyMs, pid: this.pid, agentVersion }));
+    void this.#written(
+      this.#records.ready(this.processId, { readyMs, pid: this.pid, agentVersion, sessionId: this.sessionId }),
+    );
   }
 
   recordTurnEnd(uuid: string | undefined, outcome: TurnOutcome, logPosition: number): void {
@@ -78,13 +80,17 @@ export class AgentFacts {
     return this.#written(this.#records.end(this.processId, endedMs, exitCode, cut));
   }
 
+  get protocol(): string {
+    return this.#record.protocol;
+  }
+
   describe(): ClaudeProcess {
     return {
       process_id: this.processId,
       pid: this.pid,
       status: this.state,
       session_id: this.sessionId,
-      protocol: this.#record.protocol,
+      protocol: this.protocol,
       workspace_path: this.#record.workspacePath,
       ...(this.agentVersion === undefined ? {} : { agent_version: this.agentVersion }),
       started_at: this.#record.startedMs / 1000,

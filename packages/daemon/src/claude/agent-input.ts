@@ -81,6 +81,14 @@ export class AgentInput {
     return "sent";
   }
 
+  /** It ends behind what was written: for an agent whose protocol has no other end. */
+  end(): void {
+    void this.#inOrder(async () => {
+      const at = await this.#options.run.inputOffset();
+      if (!this.#detached && at !== undefined) this.#options.run.inputEof(at);
+    });
+  }
+
   /** From now on nothing is written, and what is under way is the next daemon's to judge. */
   detach(): void {
     this.#detached = true;

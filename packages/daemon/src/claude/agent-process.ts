@@ -11,13 +11,16 @@ import { judgedBy, type ToolJudge } from "./tool-judge.ts";
 import { AgentFacts } from "./agent-facts.ts";
 import { callersError, exitCodeOf } from "./agent-failure.ts";
 import { AgentInput } from "./agent-input.ts";
+import type { AgentEngine } from "./engine.ts";
+import { protocolOf } from "./protocols.ts";
 import { ProgramOutput } from "../runner/program-output.ts";
 import { Relays, type RelayRequest } from "./relays.ts";
-import { StreamJsonAgent } from "./stream-json.ts";
 
 export interface AgentProcessOptions {
   readonly record: AgentRecord;
   readonly run: Run;
+  /** What its caller asked for at the start, which no later life of the daemon needs. */
+  readonly asked?: Readonly<{ resume: boolean; mode?: string | undefined }> | undefined;
   readonly records: AgentRecords;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -40,7 +43,7 @@ const killGraceMs = 2_000;
 export class AgentProcess {
   readonly facts: AgentFacts;
   readonly #options: AgentProcessOptions;
-  readonly #engine: StreamJsonAgent;
+  readonly #engine: AgentEngine;
   readonly #input: AgentInput;
   readonly #output: ProgramOutput;
   readonly #relays: Relays;
@@ -63,7 +66,11 @@ export class AgentProcess {
       turns: () => this.facts.turns,
       onTornTurn: ({ uuid }) => this.facts.recordTurnEnd(uuid, "unknown", logPosition()),
     });
-    this.#engine = new StreamJsonAgent({
+    const protocol = protocolOf(record.protocol);
+    const { sessionId: id, workspacePath } = record;
+    this.#engine = protocol.engine({
+      session: { id, workspacePath, resume: false, ...options.asked, known: record.readyMs !== undefined },
+      endInput: () => this.#input.end(),
       write: (line) => this.#input.write(line),
       writeTurn: (turn) => this.#input.writeTurn(turn),
       ...{ clock, lineBytesMax, turnsWaitingMax, newId: randomUUID },
@@ -71,8 +78,11 @@ export class AgentProcess {
       ...(options.judge === undefined ? {} : judgedBy(options.judge, this.facts)),
     });
     this.#output = new ProgramOutput(run, this.#engine, record.logPosition);
-    const facts = (): Record<string, unknown> => this.#failureFacts();
-    this.#relays = new Relays({ processId, engine: this.#engine, run, records, clock, lineBytesMax, facts });
+    this.#relays = new Relays({
+      ...{ processId, protocol, engine: this.#engine, run, records, clock, lineBytesMax },
+      sessionId: () => this.facts.sessionId,
+      facts: () => this.#failureFacts(),
+    });
   }
 
   /** Resolves when the process and all it started have ended and its output was read; true when that was asked for. */

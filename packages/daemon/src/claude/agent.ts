@@ -159,6 +159,13 @@ export type AgentEvent = EventContext &
       }
     | { readonly type: "agent.turn_completed"; readonly result: RelayResult }
     | { readonly type: "agent.log"; readonly stream: "stdout"; readonly text: string }
+    /** A notification of an agent that speaks JSON-RPC; what it means is between the agent and whoever watches. */
+    | {
+        readonly type: "agent.notification";
+        readonly method: string;
+        readonly params: unknown;
+        readonly raw: unknown;
+      }
     | { readonly type: "agent.unknown"; readonly raw: unknown }
     | { readonly type: "agent.line_skipped"; readonly bytes: number; readonly lineBytesMax: number }
     /** Output that the log no longer had when it was read. */

@@ -10,11 +10,11 @@ import type { StartRequest } from "../runner/records.ts";
 import type { Run } from "../runner/run.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
-import type { AgentEvent } from "./agent.ts";
+import type { AgentEvent, AgentInfo } from "./agent.ts";
 import type { AgentFacts } from "./agent-facts.ts";
-import { AgentProcess } from "./agent-process.ts";
+import { AgentProcess, type AgentProcessOptions } from "./agent-process.ts";
 import type { EndedAgent } from "./ended-agent.ts";
-import { findAgentBinary, startFailure, streamJsonArguments } from "./launch.ts";
+import { findAgentBinary, protocolArguments, startFailure } from "./launch.ts";
 import { agentIdPrefix, recoverAgents } from "./recovery.ts";
 import type { ToolJudge } from "./tool-judge.ts";
 
@@ -103,7 +103,6 @@ export class Agents {
         max_agents: agentsMax,
       });
     }
-    this.#checkProtocol(params.protocol);
     const cwd = host.directory(params.workspace_path);
     const processId = `${agentIdPrefix}${randomUUID()}`;
     const temporary = `${host.temporaryRoot}/${processId}`;
@@ -116,13 +115,15 @@ export class Agents {
       HL_PROCESS_ID: processId,
     });
     const binary = findAgentBinary(this.#options.binaryPath, environment["PATH"] ?? "");
+    const protocol = this.#protocolOf(params.protocol);
     const sessionId = params.resume ?? randomUUID();
+    const args = protocolArguments(protocol, params, sessionId);
     const confinement = host.confinement(temporary, environment["HOME"], [...binary.folders, configPath]);
     host.makeFolders(temporary, environment["HOME"]);
     this.#options.secrets?.hold(processId, environment);
     const request = {
       id: processId,
-      argv: [binary.path, ...streamJsonArguments(params, sessionId), ...this.#options.args, ...(params.args ?? [])],
+      argv: [binary.path, ...args, ...this.#options.args, ...(params.args ?? [])],
       env: environment,
       cwd,
       stdin: "pipe" as const,
@@ -131,7 +132,7 @@ export class Agents {
       logBytesMax: this.#options.logBytesMax,
       ...confinement,
     };
-    const record = { processId, sessionId, workspacePath: cwd, protocol: "stream-json", startedMs: clock.wallMs() };
+    const record = { processId, sessionId, workspacePath: cwd, protocol, startedMs: clock.wallMs() };
     await records.begin(record).catch((error: unknown) => {
       this.#options.secrets?.release(processId);
       throw error;
@@ -142,7 +143,8 @@ export class Agents {
       await records.forget(processId);
       throw startFailure(error, binary.path);
     });
-    const agent = this.#processOf({ ...newRecord, ...record }, run);
+    const asked = { resume: params.resume !== undefined, mode: params.config_overrides?.permission_mode };
+    const agent = this.#processOf({ ...newRecord, ...record }, run, asked);
     await agent.begin(this.#options.startTimeoutMs);
     return agent;
   }
@@ -181,8 +183,8 @@ export class Agents {
     await settledWithin(this.#options.clock, 15_000, Promise.allSettled(stops));
   }
 
-  #processOf(record: AgentRecord, run: Run): AgentProcess {
-    const agent = new AgentProcess({ ...this.#options, record, run });
+  #processOf(record: AgentRecord, run: Run, asked?: AgentProcessOptions["asked"]): AgentProcess {
+    const agent = new AgentProcess({ ...this.#options, record, run, asked });
     const { host } = this.#options;
     this.#agents.set(record.processId, agent);
     void agent.ended.then((expected) => {
@@ -198,11 +200,9 @@ export class Agents {
     return [...this.#agents.values()].filter(({ facts }) => facts.state !== "ended");
   }
 
-  #checkProtocol(asked: StartParams["protocol"]): void {
+  #protocolOf(asked: StartParams["protocol"]): AgentInfo["protocol"] {
     const protocol = asked ?? this.#options.protocol;
-    if (protocol === "auto" || protocol === "stream-json") return;
-    const text = `the protocol "${protocol}" is not in this version; use "stream-json" or "auto"`;
-    throw new HlError("claude_unavailable", text, { protocol });
+    return protocol === "auto" ? "stream-json" : protocol;
   }
 
   #forgetOldest(): void {

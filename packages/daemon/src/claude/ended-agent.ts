@@ -5,6 +5,7 @@ import type { AgentRecords } from "../store/agent-records.ts";
 import { AgentFailure } from "./agent.ts";
 import type { AgentFacts } from "./agent-facts.ts";
 import { callersError } from "./agent-failure.ts";
+import { protocolOf } from "./protocols.ts";
 import { recordedRelay } from "./recorded-relay.ts";
 import type { RelayRequest } from "./relays.ts";
 
@@ -33,7 +34,9 @@ export class EndedAgent {
     const { processId } = this.facts;
     const cursor = async (from: number): Promise<LogCursor | undefined> => (await runner.find(processId))?.cursor(from);
     try {
-      const known = await recordedRelay({ records, processId, relayId, message, cursor, clock, lineBytesMax });
+      const protocol = protocolOf(this.facts.protocol);
+      const past = { records, processId, protocol, sessionId: this.facts.sessionId };
+      const known = await recordedRelay({ ...past, relayId, message, cursor, clock, lineBytesMax });
       if (known !== undefined) return known;
       throw this.#gone();
     } catch (error) {

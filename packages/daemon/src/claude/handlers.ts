@@ -25,7 +25,7 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
         status: "started",
         stdio_ready: true,
         session_id: agent.sessionId,
-        protocol: "stream-json",
+        protocol: agent.protocol,
         ...(version === undefined ? {} : { agent_version: version }),
       };
     },

@@ -5,6 +5,8 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
 import { StartFailed } from "../runner/records.ts";
+import type { AgentInfo } from "./agent.ts";
+import { streamJsonArguments } from "./stream-json-arguments.ts";
 
 export interface AgentBinary {
   readonly path: string;
@@ -33,21 +35,42 @@ export function findAgentBinary(configured: string, searchPath: string): AgentBi
   } catch {
     return refuse("is not executable");
   }
-  const folder = dirname(real);
-  return { path: real, folders: basename(folder) === "bin" ? [dirname(folder)] : [folder] };
+  return { path: real, folders: [folderOf(real)] };
 }
 
-/**
- * Claude Code in stream-json. `--setting-sources user` is a security setting: without it a hook in the repository runs its
- * shell command at start, unasked. `--permission-prompt-tool stdio` brings permission requests to us.
- */
-export function streamJsonArguments(params: ParamsOf<typeof claudeStart>, sessionId: string): string[] {
-  const overrides = params.config_overrides;
+/** A package of npm needs what it depends on, which is beside it. */
+function folderOf(real: string): string {
+  const modules = real.indexOf("/node_modules/");
+  if (modules !== -1 && /\.[cm]?js$/u.test(real)) return `${real.slice(0, modules)}/node_modules`;
+  const folder = dirname(real);
+  return basename(folder) === "bin" ? dirname(folder) : folder;
+}
+
+/** What the agent's program is started with, in the protocol's own words. Refuses what the protocol cannot carry. */
+export function protocolArguments(
+  protocol: AgentInfo["protocol"],
+  params: ParamsOf<typeof claudeStart>,
+  sessionId: string,
+): string[] {
+  const { resume, config_overrides: overrides } = params;
+  if (protocol === "stream-json") {
+    const session = resume === undefined ? ["--session-id", sessionId] : ["--resume", resume];
+    return [...streamJsonArguments, ...session, ...settingsOf(params)];
+  }
+  if (protocol === "acp") {
+    // The session is in the protocol, its mode too; for the rest agents have no common way.
+    for (const name of ["model", "max_turns"] as const) {
+      if (overrides?.[name] === undefined) continue;
+      const text = `config_overrides.${name}: agents that speak ACP take it as an argument or variable of their own, if at all`;
+      throw new HlError("invalid_params", text, { protocol });
+    }
+    return [];
+  }
+  return ["--stdio", ...(resume === undefined ? [] : ["--resume", resume]), ...settingsOf(params)];
+}
+
+function settingsOf({ config_overrides: overrides }: ParamsOf<typeof claudeStart>): string[] {
   return [
-    "-p",
-    ...["--input-format", "stream-json", "--output-format", "stream-json", "--verbose", "--include-partial-messages"],
-    ...["--permission-prompt-tool", "stdio", "--setting-sources", "user", "--strict-mcp-config"],
-    ...(params.resume === undefined ? ["--session-id", sessionId] : ["--resume", params.resume]),
     ...(overrides?.model === undefined ? [] : ["--model", overrides.model]),
     ...(overrides?.permission_mode === undefined ? [] : ["--permission-mode", overrides.permission_mode]),
     ...(overrides?.max_turns === undefined ? [] : ["--max-turns", String(overrides.max_turns)]),

@@ -1,15 +1,18 @@
 import type { Clock } from "@hl/core/clock.ts";
 import type { LogCursor } from "../runner/log-cursor.ts";
 import type { AgentRecords } from "../store/agent-records.ts";
-import { AgentFailure, type RelayResult } from "./agent.ts";
+import { AgentFailure } from "./agent.ts";
 import { hashOfLine } from "./agent-input.ts";
-import { parseRelayMessage, promptLine, uuidOfRelay } from "./relay-message.ts";
+import type { AgentProtocol } from "./engine.ts";
+import { uuidOfRelay } from "./relay-message.ts";
 import { duplicateOf } from "./relay-result.ts";
 import { replayTurn } from "./turn-replay.ts";
 
 export interface RecordedRelayOptions {
   readonly records: AgentRecords;
   readonly processId: string;
+  readonly protocol: AgentProtocol;
+  readonly sessionId: string;
   readonly relayId: string;
   readonly message: unknown;
   readonly cursor: (from: number) => Promise<LogCursor | undefined>;
@@ -22,14 +25,14 @@ export interface RecordedRelayOptions {
  * turn (A2). Undefined where it is new or still in flight. Rejects with an `AgentFailure` where the message is another one than then,
  * and where it was not answered.
  */
-export async function recordedRelay(options: RecordedRelayOptions): Promise<RelayResult | undefined> {
-  const { records, processId, relayId, message, cursor, clock, lineBytesMax } = options;
+export async function recordedRelay(options: RecordedRelayOptions): Promise<unknown> {
+  const { records, processId, protocol, sessionId, relayId, message, cursor, clock, lineBytesMax } = options;
   const uuid = uuidOfRelay(relayId);
   const turn = records.findTurn(processId, uuid);
   if (turn === undefined) return undefined;
-  const parsed = parseRelayMessage(message);
-  if (parsed.kind !== "prompt") return undefined;
-  if (hashOfLine(promptLine(parsed.content, uuid)) !== turn.lineHash) {
+  const line = protocol.turnLine(message, relayId, sessionId);
+  if (line === undefined) return undefined;
+  if (hashOfLine(line) !== turn.lineHash) {
     const why = `relay_id ${JSON.stringify(relayId)} was used before with another message; use a new one.`;
     throw new AgentFailure("invalid_message", why, { sent: false });
   }
@@ -38,8 +41,8 @@ export async function recordedRelay(options: RecordedRelayOptions): Promise<Rela
       return undefined;
     case "answered": {
       const log = await cursor(turn.beganAt);
-      const result = log && (await replayTurn({ cursor: log, turn, clock, lineBytesMax }));
-      return result === undefined ? duplicateOf(undefined, undefined) : { ...result, duplicate: true };
+      const result = log && (await replayTurn({ cursor: log, turn, protocol, sessionId, clock, lineBytesMax }));
+      return protocol.response(result ? { ...result, duplicate: true } : duplicateOf(undefined, undefined), message);
     }
     case "cut":
       throw new AgentFailure(

@@ -4,8 +4,8 @@ import type { Run } from "../runner/run.ts";
 import type { AgentRecords } from "../store/agent-records.ts";
 import type { AgentEvent } from "./agent.ts";
 import { callersError } from "./agent-failure.ts";
+import type { AgentEngine, AgentProtocol } from "./engine.ts";
 import { recordedRelay } from "./recorded-relay.ts";
-import type { StreamJsonAgent } from "./stream-json.ts";
 
 export interface RelayRequest {
   readonly message: unknown;
@@ -17,7 +17,9 @@ export interface RelayRequest {
 
 export interface RelaysOptions {
   readonly processId: string;
-  readonly engine: StreamJsonAgent;
+  readonly engine: AgentEngine;
+  readonly protocol: AgentProtocol;
+  readonly sessionId: () => string;
   readonly run: Run;
   readonly records: AgentRecords;
   readonly clock: Clock;
@@ -44,7 +46,7 @@ export class Relays {
     this.#listeners.set(relayId, listeners.add(onEvent));
     try {
       const cursor = async (from: number): Promise<ReturnType<Run["cursor"]>> => run.cursor(from);
-      const known = await recordedRelay({ ...past, relayId, message, cursor });
+      const known = await recordedRelay({ ...past, sessionId: this.#options.sessionId(), relayId, message, cursor });
       if (known !== undefined) return known;
       return await Promise.race([engine.relay(message, { relayId, timeoutMs, signal }), this.#detached.promise]);
     } catch (error) {

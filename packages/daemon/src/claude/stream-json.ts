@@ -1,6 +1,5 @@
 /**
- * The stream-json adapter: Claude Code's protocol as a pure engine. It is fed the bytes of the agent's stdout and hands out lines for
- * its stdin; processes, timers and ids come from outside.
+ * The stream-json adapter: Claude Code's protocol as a pure engine.
  *
  * States: `open`; `ending` after `endSession` (no new turns, the one in flight may end); `closed` after `closed()` (everything that
  * waited is rejected, nothing is written any more).
@@ -18,10 +17,12 @@ import {
 } from "./agent.ts";
 import { ControlRequests, type ControlAnswer } from "./control-requests.ts";
 import { Permissions } from "./permissions.ts";
-import { parseRelayMessage } from "./relay-message.ts";
+import type { AgentEngine } from "./engine.ts";
+import { parseRelayMessage, promptLine, uuidOfRelay } from "./relay-message.ts";
 import { relayResultOf } from "./relay-result.ts";
 import { eventOfStream, eventOfSystem, eventsOfConversation } from "./stream-json-events.ts";
 import { agentInfoOf, parseLine, type Incoming } from "./stream-json-messages.ts";
+import { endByLifecycle, endByResult } from "./stream-json-turn-ends.ts";
 import {
   endSessionMsDefault,
   interruptGraceMsDefault,
@@ -32,7 +33,7 @@ import {
 import { toolHooks } from "./tool-hook.ts";
 import { Turns, type RelayOptions } from "./turns.ts";
 
-export class StreamJsonAgent {
+export class StreamJsonAgent implements AgentEngine {
   readonly #options: StreamJsonOptions;
   readonly #interruptGraceMs: number;
   readonly #lines: LineSplitter;
@@ -123,7 +124,9 @@ export class StreamJsonAgent {
    */
   async relay(message: unknown, options: RelayOptions): Promise<RelayResult | JsonRpcAnswer> {
     const parsed = parseRelayMessage(message);
-    if (parsed.kind === "prompt") return await this.#turns.relay(parsed, options);
+    if (parsed.kind === "prompt") {
+      return await this.#turns.relay(promptLine(parsed.content, uuidOfRelay(options.relayId)), options);
+    }
     const latency_ms = await this.ping(Math.min(options.timeoutMs, jsonRpcMsMax));
     const more = parsed.method === "system/ping" ? {} : { ...this.#info, session_id: this.#sessionId };
     const result = { status: "ok", agent_version: this.#info?.agent_version, latency_ms, ...more };
@@ -224,12 +227,12 @@ export class StreamJsonAgent {
       }
       case "result":
         // Not ours: a turn that ran when the daemon attached, or one that the agent began by itself.
-        if (!this.#turns.onResult(message, raw)) {
+        if (!endByResult(this.#turns, message, raw)) {
           this.#emit({ type: "agent.turn_completed", result: relayResultOf(message, raw, ""), relayId: undefined });
         }
         return;
       case "command_lifecycle":
-        this.#turns.onLifecycle(message.command_uuid, message.state);
+        endByLifecycle(this.#turns, message.command_uuid, message.state, this.#sessionId);
         return;
       case "control_request":
         this.#permissions.onRequest(message, raw);

@@ -3,12 +3,14 @@ import type { Clock } from "@hl/core/clock.ts";
 import type { LogCursor } from "../runner/log-cursor.ts";
 import type { TurnRecord } from "../store/agent-records.ts";
 import type { RelayResult } from "./agent.ts";
-import { StreamJsonAgent } from "./stream-json.ts";
+import type { AgentProtocol } from "./engine.ts";
 
 export interface ReplayOptions {
   /** On the log of the agent, at `turn.beganAt`. */
   readonly cursor: LogCursor;
   readonly turn: TurnRecord;
+  readonly protocol: AgentProtocol;
+  readonly sessionId: string;
   readonly clock: Clock;
   readonly lineBytesMax: number;
 }
@@ -20,12 +22,16 @@ export interface ReplayOptions {
 export async function replayTurn({
   cursor,
   turn,
+  protocol,
+  sessionId,
   clock,
   lineBytesMax,
 }: ReplayOptions): Promise<RelayResult | undefined> {
   let result: RelayResult | undefined;
-  const agent = new StreamJsonAgent({
+  const agent = protocol.engine({
     write: () => {},
+    endInput: () => {},
+    session: { id: sessionId, workspacePath: "", resume: true, known: true },
     clock,
     newId: randomUUID,
     lineBytesMax,

@@ -1,16 +1,16 @@
 /**
- * Relays as turns: who waits for which turn and for how long, when a turn has ended, and what is remembered of it.
+ * Relays as turns: who waits for which turn and for how long, and what is remembered of it. Whoever knows the agent's protocol makes the
+ * lines and says when a turn has ended.
  *
  * Every relay settles (A1): by the end of its turn, by its time limit (the turn is then interrupted, and given `interruptGraceMs` to
  * end), by its signal (likewise), or by the end of the process. Claude Code silently swallows a uuid that it has seen in the same
  * process, so a relay id that was sent once is answered from memory and never written again (A2).
  */
 import type { Clock } from "@hl/core/clock.ts";
-import { AgentFailure, type RelayError, type RelayResult } from "./agent.ts";
+import { AgentFailure, type RelayResult } from "./agent.ts";
 import { PausableDeadline } from "./pausable-deadline.ts";
-import { promptLine, uuidOfRelay, type RelayMessage } from "./relay-message.ts";
-import { duplicateOf, relayResultOf, relayResultWithoutMessage } from "./relay-result.ts";
-import type { ResultMessage } from "./stream-json-messages.ts";
+import { uuidOfRelay } from "./relay-message.ts";
+import { duplicateOf, relayResultWithoutMessage } from "./relay-result.ts";
 import { Turn, TurnQueue, type HoldReason } from "./turn-queue.ts";
 
 /** How long a relay may take, and what makes it one of its own. */
@@ -32,6 +32,8 @@ export interface TurnsOptions {
   readonly send: (turn: Turn) => Promise<void>;
   readonly interrupt: () => void;
   readonly onEnded: (turn: Turn, result: RelayResult) => void;
+  /** A turn that its caller has given up was interrupted and has not ended within the grace. It keeps the slot unless this ends it. */
+  readonly onUnconfirmed?: ((turn: Turn) => void) | undefined;
 }
 
 /** Relay ids that are remembered; a longer history belongs into the daemon's journal. */
@@ -55,9 +57,8 @@ export class Turns {
     return this.#queue.active;
   }
 
-  async relay(message: Extract<RelayMessage, { kind: "prompt" }>, options: RelayOptions): Promise<RelayResult> {
+  async relay(line: string, options: RelayOptions): Promise<RelayResult> {
     const uuid = uuidOfRelay(options.relayId);
-    const line = promptLine(message.content, uuid);
     if (this.#closed)
       throw new AgentFailure("exited", this.#closed.message, { ...this.#closed.facts, sent: false }, this.#closed);
     if (options.signal?.aborted === true)
@@ -79,28 +80,6 @@ export class Turns {
     if (this.#queue.adopt(turn)) this.#remember(turn.uuid, undefined);
   }
 
-  /** Whether the result was that of one of our turns. */
-  onResult(message: ResultMessage, raw: unknown): boolean {
-    const turn = this.#queue.active;
-    if (!turn || !isResultOf(turn, message)) {
-      this.#queue.release("foreign_turn");
-      return false;
-    }
-    this.#end(turn, relayResultOf(message, raw, turn.partialText));
-    return true;
-  }
-
-  /** A turn may end without a result: the uuid was known from before a crash, or the line was taken back before it started. */
-  onLifecycle(uuid: string, state: string): void {
-    const turn = this.#queue.active;
-    if (turn?.uuid !== uuid) return;
-    turn.confirmed = true;
-    if (state === "started") turn.state = "started";
-    if (state !== "completed" && state !== "cancelled") return;
-    if (state === "completed" && turn.state !== "started") this.#end(turn, duplicateOf(undefined, this.#sessionId));
-    else this.#end(turn, relayResultWithoutMessage(missingResult(turn, state), turn.partialText, this.#sessionId));
-  }
-
   onSession(sessionId: string): void {
     this.#sessionId = sessionId;
   }
@@ -114,12 +93,24 @@ export class Turns {
     this.#queue.release(reason);
   }
 
+  /** The agent is done with the turn. */
+  end(turn: Turn, result: RelayResult): void {
+    this.#remember(turn.uuid, { ...result, text: "", raw: null });
+    this.#options.onEnded(turn, result);
+    this.#queue.end(turn, result);
+  }
+
+  /** As `end`, where the agent had done with it before and did nothing now. */
+  endDuplicate(turn: Turn): void {
+    this.end(turn, duplicateOf(undefined, this.#sessionId));
+  }
+
   /** The agent is idle and the turn's end is in output that is no longer there. */
   endLost(): void {
     const turn = this.#queue.active;
     if (turn?.lineSkipped !== true) return;
     const message = "The turn has ended; its result is no longer in the log (process_management.log_bytes_max).";
-    this.#end(turn, relayResultWithoutMessage({ kind: "limit", message }, turn.partialText, this.#sessionId));
+    this.end(turn, relayResultWithoutMessage({ kind: "limit", message }, turn.partialText, this.#sessionId));
   }
 
   /** No more turns: the ones that wait are rejected, the one in flight may still end. */
@@ -150,12 +141,6 @@ export class Turns {
         cause instanceof AgentFailure ? cause : new AgentFailure("exited", why, { sent: true, turnEnded: true }, cause);
       this.#queue.end(turn, failure);
     }
-  }
-
-  #end(turn: Turn, result: RelayResult): void {
-    this.#remember(turn.uuid, { ...result, text: "", raw: null });
-    this.#options.onEnded(turn, result);
-    this.#queue.end(turn, result);
   }
 
   #remember(uuid: string, result: RelayResult | undefined): void {
@@ -207,22 +192,7 @@ export class Turns {
     );
     const confirmed = await Promise.race([ended, grace.promise]);
     cancelTimer();
+    if (!confirmed) this.#options.onUnconfirmed?.(turn);
     return confirmed;
   }
-}
-
-/** A version without uuids in its results still runs one turn at a time. */
-function isResultOf(turn: Turn, message: ResultMessage): boolean {
-  const uuids = [
-    ...(message.user_message_uuids ?? []),
-    ...(message.user_message_uuid ? [message.user_message_uuid] : []),
-  ];
-  return uuids.length === 0 ? turn.state === "started" : uuids.includes(turn.uuid);
-}
-
-function missingResult(turn: Turn, state: "completed" | "cancelled"): RelayError {
-  if (turn.lineSkipped)
-    return { kind: "limit", message: "The agent's result was longer than the longest line the daemon reads." };
-  if (state === "cancelled") return { kind: "interrupted", message: "The turn was cancelled." };
-  return { kind: "other", message: "The agent completed the turn without a result." };
 }

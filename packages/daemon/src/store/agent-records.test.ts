@@ -21,12 +21,13 @@ test("P3: a restart finds an agent, its turn in flight and up to where its outpu
   using folder = temporaryFolder("hl-records");
   await opened(folder.path, async (records) => {
     await records.begin(agent);
-    await records.ready("a", { readyMs: 6, pid: 42, agentVersion: "2" });
+    await records.ready("a", { readyMs: 6, pid: 42, sessionId: "session-a", agentVersion: "2" });
     await records.beginTurn(turn("t1", 100, Buffer.from("abc")), 1);
   });
   await opened(folder.path, async (records) => {
     const [found] = records.all();
     assert.deepEqual([found?.pid, found?.agentVersion, found?.turns, found?.logPosition], [42, "2", 0, 100]);
+    assert.equal(found?.sessionId, "session-a", "the agent may have chosen its own");
     assert.equal(Buffer.from(records.openTurn("a")?.line ?? []).toString(), "abc");
     await records.endTurn("a", end);
   });

@@ -84,14 +84,13 @@ export class AgentRecords {
 
   ready(
     processId: string,
-    facts: Readonly<{ readyMs: number; pid: number; agentVersion?: string | undefined }>,
+    facts: Readonly<{ readyMs: number; pid: number; sessionId: string; agentVersion?: string | undefined }>,
   ): Promise<void> {
-    return this.#write("soon", "UPDATE agents SET ready_ms = ?, pid = ?, agent_version = ? WHERE process_id = ?", [
-      facts.readyMs,
-      facts.pid,
-      facts.agentVersion ?? null,
-      processId,
-    ]);
+    return this.#write(
+      "soon",
+      "UPDATE agents SET ready_ms = ?, pid = ?, agent_version = ?, session_id = ? WHERE process_id = ?",
+      [facts.readyMs, facts.pid, facts.agentVersion ?? null, facts.sessionId, processId],
+    );
   }
 
   /** The first end wins. What was in flight has ended with it. */
