@@ -13,7 +13,7 @@ import { isRunning, noProcessOf } from "@hl/testkit/processes.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
-import { agentWorld, eventsOf, inDatabase, refused, type AgentWorld } from "./agent-world.ts";
+import { agentWorld, eventsOf, inDatabase, pendingApproval, refused, type AgentWorld } from "./agent-world.ts";
 
 describe("agent recovery", () => {
   let agents: FakeAgents;
@@ -177,13 +177,18 @@ describe("agent recovery", () => {
     assert.equal(w.agent.claude.prompts.length, 1);
   });
 
-  test("A3: a permission that was open at the crash is denied, once, and one that was answered is not answered again", async () => {
+  test("A3: a permission that was open at the crash is decided, once, and one that was answered is not answered again", async () => {
     await using w = await world();
     const relayId = randomUUID();
     w.relay("x", relayId).catch(() => {});
     await w.agent.prompt(1);
     w.agent.claude.start();
     w.agent.claude.ask("answered");
+    const deny = async (): Promise<void> => {
+      const { approval_id } = await pendingApproval(w.client, w.process_id);
+      await w.client.call("approval/decide", { approval_id, decision: "deny" });
+    };
+    await deny();
     await w.agent.got((message) => message.response?.request_id === "answered");
     await w.daemon.kill();
     w.agent.claude.ask("open");
@@ -191,6 +196,7 @@ describe("agent recovery", () => {
     const request = { subtype: "can_use_tool", tool_name: "Bash", input: {} };
     const pending_permission_requests = [{ request_id: "open", request }];
     await w.agent.initialized(2, { session_state: "requires_action" }, { pending_permission_requests });
+    await deny();
     const decision = await w.agent.got((message) => message.response?.request_id === "open");
     assert.equal(decision.response.response.behavior, "deny");
     w.agent.claude.finish("denied");

@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { FakeAgent, FakeAgents } from "@hl/testkit/fake-agent.ts";
 import { CallFailed, type Message, type MessageClient } from "@hl/testkit/message-client.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
+import { until } from "@hl/testkit/waiting.ts";
 
 export interface AgentWorld extends AsyncDisposable {
   readonly daemon: TestDaemon;
@@ -83,6 +84,14 @@ export function eventsOf(daemon: TestDaemon, type: string): Message[] {
   const select = "SELECT body FROM events WHERE event_type = ? ORDER BY seq";
   const rows = inDatabase(daemon, (database) => database.prepare(select).all(type));
   return rows.map((row) => JSON.parse(row["body"] as string));
+}
+
+/** The permission request of the agent that waits for a person. */
+export function pendingApproval(client: MessageClient, process_id: string): Promise<Message> {
+  return until("a permission request", async () => {
+    const { approvals } = await client.call("approval/list", { state: "pending", process_id });
+    return approvals[0];
+  });
 }
 
 export async function refused(call: Promise<unknown>, code: number): Promise<CallFailed["error"]> {

@@ -12,6 +12,7 @@ import { startModelApi, type ModelApi } from "@hl/testkit/model-api/model-api.ts
 import { isRunning, noProcessOf, processesOf } from "@hl/testkit/processes.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
 import { ensureAgents } from "../agents/install.ts";
+import { pendingApproval } from "./agent-world.ts";
 
 const startMs = 90_000;
 
@@ -68,10 +69,13 @@ describe("agent", () => {
     assert.equal((await client.call("claude/stop", { process_id })).exit_code, 0);
   });
 
-  test("A3: a tool that needs permission is denied, because nobody can approve in this version, and the turn ends", async () => {
+  test("A3: a tool that needs permission waits for a person; denied, it does not run, and the turn ends", async () => {
     const { process_id, workspace } = await start();
-    const answer = await relay(process_id, "!bash touch made.txt");
-    assert.match(answer.text, /^tool error: Nobody can approve/);
+    const answering = relay(process_id, "!bash touch made.txt");
+    const { approval_id } = await pendingApproval(client, process_id);
+    await client.call("approval/decide", { approval_id, decision: "deny", reason: "Nobody wants this." });
+    const answer = await answering;
+    assert.match(answer.text, /^tool error: Nobody wants this/);
     assert.equal(answer.permission_denials.length, 1);
     assert.ok(!existsSync(join(workspace, "made.txt")));
     assert.equal((await relay(process_id, "next")).text, "echo: next");

@@ -69,7 +69,8 @@ function otherTexts(input: ToolCall["input"]): string[] {
   const found: string[] = [];
   const waiting: unknown[] = [input];
   for (let value = waiting.pop(); value !== undefined && found.length < textsMax; value = waiting.pop()) {
-    if (typeof value === "object" && value !== null) waiting.push(...Object.values(value).slice(0, textsMax));
+    if (typeof value === "object" && value !== null)
+      waiting.push(...(Object.values(value) as unknown[]).slice(0, textsMax));
     else if (typeof value === "string" && value.length <= pathCharactersMax && !/[\n\0]/.test(value)) found.push(value);
   }
   return found;
