@@ -173,6 +173,39 @@ test("approvals watch in a terminal: one at a time, one key each; somebody else 
   ]);
 });
 
+test("approvals watch over a lost connection: what still waits is shown again, what does not is gone", async (t) => {
+  let connections = 0;
+  const daemon = await start(t, {
+    "approval/subscribe": async (_params, call) => {
+      connections += 1;
+      const waiting = connections === 1 ? ["decided-elsewhere", "still-waits"] : ["still-waits"];
+      call.stream(async (signal) => {
+        for (const id of waiting) await call.notify("approval/changed", asked(id));
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      });
+      return { pending: waiting.length };
+    },
+    "approval/decide": async ({ approval_id }) => asked(approval_id, { state: "approved" }),
+  });
+  using human = new Human("hl-client", [...daemon.local, "approvals", "watch"], {
+    env: { HL_DAEMON_HOME: daemon.home },
+    columns: 120,
+  });
+  await human.sees(/touch decided-elsewhere/);
+  daemon.cutConnections();
+  await human.sees(/connected again/);
+  await human.sees(/touch still-waits/);
+  human.type("y");
+  await human.sees(/approved/);
+  human.signal("SIGTERM");
+  assert.equal((await human.leaves()).terminal.same, true);
+  const decided = paramsOf(daemon, "approval/decide") as { approval_id: string }[];
+  assert.deepEqual(
+    decided.map(({ approval_id }) => approval_id),
+    ["still-waits"],
+  );
+});
+
 test("a key counts by itself: a paste, an arrow key and what was typed too fast answer nothing", () => {
   const keyboard = Object.assign(new PassThrough(), { isTTY: true, modes: [] as boolean[] });
   const setRawMode = (raw: boolean): void => void keyboard.modes.push(raw);

@@ -49,7 +49,9 @@ export class ApprovalWatch {
     interrupts.signal.addEventListener("abort", () => out.write(this.#asks ? "\n" : ""), { once: true });
     return await persist(this.#session.persistence, async (connection, progress) => {
       this.#connection = connection;
-      this.#waiting.clear(); // Whatever still waits is told again.
+      // Whatever still waits is told again, and shown again: what has become of the rest is not known.
+      this.#waiting.clear();
+      this.#shown = undefined;
       const onNotification = (method: string, params: unknown): void => {
         progress();
         if (method === "approval/changed") this.#take(connection, params);
