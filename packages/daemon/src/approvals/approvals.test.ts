@@ -305,6 +305,15 @@ describe("approvals", () => {
     assert.deepEqual(ids({ approval_id: a }), [[a], false]);
   });
 
+  test("list: an answer holds 8 MiB of approvals, and one of any size", async () => {
+    using world = new World();
+    for (let n = 0; n < 10; n += 1) {
+      world.ask({ agentRequestId: `r${n}`, input: { content: "x".repeat(1_000_000) } });
+    }
+    const page = world.approvals.list({ limit: 100 });
+    assert.deepEqual([page.approvals.length, page.has_more], [8, true]);
+  });
+
   test("P7: those that are over go by age, number and size", async () => {
     using world = new World();
     world.restart({ limits: { ...defaultApprovalLimits, keptMax: 2, keptMs: 10_000 } });

@@ -30,7 +30,8 @@ export class Followers {
     for (const follower of this.#followers) {
       if (follower.processId !== undefined && follower.processId !== processId) continue;
       const { waiting, told } = follower;
-      if (state !== "pending" && !told.has(id) && waiting.size >= unheardMax) waiting.delete(id);
+      const others = waiting.size - (waiting.has(id) ? 1 : 0);
+      if (state !== "pending" && !told.has(id) && others >= unheardMax) waiting.delete(id);
       else waiting.set(id, approval);
       follower.wake();
     }

@@ -46,7 +46,14 @@ export const approvalDecide = defineMethod({
   permission: "approval:decide",
   idempotent: false,
   timeoutMs: 10_000,
-  errors: ["approval_unknown", "approval_decided", "approval_closed", "approval_input_changed"],
+  errors: [
+    "approval_unknown",
+    "approval_decided",
+    "approval_closed",
+    "approval_input_changed",
+    "no_space",
+    "store_failing",
+  ],
   params: decideParams,
   result: approval,
 });
