@@ -29,6 +29,7 @@ describe("approvals with the real Claude Code", () => {
         { tool: "Bash", pattern: "touch never*", decision: "deny" },
         { tool: "Bash", pattern: "echo ask *", decision: "ask" },
         { tool: "*", path: "/tmp/hl-none/../hl-secret", decision: "deny" },
+        { tool: "*", pattern: "*/locked/*", decision: "deny" },
       ],
     });
   });
@@ -108,6 +109,33 @@ describe("approvals with the real Claude Code", () => {
         ["Read", "deny", "rule 4"],
       ],
     );
+  });
+
+  test("X2: the rules see the calls of subagents, and hold in every mode that the agent may be started in", async () => {
+    const task = { description: "d", prompt: "!bash touch never-sub.txt", subagent_type: "general-purpose" };
+    await world.relay(`!tool Task ${JSON.stringify(task)}`);
+    const config_overrides = { permission_mode: "acceptEdits" };
+    const asked = { workspace_path: world.daemon.workspace, config_overrides };
+    const { process_id } = await world.client.call("claude/start", asked, patienceMs);
+    const turn = async (message: string): Promise<string> =>
+      (await world.client.call("claude/relay", { process_id, message }, patienceMs)).response.text;
+    const write = (name: string): string =>
+      `!tool Write ${JSON.stringify({ file_path: join(world.daemon.workspace, name), content: "x" })}`;
+    assert.match(await turn(write("accepted.txt")), /^tool result/, "this mode asks nobody");
+    assert.match(await turn(write("locked/x.txt")), /^tool error: .*rule 5/);
+    assert.deepEqual(
+      ["never-sub.txt", "accepted.txt", "locked"].map((name) => world.has(name)),
+      [false, true, false],
+    );
+    const denied = world.events("audit").filter(({ data }) => data.kind === "tool_call" && data.decision === "deny");
+    assert.deepEqual(
+      denied.slice(-2).map(({ data }) => [data.process_id, data.tool_name, data.rule]),
+      [
+        [world.processId, "Bash", "rule 2"],
+        [process_id, "Write", "rule 5"],
+      ],
+    );
+    await world.client.call("claude/stop", { process_id });
   });
 
   test("a rule makes the agent ask for what it would run unasked", async () => {
