@@ -157,6 +157,13 @@ test("approvals watch in a terminal: one at a time, one key each; somebody else 
     asked("elsewhere", { state: "approved", decided_by: { subject: "cloud", via: "cloud", on_behalf_of: "anna" } }),
   );
   await human.sees(/approved by anna/);
+  const questions = [{ question: "Which?", options: [{ label: "blue" }, { label: "red" }] }];
+  await notify(
+    asked("question", { tool_name: "AskUserQuestion", input: { questions }, requires_user_interaction: true }),
+  );
+  await human.sees(/1 blue, 2 red, n deny/);
+  human.type("2");
+  await human.sees(/approved/);
   await notify(asked("left"));
   await human.sees(/touch left/);
   human.type("s");
@@ -170,6 +177,7 @@ test("approvals watch in a terminal: one at a time, one key each; somebody else 
     { approval_id: "two", decision: "deny", ...hash },
     { approval_id: "three", decision: "allow", remember: "session", ...hash },
     { approval_id: "raced", decision: "allow", ...hash },
+    { approval_id: "question", decision: "allow", updated_input: { questions, answers: { "Which?": "red" } }, ...hash },
   ]);
 });
 

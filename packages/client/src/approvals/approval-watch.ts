@@ -15,15 +15,25 @@ import { gistOf, inputLines } from "../render/approval.ts";
 import { escapeLine } from "../render/escape.ts";
 import { duration } from "../render/quantity.ts";
 import type { Session } from "../session.ts";
+import { choicesOf } from "./choices.ts";
 import { Keys } from "./keys.ts";
 
-type Decision = Pick<InputOf<typeof approvalDecide>, "decision" | "remember">;
+type Decision = Pick<InputOf<typeof approvalDecide>, "decision" | "remember" | "updated_input">;
 
 const answers: Readonly<Record<string, Decision>> = {
   y: { decision: "allow" },
   a: { decision: "allow", remember: "session" },
   n: { decision: "deny" },
 };
+
+/** Where the agent lets somebody choose, a choice is the only way to say yes. */
+function decisionOf(approval: Approval, key: string): Decision | undefined {
+  const choices = choicesOf(approval);
+  if (choices === undefined || key === "n") return key === "a" && !approval.can_remember ? undefined : answers[key];
+  const index = /^[1-9]$/.test(key) ? Number(key) - 1 : -1;
+  if (choices.labels[index] === undefined) return undefined;
+  return { decision: "allow", updated_input: choices.inputWith(index) };
+}
 
 export class ApprovalWatch {
   readonly #session: Session;
@@ -98,13 +108,15 @@ export class ApprovalWatch {
     out.line(`${paint("strong", escapeLine(tool_name))} ${paint("faint", `${process_id}, waits ${left} more`)}`);
     for (const line of inputLines(next)) out.line(line);
     if (reason !== undefined) out.line(paint("faint", `  why it asks: ${escapeLine(reason)}`));
-    if (requires_user_interaction) {
+    const choices = choicesOf(next);
+    if (requires_user_interaction && choices === undefined) {
       out.line(`  a question: answer with \`hl-client approvals approve ${next.approval_id} --input JSON\``);
     }
-    const forSession = can_remember ? ", a allow for this session" : "";
+    const answer = choices?.labels.map((label, index) => `${index + 1} ${escapeLine(label)}`).join(", ");
+    const allow = answer ?? `y allow${can_remember ? ", a allow for this session" : ""}`;
     const others = this.#waiting.size - 1;
     const more = others === 0 ? "" : paint("faint", ` (${others} more)`);
-    out.write(`  ${paint("warning", `y allow${forSession}, n deny, s leave it to others`)}${more} `);
+    out.write(`  ${paint("warning", `${allow}, n deny, s leave it to others`)}${more} `);
   }
 
   #onKey(key: string): void {
@@ -114,7 +126,7 @@ export class ApprovalWatch {
     }
     const approval = this.#waiting.get(this.#shown ?? "");
     if (approval === undefined || this.#isDeciding) return;
-    const decision = key === "a" && !approval.can_remember ? undefined : answers[key];
+    const decision = decisionOf(approval, key);
     if (key === "s") {
       this.#waiting.delete(approval.approval_id);
       this.#next("left to others");
