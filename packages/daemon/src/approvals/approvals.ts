@@ -187,7 +187,7 @@ export class Approvals implements Disposable {
     const onWithdrawn = (): void => {
       const how = withdrawn.reason as Withdrawal;
       if (how === "detached") pending.answer = undefined;
-      else this.#close(pending, how);
+      else this.#close(pending, how === "lost" ? "lost" : "withdrawn");
     };
     if (withdrawn.aborted) onWithdrawn();
     else withdrawn.addEventListener("abort", onWithdrawn, { once: true });

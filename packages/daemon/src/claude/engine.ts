@@ -5,6 +5,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import type { AgentEvent, AgentInfo, ExitInfo, RelayResult } from "./agent.ts";
 import type { OnPermission } from "./permissions.ts";
+import type { OnToolUse } from "./tool-hook.ts";
 import type { Turn } from "./turn-queue.ts";
 import type { RelayOptions } from "./turns.ts";
 
@@ -35,6 +36,10 @@ export interface EngineOptions {
   readonly onEvent: (event: AgentEvent) => void;
   /** Without it every request is denied. */
   readonly onPermission?: OnPermission | undefined;
+  /** Judges every tool call before it runs, in protocols that have a hook for it (stream-json). */
+  readonly onToolUse?: OnToolUse | undefined;
+  /** The agent has said, or shown, which permission requests are open there. */
+  readonly onAttached?: ((openRequests: readonly string[]) => void) | undefined;
   /** Relays that may wait behind the one in flight; 16 by default. */
   readonly turnsWaitingMax?: number | undefined;
   /** How long a turn may take to end after an interrupt; 2000 by default. */

@@ -1,6 +1,6 @@
 import type { Decision, PermissionRequest, ToolUse, ToolVerdict } from "./agent.ts";
 import type { AgentFacts } from "./agent-facts.ts";
-import type { StreamJsonOptions } from "./stream-json-options.ts";
+import type { EngineOptions } from "./engine.ts";
 
 /** Who says what an agent's tools may do; the approvals, which compose.ts passes. */
 export interface ToolJudge {
@@ -15,7 +15,7 @@ export interface ToolJudge {
 export function judgedBy(
   judge: ToolJudge,
   agent: AgentFacts,
-): Pick<StreamJsonOptions, "onPermission" | "onToolUse" | "onAttached"> {
+): Pick<EngineOptions, "onPermission" | "onToolUse" | "onAttached"> {
   return {
     onPermission: (request) => judge.ask(agent, request),
     onToolUse: (use) => judge.judge(agent, use),

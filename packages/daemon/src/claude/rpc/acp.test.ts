@@ -218,6 +218,7 @@ describe("acp adapter", () => {
     await settled();
     await engine.interrupt();
     assert.equal(requests[0]?.withdrawn.aborted, true);
+    assert.equal(requests[0]?.withdrawn.reason, "withdrawn");
     assert.deepEqual(sent.at(-2).result, { outcome: { outcome: "cancelled" } });
     assert.deepEqual([sent.at(-1).method, "id" in sent.at(-1)], ["session/cancel", false]);
     answer("session/prompt", { result: { stopReason: "cancelled" } });
@@ -279,6 +280,7 @@ describe("acp adapter", () => {
     const asked: string[] = [];
     const { engine, say, sent, answer, relay, request } = setUpRpc(acpProtocol, {
       session: { id: "s1", workspacePath: "/work", resume: false, known: true },
+      onAttached: (openRequests) => void asked.push(`open ${openRequests.join(" ")}`),
       onPermission: async ({ agentRequestId }) => {
         asked.push(agentRequestId);
         return { behavior: "allow" };
@@ -296,13 +298,34 @@ describe("acp adapter", () => {
     );
     answer("_hl/ping", { error: { code: -32601, message: "Method not found" } });
     assert.equal((await starting).state, "running");
-    assert.deepEqual(asked, ["5"]);
+    assert.deepEqual(asked, ["open 5", "5"]);
     say(chunk("after"), { id: uuidOfRelay("r"), result: { stopReason: "end_turn" } });
     assert.equal((await joined).text, "before after");
     const next = relay("y");
     assert.equal(request("session/prompt").params.sessionId, "s1");
     answer("session/prompt", { result: { stopReason: "end_turn" } });
     await next;
+  });
+
+  test("A3, P3: who decides is told whether the agent has ended or only its daemon lets go of it", async () => {
+    for (const [end, reason] of [
+      [(engine: RpcFixture["engine"]) => engine.closed({ code: 1, signal: null }), "lost"],
+      [(engine: RpcFixture["engine"]) => engine.abandon(), "detached"],
+    ] as const) {
+      const requests: PermissionRequest[] = [];
+      const { relay, say, engine } = await ready({
+        onPermission: (request) => {
+          requests.push(request);
+          return new Promise(() => {});
+        },
+      });
+      const failed = failureOf(relay("x"));
+      say(asks(0));
+      await settled();
+      end(engine);
+      await failed;
+      assert.equal(requests[0]?.withdrawn.reason, reason);
+    }
   });
 
   test("stop cancels the turn, closes the session and ends the input", async () => {

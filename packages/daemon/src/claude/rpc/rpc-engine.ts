@@ -51,6 +51,7 @@ export class RpcEngine implements AgentEngine {
     this.#permissions = new RpcPermissions({
       respond: (id, answer) => this.#lines.respond(id, answer),
       onPermission: options.onPermission,
+      onAttached: options.onAttached,
       context: () => ({ relayId: this.#turns.active?.relayId, sessionId: this.#dialect.sessionId }),
       onOpened: () => this.#onPermissionOpened(),
     });
@@ -194,7 +195,7 @@ export class RpcEngine implements AgentEngine {
 
   #close(failure: AgentFailure): void {
     this.#closed = failure;
-    this.#permissions.withdrawAll(false);
+    this.#permissions.withdrawAll(false, failure.kind === "cancelled" ? "detached" : "lost");
     this.#lines.close(failure);
     this.#turns.close(failure);
   }

@@ -6,7 +6,7 @@
  * While the daemon attaches, what it reads was asked in the past and may have been answered: it is set aside, and what the output shows
  * to be over is dropped. What is left is asked again: of two answers an agent ignores the second, without one its turn would hang.
  */
-import type { Decision, PermissionRequest } from "../agent.ts";
+import type { Decision, PermissionRequest, Withdrawal } from "../agent.ts";
 import type { OnPermission } from "../permissions.ts";
 import type { RpcAnswer, RpcId } from "./rpc-lines.ts";
 
@@ -23,6 +23,8 @@ export interface AskedPermission {
 export interface RpcPermissionsOptions {
   readonly respond: (id: RpcId, answer: RpcAnswer) => Promise<void>;
   readonly onPermission: OnPermission | undefined;
+  /** While attaching it was found out which requests may be open there; called before those are put to `onPermission`. */
+  readonly onAttached: ((openRequests: readonly string[]) => void) | undefined;
   /** What the request belongs to at the moment. */
   readonly context: () => { readonly relayId?: string | undefined; readonly sessionId?: string | undefined };
   /** A request was opened; the returned function is called once when it is no longer open. */
@@ -55,7 +57,7 @@ export class RpcPermissions {
 
   /** @param id as the agent sent it */
   onWithdrawn(id: unknown): void {
-    this.#withdraw(JSON.stringify(id));
+    this.#withdraw(JSON.stringify(id), "withdrawn");
   }
 
   /** The tool has run or failed, so the question about it is over. */
@@ -73,21 +75,22 @@ export class RpcPermissions {
   attached(): void {
     const aside = [...(this.#aside?.values() ?? [])];
     this.#aside = undefined;
+    this.#options.onAttached?.(aside.map(({ id }) => String(id)));
     for (const { id, asked } of aside) this.onRequest(id, asked);
   }
 
   /** The turn is over or interrupted, or the process has ended. @param answer whether the agent still waits for answers */
-  withdrawAll(answer: boolean): void {
+  withdrawAll(answer: boolean, how: Withdrawal = "withdrawn"): void {
     this.#aside?.clear();
     for (const [key, { id, asked }] of [...this.#open]) {
       if (answer) this.#options.respond(id, asked.cancelled).catch(() => {});
-      this.#withdraw(key);
+      this.#withdraw(key, how);
     }
   }
 
-  #withdraw(key: string): void {
+  #withdraw(key: string, how: Withdrawal): void {
     this.#aside?.delete(key);
-    this.#open.get(key)?.withdrawn.abort(new Error("The agent has withdrawn the request."));
+    this.#open.get(key)?.withdrawn.abort(how);
     this.#open.delete(key);
   }
 
