@@ -34,6 +34,7 @@ class World implements Disposable {
   readonly #folder = temporaryFolder("hl-approvals");
   readonly database = new Database(join(this.#folder.path, "daemon.db"));
   readonly records = new ApprovalRecords(this.database);
+  #requested = "";
   approvals = this.#table({});
 
   #table(options: Partial<ApprovalsOptions>): Approvals {
@@ -44,7 +45,10 @@ class World implements Disposable {
       limits: defaultApprovalLimits,
       timeoutMs: 60_000,
       byDefault: "deny",
-      onRequested: () => void this.told.push("requested"),
+      onRequested: ({ approval_id }) => {
+        this.told.push("requested");
+        this.#requested = approval_id;
+      },
       onEnded: ({ state, decision }) => void this.told.push(decision === undefined ? state : `${state} ${decision}`),
       onRefused: (_asked, message) => void this.refused.push(message),
       ...options,
@@ -60,19 +64,19 @@ class World implements Disposable {
 
   ask(more: Partial<AskedCall> = {}): Asked {
     const gone = new AbortController();
-    const before = new Set(this.approvals.list({ limit: 1000 }).approvals.map(({ approval_id }) => approval_id));
+    this.#requested = "";
     const outcome = this.approvals.ask({
       ...{ processId: "p", agentRequestId: "r1", toolName: "Bash", input: { command: "touch x" }, cwd: "/w" },
       ...{ requiresUserInteraction: false, canRemember: true, withdrawn: gone.signal },
       ...more,
     });
-    const { approvals } = this.approvals.list({ state: "pending", limit: 1000 });
-    const id = approvals.find(({ approval_id }) => !before.has(approval_id))?.approval_id ?? "";
+    const id = this.#requested;
     return { outcome, id, withdraw: (how) => gone.abort(how) };
   }
 
   async recorded(count: number): Promise<void> {
     await until("them to be recorded", () => this.records.pending().length === count);
+    await settled();
   }
 
   one(approval_id: string): Approval {
@@ -102,6 +106,8 @@ describe("approvals", () => {
   test("A3: allowed with everything that a decision may carry; the record says who and when", async () => {
     using world = new World();
     const { outcome, id } = world.ask({ title: "Bash", reason: "writes", relayId: "relay" });
+    assert.deepEqual(world.approvals.list({ limit: 1 }).approvals, [], "P3: not shown before it is recorded");
+    await world.recorded(1);
     assert.deepEqual([world.one(id).state, world.one(id).expires_at, world.one(id).reason], ["pending", 60, "writes"]);
     await world.clock.advance(5_000);
     const updated_input = { command: "touch y" };
@@ -147,6 +153,7 @@ describe("approvals", () => {
   test("a decision about another input, about nothing, or remembered where that has no effect, is refused", async () => {
     using world = new World();
     const { id } = world.ask({ canRemember: false });
+    await world.recorded(1);
     const input_hash = inputHashOf({ command: "touch z" });
     const error = await refused(
       world.approvals.decide({ approval_id: id, decision: "allow", input_hash }, anna),
@@ -310,6 +317,7 @@ describe("approvals", () => {
     for (let n = 0; n < 10; n += 1) {
       world.ask({ agentRequestId: `r${n}`, input: { content: "x".repeat(1_000_000) } });
     }
+    await world.recorded(10);
     const page = world.approvals.list({ limit: 100 });
     assert.deepEqual([page.approvals.length, page.has_more], [8, true]);
   });
@@ -324,6 +332,7 @@ describe("approvals", () => {
     };
     for (const id of ["a", "b", "c"]) await ended(id);
     world.ask({ agentRequestId: "waits" });
+    await world.recorded(1);
     const states = (): number => world.approvals.list({ limit: 100 }).approvals.length;
     assert.equal(states(), 4);
     await world.approvals.prune();

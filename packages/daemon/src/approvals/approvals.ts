@@ -44,6 +44,8 @@ interface Pending {
   answer: ((outcome: Outcome) => void) | undefined;
   /** An end that is being recorded. */
   ending: Promise<void> | undefined;
+  /** Recorded, so that a crash of the daemon does not change its id any more: only then is it shown to anybody. */
+  isShown: boolean;
 }
 
 type End = Pick<
@@ -77,7 +79,7 @@ export class Approvals implements Disposable {
     const found = this.#options.records.pending();
     found.sort((a, b) => a.approval.created_at - b.approval.created_at);
     for (const record of found) {
-      const pending = this.#add(record);
+      const pending = this.#add(record, true);
       if (!living.has(record.approval.process_id)) this.#close(pending, "lost");
     }
   }
@@ -94,10 +96,10 @@ export class Approvals implements Disposable {
       onRefused(asked, refusal);
       return { behavior: "deny", message: refusal };
     }
-    records.begin(record).catch((error: unknown) => this.#notWritten(record, error));
+    const recorded = records.begin(record).catch((error: unknown) => this.#notWritten(record, error));
     onRequested(record.approval);
-    const pending = this.#add(record);
-    this.#followers.changed(record.approval);
+    const pending = this.#add(record, false);
+    void recorded.then(() => this.#show(pending));
     return this.#wait(pending, asked);
   }
 
@@ -131,8 +133,7 @@ export class Approvals implements Disposable {
   }
 
   list(wanted: PageWanted): Page {
-    const pending = [...this.#pending.values()].map(({ record }) => record);
-    return pageOf(pending, this.#options.records, wanted);
+    return pageOf(this.#shown, this.#options.records, wanted);
   }
 
   /** Tells of what waits, then of every change, until the signal aborts. A slow reader is told the newest state of each. */
@@ -141,7 +142,7 @@ export class Approvals implements Disposable {
     notify: (approval: Approval) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const pending = [...this.#pending.values()].map(({ record }) => record.approval);
+    const pending = this.#shown.map(({ approval }) => approval);
     return this.#followers.follow({ processId, pending, notify, signal });
   }
 
@@ -170,12 +171,23 @@ export class Approvals implements Disposable {
     for (const { cancelExpiry } of this.#pending.values()) cancelExpiry();
   }
 
-  #add(record: ApprovalRecord): Pending {
+  #show(pending: Pending): void {
+    const { approval } = pending.record;
+    if (!this.#pending.has(approval.approval_id)) return; // It has ended meanwhile, which was told.
+    pending.isShown = true;
+    this.#followers.changed(approval);
+  }
+
+  get #shown(): ApprovalRecord[] {
+    return [...this.#pending.values()].filter(({ isShown }) => isShown).map(({ record }) => record);
+  }
+
+  #add(record: ApprovalRecord, isShown: boolean): Pending {
     const { approval_id: id, expires_at } = record.approval;
     const { clock } = this.#options;
     const leftMs = Math.max(0, expires_at * 1000 - clock.wallMs());
     const cancelExpiry = clock.after(leftMs, () => void this.#expire(pending));
-    const pending: Pending = { record, cancelExpiry, answer: undefined, ending: undefined };
+    const pending: Pending = { record, cancelExpiry, answer: undefined, ending: undefined, isShown };
     this.#pending.set(id, pending);
     this.#pendingBytes += record.bytes;
     return pending;
