@@ -13,7 +13,9 @@ export const relayBench: Benchmark = { name: "relay", run };
 
 async function run(context: BenchContext): Promise<Row[]> {
   const agent = context.program("fake-agent");
-  const daemon = await context.startDaemon({ config: { claude_integration: { enabled: true, binary_path: agent } } });
+  const daemon = await context.startDaemon({
+    config: { claude_integration: { enabled: true, binary_path: agent, protocol: "stream-json" } },
+  });
   const client = await daemon.connect();
   const { process_id } = await client.request<{ process_id: string }>("claude/start", {
     workspace_path: daemon.workspace,

@@ -25,6 +25,10 @@ import { ensureAcpAgents, ensureAgents, type AcpAgents } from "./install.ts";
 
 const startMs = 90_000;
 
+/** A piece of the stub's slow answer. */
+const isTick = ({ method, params }: Message): boolean =>
+  method === "claude/message" && params.type === "delta" && params.data.text.includes("tick");
+
 describe("agents over ACP", () => {
   let model: ModelApi;
   let claude: string;
@@ -40,7 +44,7 @@ describe("agents over ACP", () => {
   /** The Node that runs this test runs them; all that they need is below this repository. */
   const settings = (binary_path: string, more: object = {}): Record<string, object> => ({
     claude_integration: {
-      ...{ binary_path, protocol: "acp", config_path: repositoryRoot, start_timeout_seconds: 80, stdio_timeout: 80 },
+      ...{ binary_path, protocol: "auto", config_path: repositoryRoot, start_timeout_seconds: 80, stdio_timeout: 80 },
       environment: {
         ...agentEnvironment(model.url),
         PATH: `${dirname(process.execPath)}:/usr/bin:/bin`,
@@ -64,9 +68,7 @@ describe("agents over ACP", () => {
 
     const relay_id = randomUUID();
     relay(first, "!slow 4000", { relay_id }).catch(() => {});
-    await first.next(
-      ({ method, params }) => method === "claude/message" && params.type === "delta" && params.data.text !== "echo: ",
-    );
+    await first.next(isTick);
     await daemon.kill();
     await daemon.restart();
     using second = await daemon.connect();
@@ -76,8 +78,9 @@ describe("agents over ACP", () => {
     assert.equal(joined.is_error, false);
     assert.equal((await relay(second, "!slow 4000", { relay_id })).text, joined.text, "read in the log");
 
-    const hanging = relay(second, "!slow 60000");
-    await second.next(({ method, params }) => method === "claude/message" && params.type === "delta");
+    using third = await daemon.connect(); // Which is told of no earlier turn.
+    const hanging = relay(third, "!slow 60000");
+    await third.next(isTick);
     assert.equal((await second.call("claude/interrupt", { process_id })).interrupted, true);
     assert.deepEqual([(await hanging).is_error, (await hanging).error.kind], [true, "interrupted"]);
     assert.equal((await relay(second, "still there?")).text, "echo: still there?");

@@ -159,15 +159,15 @@ describe("bridge", () => {
   test("the daemon drives it over jsonrpc: a turn, an interrupt, and a stop that leaves nothing", async () => {
     const environment = { ...agentEnvironment(model.url), CLAUDE_CODE_EXECUTABLE: claude };
     const timeouts = { start_timeout_seconds: 60, stdio_timeout: 60 };
-    const claude_integration = { binary_path: program, protocol: "jsonrpc", environment, ...timeouts };
+    const claude_integration = { binary_path: program, environment, ...timeouts };
     await using daemon = await TestDaemon.start({ config: { claude_integration } });
     using client = await daemon.connect();
-    const { process_id, agent_version } = await client.call(
+    const { process_id, agent_version, protocol } = await client.call(
       "claude/start",
       { workspace_path: daemon.workspace },
       startMs,
     );
-    assert.equal(agent_version, "2.1.330");
+    assert.deepEqual([agent_version, protocol], ["2.1.330", "jsonrpc"], "found by its --version");
     const relay = async (message: unknown): Promise<Message> =>
       (await client.call("claude/relay", { process_id, message }, startMs)).response;
     assert.equal((await relay("hello")).result.text, "echo: hello");

@@ -10,10 +10,11 @@ import { createInterface } from "node:readline";
 import { FakeClaude, type Message } from "./fake-claude.ts";
 import { until, within } from "./waiting.ts";
 
-/** Needs bash for its /dev/tcp. The program ends with this code when the test closes the connection. */
+/** Needs bash for its /dev/tcp. Asked for its version it calls itself Claude Code, as what speaks stream-json does. The program ends with this code when the test closes the connection. */
 export const fakeAgentExitCode = 7;
 
 const script = `#!/bin/bash
+if [ "$1" = --version ]; then echo "0.0.0 (Claude Code)"; exit 0; fi
 exec 3<>/dev/tcp/127.0.0.1/$FAKE_AGENT_PORT 4<&0
 cat <&4 >&3 &
 cat <&3

@@ -15,6 +15,7 @@ import type { AgentFacts } from "./agent-facts.ts";
 import { AgentProcess, type AgentProcessOptions } from "./agent-process.ts";
 import type { EndedAgent } from "./ended-agent.ts";
 import { findAgentBinary, protocolArguments, startFailure } from "./launch.ts";
+import { probeMsMax, ProtocolProbe } from "./probe.ts";
 import { agentIdPrefix, recoverAgents } from "./recovery.ts";
 import type { ToolJudge } from "./tool-judge.ts";
 
@@ -80,12 +81,14 @@ const newRecord = {
 /** The table of agents. Each has a durable record before it starts, from which the table is built again after a restart (P3). */
 export class Agents {
   readonly #options: AgentsOptions;
+  readonly #probe: ProtocolProbe;
   readonly #agents = new Map<string, AgentProcess | EndedAgent>();
   #accepting = true;
   #lastFailed = false;
 
   constructor(options: AgentsOptions) {
     this.#options = options;
+    this.#probe = new ProtocolProbe(options.runner);
   }
 
   /** Whether the newest agent ended by a failure of its own. */
@@ -115,23 +118,28 @@ export class Agents {
       HL_PROCESS_ID: processId,
     });
     const binary = findAgentBinary(this.#options.binaryPath, environment["PATH"] ?? "");
-    const protocol = this.#protocolOf(params.protocol);
-    const sessionId = params.resume ?? randomUUID();
-    const args = protocolArguments(protocol, params, sessionId);
     const confinement = host.confinement(temporary, environment["HOME"], [...binary.folders, configPath]);
     host.makeFolders(temporary, environment["HOME"]);
     this.#options.secrets?.hold(processId, environment);
-    const request = {
-      id: processId,
-      argv: [binary.path, ...args, ...this.#options.args, ...(params.args ?? [])],
+    const own = [...this.#options.args, ...(params.args ?? [])];
+    const common = {
       env: environment,
       cwd,
-      stdin: "pipe" as const,
       graceMs: 5_000,
       openFilesMax: this.#options.openFilesMax,
       logBytesMax: this.#options.logBytesMax,
       ...confinement,
     };
+    const sessionId = params.resume ?? randomUUID();
+    const { protocol, args } = await this.#launchOf(params, sessionId, binary.path, own, common).catch(
+      (error: unknown) => {
+        this.#options.secrets?.release(processId);
+        host.removeFolder(temporary);
+        throw startFailure(error, binary.path);
+      },
+    );
+    const argv = [binary.path, ...args, ...own];
+    const request = { ...common, id: processId, argv, stdin: "pipe" as const };
     const record = { processId, sessionId, workspacePath: cwd, protocol, startedMs: clock.wallMs() };
     await records.begin(record).catch((error: unknown) => {
       this.#options.secrets?.release(processId);
@@ -200,9 +208,21 @@ export class Agents {
     return [...this.#agents.values()].filter(({ facts }) => facts.state !== "ended");
   }
 
-  #protocolOf(asked: StartParams["protocol"]): AgentInfo["protocol"] {
-    const protocol = asked ?? this.#options.protocol;
-    return protocol === "auto" ? "stream-json" : protocol;
+  async #launchOf(
+    params: StartParams,
+    sessionId: string,
+    path: string,
+    own: readonly string[],
+    common: Omit<StartRequest, "id" | "argv" | "stdin">,
+  ): Promise<{ protocol: AgentInfo["protocol"]; args: readonly string[] }> {
+    const { binaryPath: configured } = this.#options;
+    const asked = params.protocol ?? this.#options.protocol;
+    const start = (args: readonly string[]): StartRequest => ({
+      ...common,
+      ...{ id: `${agentIdPrefix}probe_${randomUUID()}`, argv: [path, ...args], stdin: "null", timeoutMs: probeMsMax },
+    });
+    const protocol = asked === "auto" ? await this.#probe.protocolOf({ configured, path, args: own, start }) : asked;
+    return { protocol, args: protocolArguments(protocol, params, sessionId) };
   }
 
   #forgetOldest(): void {
