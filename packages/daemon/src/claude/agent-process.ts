@@ -191,11 +191,17 @@ export class AgentProcess {
     } catch (error) {
       if (this.#input.detached) throw error;
       await this.stop({ force: true, timeoutMs: 0 });
-      const late = error instanceof AgentFailure && error.kind === "timeout";
-      const why = late ? `did not answer within ${timeoutMs} ms` : errorText(error);
-      const text = `the agent failed to start: ${why}`;
+      const text = `the agent failed to start: ${this.#startFailure(error, timeoutMs)}`;
       throw new HlError("claude_unavailable", text, this.#failureFacts(), { cause: error });
     }
+  }
+
+  /** A pipe that broke is the sign of an end, and its exit code says more. */
+  #startFailure(error: unknown, timeoutMs: number): string {
+    const kind = error instanceof AgentFailure ? error.kind : undefined;
+    if (kind === "timeout") return `did not answer within ${timeoutMs} ms`;
+    const exitCode = this.#options.run.end?.exitCode;
+    return kind === "exited" && exitCode !== undefined ? `it ended with exit code ${exitCode}` : errorText(error);
   }
 
   async #follow(): Promise<void> {
