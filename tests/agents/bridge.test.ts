@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -146,6 +146,14 @@ describe("bridge", () => {
       assert.equal(await bridge.exited(), code, args.join(" "));
       assert.match(bridge.stderr, said);
     }
+    // Installed under the name that it looks for, it does not find itself.
+    const bin = join(folder.path, "bin");
+    mkdirSync(bin);
+    symlinkSync(program, join(bin, "claude"));
+    const alone = { PATH: `${bin}:/usr/bin:/bin`, HOME: folder.path };
+    await using lost = new BridgeProcess(spawn(program, ["--stdio"], { cwd: folder.path, env: alone, stdio: "pipe" }));
+    assert.equal(await lost.exited(), 69);
+    assert.match(lost.stderr, /no "claude" in PATH/);
     for (const [flag, said] of [
       ["--version", /^claude-code \d/],
       ["--help", /approval\/request/],

@@ -1,5 +1,5 @@
-import { realpathSync } from "node:fs";
 import { constants } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
 import { LineTransport } from "@hl/core/rpc/line-transport.ts";
@@ -18,13 +18,16 @@ const unavailable = 69;
 const lineBytesMax = 64 * 1024 * 1024;
 const killGraceMs = 5_000;
 
+/** What starts us, whether as sources or bundled: installed as "claude" it is not what we look for. */
+const own = join(import.meta.dirname, "../../../bin/claude-code");
+
 const parsed = parseArguments(process.argv.slice(2));
 if (parsed.kind === "stdio") await serve(parsed);
 else if (parsed.kind === "usage") leave(usage, `claude-code: ${parsed.problem}\n\n${help}`);
 else process.stdout.write(parsed.kind === "help" ? help : `claude-code ${version} (JSON-RPC bridge of hl-daemon)\n`);
 
 async function serve({ executable, cliArguments }: Extract<Arguments, { kind: "stdio" }>): Promise<void> {
-  const path = findCli(executable, process.env, realpathSync(process.argv[1] ?? ""));
+  const path = findCli(executable, process.env, own);
   if (path === undefined) {
     leave(unavailable, 'claude-code: no "claude" in PATH; install Claude Code or name it in CLAUDE_CODE_EXECUTABLE\n');
     return;
