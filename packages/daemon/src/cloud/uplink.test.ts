@@ -465,6 +465,17 @@ describe("uplink: the loop", () => {
     while (f.spool.depth > 0) await settled();
   });
 
+  test("S4: events that are counted and cannot be read are tried again with a pause, and hold no stop up", async () => {
+    await using f = await Fixture.make({ batchEventsMax: 1 });
+    await f.append("a");
+    await f.database.write(() => f.database.prepare("DELETE FROM events").run());
+    await assert.rejects(f.flush(), /1 events wait, and none of them can be read/);
+    await f.uplink.start();
+    while (f.pauses.length === 0) await settled();
+    await settled();
+    assert.equal(f.pauses.length, 1, "it waits for its time");
+  });
+
   test("a stop ends every kind of wait at once", async () => {
     for (const ids of [[], ["a"], ["a", "b", "c"]]) {
       await using f = await Fixture.make();

@@ -106,7 +106,11 @@ export class Uplink extends LoopService {
     const { spool, onContact, retention } = this.#options;
     const { generation } = spool;
     const batch = nextBatch(spool, this.#limits);
-    if (batch.length === 0) return;
+    if (batch.length === 0) {
+      if (spool.depth === 0) return;
+      // A page that is damaged may read as the end of its table. Trying again without a pause would hold the event loop.
+      throw new Error(`${spool.depth} events wait, and none of them can be read: the database may be damaged`);
+    }
     const refused = await this.#send(batch, signal);
     if (refused === undefined) return;
     onContact();

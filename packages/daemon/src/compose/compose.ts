@@ -237,6 +237,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       approvals.load(agentRecords.all().filter(({ endedMs }) => endedMs === undefined));
       await agents.recover();
       await workspace.recover();
+      database.beginServing();
       for (const service of services) {
         await service.start();
         service.done.catch(failure(`${service.name} ended unexpectedly`));

@@ -50,6 +50,7 @@ export class Database implements Disposable {
   /** Settles when another file has taken the place of a corrupt one; undefined where nothing is being saved. */
   #saving: Promise<void> | undefined;
   readonly #closing = new AbortController();
+  #serving = false;
 
   constructor(path: string, clock: DatabaseClock = systemClock, logger: Logger = silentLogger) {
     this.#path = path;
@@ -129,6 +130,11 @@ export class Database implements Disposable {
       this.#replace(file, error);
       return work();
     }
+  }
+
+  /** From now on somebody is served, and nothing may hold the event loop for long. A start waits: without what it reads there is none. */
+  beginServing(): void {
+    this.#serving = true;
   }
 
   /** Runs `work` in the next transaction; resolves with its result once that is durable. */
@@ -222,7 +228,7 @@ export class Database implements Disposable {
     }
     file.log[Symbol.dispose]();
     const steps = openOrSalvage(this.#where, reason);
-    const saved = runFor(steps, this.#clock, atOnceMs);
+    const saved = runFor(steps, this.#clock, this.#serving ? atOnceMs : Infinity);
     this.#setAside = setAsideFile(this.#path);
     if (saved !== undefined) this.#goOnIn(saved.result);
     else this.#saving = this.#save(steps);
