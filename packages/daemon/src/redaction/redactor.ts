@@ -22,8 +22,27 @@ export class Redactor {
    */
   redact(value: unknown): unknown {
     const search = this.#secrets.search();
-    return search === undefined ? value : redactValue(value, search);
+    return search === undefined || !holdsOne(value, search) ? value : redactValue(value, search);
   }
+}
+
+/** Looks without making anything: almost no value has a secret in it, and every event is looked at. */
+function holdsOne(value: unknown, search: NeedleSearch): boolean {
+  if (typeof value === "string") return search.spansIn(value) !== undefined;
+  if (typeof value === "number") return !isShort(value) && search.spansIn(String(value)) !== undefined;
+  if (typeof value !== "object" || value === null) return false;
+  if ("toJSON" in value && typeof value.toJSON === "function")
+    return holdsOne((value as { toJSON: () => unknown }).toJSON(), search);
+  if (Array.isArray(value)) return value.some((item) => holdsOne(item, search));
+  for (const key of Object.keys(value)) {
+    if (search.spansIn(key) !== undefined || holdsOne((value as Record<string, unknown>)[key], search)) return true;
+  }
+  return false;
+}
+
+/** Fewer characters than any secret has (`secretBytesMin`). */
+function isShort(value: number): boolean {
+  return Number.isInteger(value) && Math.abs(value) < 10_000;
 }
 
 function redactValue(value: unknown, search: NeedleSearch): unknown {

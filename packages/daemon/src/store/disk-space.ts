@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { checkpointPages } from "@hl/core/store/log-file.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { Ballast } from "./ballast.ts";
 
@@ -8,8 +9,6 @@ export interface StoreTrouble {
   readonly reason: string;
 }
 
-/** SQLite's own default. */
-const logPages = 1_000;
 /** On a full disk: moving the log into the database takes as much room again, and the last of the ballast has to be enough. */
 const logPagesWhenFull = 64;
 
@@ -103,7 +102,7 @@ export class DiskSpace {
       return;
     }
     if (this.#trouble?.kind !== "disk_full") return;
-    if (sqlite.isOpen) sqlite.exec(`PRAGMA wal_autocheckpoint = ${logPages}`);
+    if (sqlite.isOpen) sqlite.exec(`PRAGMA wal_autocheckpoint = ${checkpointPages}`);
     this.#trouble = undefined;
     this.#logger.info({}, "the disk has room again: all events are taken");
   }
