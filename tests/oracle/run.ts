@@ -130,21 +130,28 @@ async function runFaults(
   const counts: Record<string, FaultCount> = {};
   for (const { name } of available) counts[name] = { times: 0, hits: 0 };
   const turns = new FaultTurns();
+  const failed = new AbortController(); // A fault that goes wrong ends the run, and with it the others.
+  const { signal } = failed;
   await Promise.all(
     lanes.map(async (lane: Lane) => {
       const random = new Random(`${seed} faults ${lane}`);
       for (const fault of laneSchedule(lane, available, { seed, lengthMs: faultsMs, pauseMs })) {
         if (systemClock.now() + fault.pauseMs > endMs) return;
-        await systemClock.sleep(fault.pauseMs);
+        await systemClock.sleep(fault.pauseMs, signal).catch(() => {});
+        if (signal.aborted) return;
         const { name, forMs } = fault;
         const kind = available.find((one) => one.name === name);
         if (kind === undefined) continue;
-        await turns.take(kind.alone === true, async () => {
+        const work = async (): Promise<void> => {
           log(`${name} for ${seconds(forMs)}`);
           const hits = await kind.run(world, forMs, random);
           log(`${name} is over: ${hits} hit`);
           const before = counts[name] ?? { times: 0, hits: 0 };
           counts[name] = { times: before.times + 1, hits: before.hits + hits };
+        };
+        await turns.take(kind.alone === true, work).catch((error: unknown) => {
+          failed.abort();
+          throw error;
         });
         onEnd();
       }

@@ -29,8 +29,8 @@ export const identityCopied: Fault = {
     await using copy = await start();
     const isConnected = async (): Promise<boolean> => (await healthOf(copy)).cloud.connected;
     await until(
-      "the copy to be noticed",
-      async () => (await noticed()) !== before || (await isConnected()),
+      "the copy to be noticed, and to say so",
+      async () => ((await noticed()) !== before && (await isTurnedAway(copy))) || (await isConnected()),
       noticedMsMax,
     );
     if (await isConnected()) {
@@ -43,11 +43,6 @@ export const identityCopied: Fault = {
       const event_id = `copy:${number}:${random.between(0, 1_000_000)}`;
       await client.call("event/stream", { event_id, event_type: "oracle.event", timestamp: 1, data: {} });
     }
-    await until(
-      "the copy to say so",
-      async () => (await healthOf(copy)).alerts.some(({ code }) => code === "cloud_identity_in_use"),
-      noticedMsMax,
-    );
     await systemClock.sleep(forMs);
     assert.equal((await operator.instance())?.online, true, "the first daemon was turned away");
     if (random.next() < 0.5) await copy.kill();
@@ -58,6 +53,10 @@ export const identityCopied: Fault = {
 interface CopyHealth {
   readonly cloud: { readonly connected: boolean };
   readonly alerts: readonly { readonly code: string }[];
+}
+
+async function isTurnedAway(daemon: TestDaemon): Promise<boolean> {
+  return (await healthOf(daemon)).alerts.some(({ code }) => code === "cloud_identity_in_use");
 }
 
 async function healthOf(daemon: TestDaemon): Promise<CopyHealth> {
