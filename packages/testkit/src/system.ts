@@ -144,7 +144,7 @@ export class TestDaemon implements AsyncDisposable {
     const folder = temporaryFolder("hl");
     this.#program.signal("SIGSTOP");
     try {
-      await promisify(execFile)("cp", ["-a", `${this.home}/.`, folder.path]);
+      await promisify(execFile)("sh", ["-c", copyHome, this.home, folder.path]);
     } finally {
       this.#program.signal("SIGCONT");
     }
@@ -160,6 +160,9 @@ export class TestDaemon implements AsyncDisposable {
     this.#folder[Symbol.dispose]();
   }
 }
+
+/** Without the temporary files of commands: those run on, and take theirs away. */
+const copyHome = `tar -C "$0" --exclude='./data/cache/tmp/*' -cf - . | tar -C "$1" -xf -`;
 
 export interface CloudOptions {
   /** More of `hl-cloud serve`, kept over a restart. */
