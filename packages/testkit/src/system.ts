@@ -2,11 +2,10 @@
  * The real programs brought up for a test: a daemon in a home of its own, hl-cloud, or both with the daemon enrolled. Either
  * can be killed, stopped and started again on the same home; everything is stopped and removed at the end.
  */
-import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { connectSocket, connectSocketFrames, type Message, type MessageClient } from "./message-client.ts";
+import { copyHome } from "./copy-home.ts";
 import { http } from "./http.ts";
 import { Operator } from "./operator.ts";
 import { noProcessOf } from "./processes.ts";
@@ -144,7 +143,7 @@ export class TestDaemon implements AsyncDisposable {
     const folder = temporaryFolder("hl");
     this.#program.signal("SIGSTOP");
     try {
-      await promisify(execFile)("sh", ["-c", copyHome, this.home, folder.path]);
+      await copyHome(this.home, folder.path);
     } finally {
       this.#program.signal("SIGCONT");
     }
@@ -160,9 +159,6 @@ export class TestDaemon implements AsyncDisposable {
     this.#folder[Symbol.dispose]();
   }
 }
-
-/** Without the temporary files of commands: those run on, and take theirs away. */
-const copyHome = `tar -C "$0" --exclude='./data/cache/tmp/*' -cf - . | tar -C "$1" -xf -`;
 
 export interface CloudOptions {
   /** More of `hl-cloud serve`, kept over a restart. */
