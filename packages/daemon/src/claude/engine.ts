@@ -32,6 +32,7 @@ export interface EngineOptions {
   readonly clock: Clock;
   /** Ids for our requests; unique in this process. */
   readonly newId: () => string;
+  /** 64 MiB is right for Claude Code: an answer of 5 MB is one line, and is repeated in the result. */
   readonly lineBytesMax: number;
   readonly onEvent: (event: AgentEvent) => void;
   /** Without it every request is denied. */
