@@ -34,8 +34,10 @@ export function makeAuthority(commonName = "test authority"): TestAuthority {
 function shown(der: Buffer, key: KeyObject): TestCertificate {
   const { publicKey } = new X509Certificate(der);
   const spki = publicKey.export({ type: "spki", format: "der" });
+  // No line may be empty, also where the last one is full.
+  const lines = der.toString("base64").match(/.{1,64}/g) ?? [];
   return {
-    cert: `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replaceAll(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`,
+    cert: ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n"),
     key: key.export({ type: "pkcs8", format: "pem" }).toString(),
     pin: `sha256:${createHash("sha256").update(spki).digest("base64")}`,
   };
