@@ -21,19 +21,23 @@ export const identityCopied: Fault = {
   // Whoever comes first while nobody else is connected is the VM; so the first one must not be cut off meanwhile.
   alone: true,
   run: async ({ daemon, operator }, forMs, random) => {
-    await operator.online(noticedMsMax);
+    // As the cloud sees it, and as the daemon does: either may not know yet that the connection is gone.
+    const sidesConnected = async (): Promise<void> => {
+      await operator.online(noticedMsMax);
+      await until("the first daemon to be connected", () => isConnected(daemon), noticedMsMax);
+    };
+    await sidesConnected();
     const noticed = async (): Promise<unknown> => (await operator.instance())?.identity_in_use_at;
     const before = await noticed();
     const start = await daemon.copy();
-    await operator.online(noticedMsMax); // It stood still for the copy.
+    await sidesConnected(); // It stood still for the copy.
     await using copy = await start();
-    const isConnected = async (): Promise<boolean> => (await healthOf(copy)).cloud.connected;
     await until(
       "the copy to be noticed, and to say so",
-      async () => ((await noticed()) !== before && (await isTurnedAway(copy))) || (await isConnected()),
+      async () => ((await noticed()) !== before && (await isTurnedAway(copy))) || (await isConnected(copy)),
       noticedMsMax,
     );
-    if (await isConnected()) {
+    if (await isConnected(copy)) {
       // On a machine that is too busy for the first one to answer in time, the copy is the VM: that is no copied identity, but a replaced one.
       await copy.kill();
       return 0;
@@ -51,12 +55,16 @@ export const identityCopied: Fault = {
 };
 
 interface CopyHealth {
-  readonly cloud: { readonly connected: boolean };
+  readonly service_status: { readonly api_connection: string };
   readonly alerts: readonly { readonly code: string }[];
 }
 
 async function isTurnedAway(daemon: TestDaemon): Promise<boolean> {
   return (await healthOf(daemon)).alerts.some(({ code }) => code === "cloud_identity_in_use");
+}
+
+async function isConnected(daemon: TestDaemon): Promise<boolean> {
+  return (await healthOf(daemon)).service_status.api_connection === "connected";
 }
 
 async function healthOf(daemon: TestDaemon): Promise<CopyHealth> {
