@@ -46,6 +46,7 @@ export interface CloudLimits {
   readonly eventLifeMs: number;
   readonly requestLifeMs: number;
   readonly enrollmentLifeMs: number;
+  readonly refreshLifeMs: number;
   readonly familyLifeMs: number;
   readonly instanceLifeMs: number;
   readonly drainMs: number;
@@ -100,7 +101,8 @@ export const defaultLimits: CloudLimits = {
   eventLifeMs: 30 * dayMs,
   requestLifeMs: 7 * dayMs,
   enrollmentLifeMs: dayMs,
-  familyLifeMs: 31 * dayMs, // A refresh token lives for 30 days.
+  refreshLifeMs: 30 * dayMs, // A VM that was off for longer enrols again; a token that leaked and was never used dies by itself.
+  familyLifeMs: 31 * dayMs,
   instanceLifeMs: 90 * dayMs,
   drainMs: 4_000,
   drainSpreadSeconds: 60, // A core takes about 1000 TLS handshakes a second; twice what 20 000 daemons need on one.

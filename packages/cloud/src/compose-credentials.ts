@@ -32,6 +32,7 @@ export function composeCredentials(parts: CredentialsParts): Credentials {
     secret: keys.secret,
     clock,
     logger,
+    refreshLifeMs: limits.refreshLifeMs,
     onFenced: (instanceId, why) => fleet().disconnect(instanceId, why),
     security,
     admitRenewal: (instanceId) => admitInstance(instanceId, admission.renewalsOfInstance, admission.registrations),

@@ -119,7 +119,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       clock,
       logger,
       ...limits,
-      familyLifeMs: Math.max(limits.familyLifeMs, limits.accessTokenSeconds * 1000),
+      familyLifeMs: Math.max(limits.familyLifeMs, limits.refreshLifeMs, limits.accessTokenSeconds * 1000),
       expireRequests: (limit) => requests.expireForgotten(limit),
       onForgotten: (instanceId) => {
         presence.forget(instanceId);

@@ -187,11 +187,12 @@ export const limitFlags: readonly LimitFlag[] = [
     "enrolment tokens are forgotten so long after they expired",
     dayMs,
   ),
+  flag("refreshLifeMs", "refresh-token-life-days", [1, 365], "refresh tokens hold so long after they were made", dayMs),
   flag(
     "familyLifeMs",
     "credentials-life-days",
-    [31, 36_500],
-    "credentials are forgotten so long after they were renewed",
+    days,
+    "credentials are forgotten so long after they were renewed, and not before they hold no more",
     dayMs,
   ),
   flag(

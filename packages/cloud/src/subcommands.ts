@@ -49,6 +49,7 @@ async function credentialsOf(home: string, store: Store): Promise<Credentials> {
     secret: keys.secret,
     clock: systemClock,
     logger: silentLogger,
+    refreshLifeMs: defaultLimits.refreshLifeMs,
     onFenced: () => {},
     security: new SecurityEvents({
       events: store.events,

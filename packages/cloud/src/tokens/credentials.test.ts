@@ -94,6 +94,27 @@ test("C4: rotation repeats its answer, keeps the previous token until the next i
   assert.equal((await fixture.cloud.store.instances.get("vm-1"))?.fencedAtMs, undefined);
 });
 
+// Goal: a VM that was off for longer than its refresh token holds has to enrol again; each renewal begins that time anew.
+test("refresh tokens hold as long as configured, from their last renewal", async () => {
+  const dayMs = 86_400_000;
+  let skewMs = 0;
+  const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + skewMs };
+  await using fixture = await testCloud({ clock, limits: { refreshLifeMs: 2 * dayMs } });
+  const refresh = (refresh_token: unknown): Promise<RpcReply> =>
+    postRpc(`${fixture.url}/v1/vm/token`, undefined, "vm/token/refresh", { refresh_token, rotation_id: randomUUID() });
+  const { refresh_token } = await fixture.addVm("vm-1");
+  skewMs = 2 * dayMs - 60_000;
+  const renewed = await refresh(refresh_token);
+  assert.equal(renewed.status, 200);
+  skewMs += 2 * dayMs - 60_000;
+  const again = await refresh(renewed.body.result?.["refresh_token"]);
+  assert.equal(again.status, 200);
+  skewMs += 2 * dayMs + 1_000;
+  const late = await refresh(again.body.result?.["refresh_token"]);
+  assert.equal(late.status, 401);
+  assert.match(late.body.error?.message ?? "", /the refresh token has expired/);
+});
+
 // Goal: anybody can check an access token with the published key, and it lives as long as configured.
 test("access tokens verify against the JWKS and expire", async () => {
   let skewMs = 0;

@@ -29,6 +29,8 @@ export interface CredentialsOptions {
   readonly secret: Buffer;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** How long a refresh token holds after it was made. */
+  readonly refreshLifeMs: number;
   /** Told when credentials hold no longer, so that the connection ends too. */
   readonly onFenced: (instanceId: string, why: string) => void;
   /** What an operator has to know of an identity. */
@@ -38,9 +40,6 @@ export interface CredentialsOptions {
   /** Throws where the one who asks must not have new tokens, because another daemon is connected under the identity. */
   readonly requireSole: (instanceId: string, runId: string | undefined) => Promise<void>;
 }
-
-/** A VM that was off for longer enrols again; a token that leaked and was never used dies by itself. */
-const refreshLifeMs = 30 * 24 * 3_600_000;
 
 export class Credentials {
   readonly #options: CredentialsOptions;
@@ -168,7 +167,7 @@ export class Credentials {
       throw new HlError("unauthenticated", "the refresh token is unknown", { help: "Enrol the VM again." });
     }
     this.#requireStanding(family);
-    if (family.issuedAtMs + refreshLifeMs <= clock.wallMs()) {
+    if (family.issuedAtMs + this.#options.refreshLifeMs <= clock.wallMs()) {
       throw new HlError("unauthenticated", "the refresh token has expired", { help: "Enrol the VM again." });
     }
     const presentedHash = hashToken(refreshToken);

@@ -1,5 +1,5 @@
 /** `cloud_api`: the link to the control plane. */
-import { choice, count, flag, path, seconds, section } from "../declare.ts";
+import { bytes, choice, count, flag, path, seconds, section } from "../declare.ts";
 import { endpointKeys } from "./api-endpoints.ts";
 import { rateLimiting } from "./rate-limiting.ts";
 
@@ -152,6 +152,35 @@ const connection = section({
       default: "gzip",
       reload: "live",
       summary: "Coding of request bodies.",
+    }),
+    compression_level: count({
+      min: 1,
+      max: 9,
+      default: 6,
+      reload: "restart",
+      summary: "Of gzip: a higher one costs processor time, a lower one network.",
+    }),
+    compression_bytes_min: bytes({
+      default: 256,
+      reload: "restart",
+      summary: "Smaller bodies go as they are, and so does what compressing would make smaller by less than 64 bytes.",
+    }),
+    answers_kept_days: count({
+      min: 1,
+      max: 3650,
+      default: 7,
+      unit: "days",
+      reload: "restart",
+      summary:
+        "The answers to commands of the cloud are kept for so long: one that comes again meanwhile gets its answer and does not run twice. Not shorter than the cloud asks again.",
+    }),
+    answers_kept_max: count({
+      min: 1000,
+      max: 10_000_000,
+      default: 10_000,
+      unit: "commands",
+      reload: "restart",
+      summary: "The newest so many of them.",
     }),
     long_poll_after: count({
       max: 1000,

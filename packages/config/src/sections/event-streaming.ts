@@ -67,6 +67,14 @@ export const eventStreamingSection = section({
       reload: "live",
       summary: "One event; a larger one is rejected.",
     }),
+    ballast_bytes: bytes({
+      min: 4 * 2 ** 20,
+      max: 2 ** 30,
+      default: 8 * 2 ** 20,
+      reload: "restart",
+      summary:
+        "Kept free for a full disk by a file of this size beside the database: what is critical is still taken then, and SQLite needs room even to delete.",
+    }),
     compression: choice({ values: ["gzip", "none"], default: "gzip", reload: "live", summary: "Coding of batches." }),
     encryption: flag({
       default: true,

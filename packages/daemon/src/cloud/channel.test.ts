@@ -31,7 +31,6 @@ class World implements AsyncDisposable {
     this.#http = new CloudHttp({
       clock,
       timeoutMs: 10_000,
-      compress: false,
       connectionsMax: 1,
       answerBytesMax: 1_000,
       connectTimeoutMs: 10_000,

@@ -66,7 +66,7 @@ export class ScriptedCloud implements AsyncDisposable {
     return new CloudHttp({
       clock,
       timeoutMs: 10_000,
-      compress: true,
+      compression: { level: 6, bytesMin: 256 },
       connectionsMax: 4,
       answerBytesMax: 100_000,
       connectTimeoutMs: 10_000,

@@ -113,7 +113,7 @@ describe("cloud HTTP: what is sent", () => {
   test("large bodies are compressed, small ones and those of who does not want it are not; the token is a header", async () => {
     await using cloud = await ScriptedCloud.start();
     await using http = cloud.client(new ManualClock());
-    await using plain = cloud.client(new ManualClock(), { compress: false });
+    await using plain = cloud.client(new ManualClock(), { compression: undefined });
     cloud.otherwise((received) => result(received, {}));
     const large = { text: "é".repeat(2_000) };
     await http.call(`${cloud.url}/a`, "m", large, "t", never);
@@ -130,9 +130,14 @@ describe("cloud HTTP: what is sent", () => {
     assert.deepEqual(cloud.received[0]?.body.params, large);
   });
 
-  test("compressing begins at 256 bytes, and what it saves is 64 bytes or more", async () => {
-    assert.equal(await squeeze("a".repeat(255)), undefined);
-    assert.ok((await squeeze("a".repeat(256))) !== undefined);
+  test("compressing begins at the size and has the level that are configured, and what it saves is 64 bytes or more", async () => {
+    const compression = { level: 6, bytesMin: 256 };
+    assert.equal(await squeeze("a".repeat(255), compression), undefined);
+    assert.ok((await squeeze("a".repeat(256), compression)) !== undefined);
+    assert.ok((await squeeze("a".repeat(255), { level: 6, bytesMin: 255 })) !== undefined);
+    const prose = Array.from({ length: 2_000 }, (_, number) => `event ${number % 37} of ${number % 101}`).join();
+    const [fast, small] = await Promise.all([1, 9].map((level) => squeeze(prose, { level, bytesMin: 256 })));
+    assert.ok(fast !== undefined && small !== undefined && small.length < fast.length);
     // Noise saves nothing; each more of what is behind it saves a little more.
     const noise = randomBytes(600)
       .toString("latin1")
@@ -142,7 +147,7 @@ describe("cloud HTTP: what is sent", () => {
       const text = noise + "a".repeat(count);
       const isWorth = gzipSync(text).length <= text.length - 64;
       if (text.length < 256) continue;
-      assert.equal((await squeeze(text)) !== undefined, isWorth, `${count} behind ${noise.length}`);
+      assert.equal((await squeeze(text, compression)) !== undefined, isWorth, `${count} behind ${noise.length}`);
       saved.add(isWorth);
     }
     assert.equal(saved.size, 2, "both sides of the limit");
@@ -152,7 +157,7 @@ describe("cloud HTTP: what is sent", () => {
     const table = { 0: 30_000, 1: 31_000, 65_536: 31_000, 65_537: 32_000, 1_048_576: 46_000 };
     for (const [bytes, ms] of Object.entries(table)) assert.equal(timeoutMsOf(30_000, Number(bytes)), ms, bytes);
     await using cloud = await ScriptedCloud.start();
-    await using http = cloud.client(new ManualClock(), { compress: false, timeoutMs: 100, connectionsMax: 2 });
+    await using http = cloud.client(new ManualClock(), { compression: undefined, timeoutMs: 100, connectionsMax: 2 });
     const smallIsOver = Promise.withResolvers<undefined>();
     cloud.otherwise(async (received) => {
       if (received.path === "/small") return undefined; // Never.

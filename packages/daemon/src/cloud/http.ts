@@ -10,6 +10,13 @@ import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import { retryAfterMs } from "./retry-after.ts";
 import type { TlsOptions } from "./tls.ts";
 
+export interface Compression {
+  /** Of gzip, 1 to 9. */
+  readonly level: number;
+  /** Smaller bodies go as they are: compressing them costs more than it saves. */
+  readonly bytesMin: number;
+}
+
 /**
  * Requests to the cloud: JSON-RPC envelopes over HTTPS. Only an answer that is a well-formed envelope of ours is an
  * answer; anything else (a proxy's page, a cut body, a 2xx with HTML) is the network failing, and is tried again.
@@ -18,7 +25,8 @@ import type { TlsOptions } from "./tls.ts";
 export interface CloudHttpOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;
-  readonly compress: boolean;
+  /** Without it bodies go as they are. */
+  readonly compression?: Compression | undefined;
   readonly connectionsMax: number;
   readonly answerBytesMax: number;
   /** Name look-up, connection and TLS together. */
@@ -51,8 +59,7 @@ export class CloudUnreachable extends Error {
 }
 
 const compress = promisify(gzip);
-/** Below this, compressing costs more than it saves; it is to save as much as the header that says so and the work are worth. */
-const compressBytesMin = 256;
+/** What compressing has to save: so much are the header that says so and the work worth. */
 const savedBytesMin = 64;
 /** A slow line gets a second more for so much. Research: fleet-agents (d.2). */
 const bytesPerSecond = 65_536;
@@ -170,8 +177,8 @@ export class CloudHttp implements AsyncDisposable {
     signal: AbortSignal,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<ResponseMessage[]> {
-    const { compress: mayCompress, answerBytesMax } = this.#options;
-    const squeezed = mayCompress ? await squeeze(text) : undefined;
+    const { compression, answerBytesMax } = this.#options;
+    const squeezed = compression === undefined ? undefined : await squeeze(text, compression);
     const body = squeezed ?? text;
     const timeoutMs = timeoutMsOf(this.#options.timeoutMs, Buffer.byteLength(body));
     let status: number;
@@ -218,10 +225,10 @@ export function timeoutMsOf(leastMs: number, bytes: number): number {
 }
 
 /** The text compressed; undefined where that saves nothing. */
-export async function squeeze(text: string): Promise<Buffer | undefined> {
+export async function squeeze(text: string, { level, bytesMin }: Compression): Promise<Buffer | undefined> {
   const bytes = Buffer.byteLength(text);
-  if (bytes < compressBytesMin) return undefined;
-  const squeezed = await compress(text);
+  if (bytes < bytesMin) return undefined;
+  const squeezed = await compress(text, { level });
   return squeezed.length <= bytes - savedBytesMin ? squeezed : undefined;
 }
 

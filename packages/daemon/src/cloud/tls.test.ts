@@ -62,7 +62,6 @@ class TlsCloud implements AsyncDisposable {
     await using http = new CloudHttp({
       clock: systemClock,
       timeoutMs: 10_000,
-      compress: false,
       connectionsMax: 1,
       answerBytesMax: 10_000,
       connectTimeoutMs: 10_000,

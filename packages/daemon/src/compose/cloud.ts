@@ -54,7 +54,10 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     get timeoutMs() {
       return numbers.ms("timeout");
     },
-    compress: connection.compression === "gzip",
+    compression:
+      connection.compression === "none"
+        ? undefined
+        : { level: connection.compression_level, bytesMin: connection.compression_bytes_min },
     connectionsMax: connection.max_connections,
     answerBytesMax: limits.messageBytesMax,
     get connectTimeoutMs() {

@@ -59,8 +59,7 @@ export interface Daemon {
   readonly dumpState: () => object;
 }
 
-const inboxKeptMs = 7 * 86_400_000;
-const inboxKeptMax = 10_000;
+const dayMs = 86_400_000;
 /** The last attempt to ship events at a stop; what stays is durable and goes out after the next start. */
 const lastFlushMs = 2_000;
 
@@ -74,7 +73,8 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   makeHomeFolders(home, settings.security.file_access.allowed_paths[0]);
   building.use(lockHome(home, join(home, "data/state/daemon.lock")));
   const host = readHostFacts(home, settings.daemon.instance_id);
-  const database = building.use(new Database(join(home, "data/state/daemon.db"), clock, logger));
+  const { ballast_bytes: ballastBytes } = settings.event_streaming;
+  const database = building.use(new Database(join(home, "data/state/daemon.db"), clock, logger, ballastBytes));
   const wallMs = (): number => clock.wallMs();
   const spool = new EventSpool(database, wallMs);
   const records = new CommandRecords(database);
@@ -123,7 +123,8 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   let cloud: ComposedCloud | undefined;
   const spoolRoom = new SpoolRoom({ spool, eventsMax: queueEventsMax, bytesMax: queueBytesMax, onError: onStoreError });
   const tidy = async (): Promise<void> => {
-    await inbox.prune(clock.wallMs() - inboxKeptMs, inboxKeptMax);
+    const { answers_kept_days: days, answers_kept_max: answersMax } = settings.cloud_api.connection;
+    await inbox.prune(clock.wallMs() - days * dayMs, answersMax);
     await approvals.prune();
     if (cloud === undefined) await spoolRoom.make();
   };

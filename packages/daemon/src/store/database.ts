@@ -52,11 +52,12 @@ export class Database implements Disposable {
   readonly #closing = new AbortController();
   #serving = false;
 
-  constructor(path: string, clock: DatabaseClock = systemClock, logger: Logger = silentLogger) {
+  /** @param ballastBytes what is kept free for a full disk */
+  constructor(path: string, clock: DatabaseClock = systemClock, logger: Logger = silentLogger, ballastBytes?: number) {
     this.#path = path;
     this.#clock = clock;
     this.#logger = logger;
-    this.#disk = new DiskSpace(path, logger);
+    this.#disk = new DiskSpace(path, logger, ballastBytes);
     this.#file = this.#openAnyhow();
     this.#epoch = this.#loadEpoch();
     this.#setAside = setAsideFile(path);

@@ -8,6 +8,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { systemClock } from "@hl/core/clock.ts";
+import { silentLogger } from "@hl/core/logger.ts";
 import { isDiskFailure, isNoSpace } from "@hl/core/store/sqlite-error.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { Ballast, ballastBytes, lastBytesMax } from "./ballast.ts";
@@ -130,6 +132,14 @@ describe("what tells of want of room", () => {
     for (const error of full) assert.deepEqual([isNoSpace(error), isDiskFailure(error)], [true, false]);
     for (const error of [{ errcode: 778 }, { code: "EIO", errno: -5 }, { code: "EROFS", errno: -30 }])
       assert.deepEqual([isNoSpace(error), isDiskFailure(error)], [false, true]);
+  });
+
+  test("has the size that is configured", async () => {
+    using folder = temporaryFolder("hl-ballast");
+    const path = join(folder.path, "daemon.db");
+    using database = new Database(path, systemClock, silentLogger, 4 * 2 ** 20);
+    await database.checkSpace();
+    assert.equal(statSync(`${path}.ballast`).size, 4 * 2 ** 20);
   });
 
   test("S4: a ballast that is released while it is made is not made, and a look for room leaves it as it was", async () => {

@@ -24,8 +24,8 @@ export class DiskSpace {
   #onFull: () => void = () => {};
   #making: Promise<void> | undefined;
 
-  constructor(path: string, logger: Logger) {
-    this.#ballast = new Ballast(`${path}.ballast`);
+  constructor(path: string, logger: Logger, ballastBytes?: number) {
+    this.#ballast = new Ballast(`${path}.ballast`, ballastBytes);
     this.#logger = logger;
   }
 
