@@ -87,4 +87,22 @@ describe("redaction", () => {
     assert.deepEqual(stored, { said: "it connects with [redacted:DB_URL]" });
     await client.call("command/cancel", { command_id: "goes-on" });
   });
+
+  test("X4: after a crash of the daemon the secrets of what runs on are known again", async () => {
+    await using system = await startSystem({ config: { process_management: { allowed_commands: ["sleep"] } } });
+    const { daemon, operator } = system;
+    {
+      using client = await daemon.connect();
+      const env = { DEPLOY_TOKEN: "tok-of-a-command-that-goes-on" };
+      await client.call("command/execute", { command_id: "on", command: "sleep", args: ["600"], env, wait: 0 });
+    }
+    await daemon.kill();
+    await daemon.restart();
+    using client = await daemon.connect();
+    const data = { said: "it has tok-of-a-command-that-goes-on" };
+    await client.call("event/stream", { event_id: "note", event_type: "test.note", timestamp: 1, data });
+    const { data: stored } = await operator.event(({ event_id }) => event_id === "note");
+    assert.deepEqual(stored, { said: "it has [redacted:DEPLOY_TOKEN]" });
+    await client.call("command/cancel", { command_id: "on" });
+  });
 });

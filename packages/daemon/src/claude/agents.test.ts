@@ -44,6 +44,7 @@ describe("agents over two lives of the daemon", () => {
     const holding = new Map<string, Readonly<Record<string, string>>>();
     const secrets = {
       hold: (owner: string, environment: Readonly<Record<string, string>>) => void holding.set(owner, environment),
+      holdRunning: () => {},
       release: (owner: string) => void holding.delete(owner),
     };
     const life = f.life({ secrets });
@@ -98,6 +99,15 @@ describe("agents over two lives of the daemon", () => {
     assert.deepEqual(second.told, [end]);
     assert.equal(second.agents.get(processId).facts.state, "ended");
     assert.deepEqual((await nextLife()).told, []);
+  });
+
+  test("X4: what is secret in the environment of an agent that goes on is taken up from its process", async () => {
+    const { first, processId } = await leftInTurn({});
+    const running: [string, number][] = [];
+    const holdRunning = (owner: string, pid: number): void => void running.push([owner, pid]);
+    const second = await nextLife({ secrets: { hold: () => {}, holdRunning, release: () => {} } });
+    assert.deepEqual(running, [[processId, first.agents.get(processId).facts.pid]]);
+    await second.agents.get(processId).stop({ force: true, timeoutMs: 0 });
   });
 
   test("P3: a line of which the first half came before and the second after is one line, 40 MB of it", async () => {

@@ -9,6 +9,7 @@ import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
 import type { StartRequest } from "../runner/records.ts";
 import type { Run } from "../runner/run.ts";
 import type { Runner } from "../runner/runner.ts";
+import type { SecretHolder } from "../runner/secret-holder.ts";
 import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
 import type { AgentEvent, AgentInfo } from "./agent.ts";
 import type { AgentFacts } from "./agent-facts.ts";
@@ -34,12 +35,6 @@ export interface AgentHost {
   ): Pick<StartRequest, "sandbox" | "network" | "proxySocket" | "allowNamespaces">;
   makeFolders(temporary: string, home: string | undefined): void;
   removeFolder(temporary: string): void;
-}
-
-export interface SecretHolder {
-  /** Throws where there is no room for them. */
-  hold(owner: string, environment: Readonly<Record<string, string>>): void;
-  release(owner: string): void;
 }
 
 export interface AgentsOptions {
@@ -193,7 +188,8 @@ export class Agents {
 
   #processOf(record: AgentRecord, run: Run, asked?: AgentProcessOptions["asked"]): AgentProcess {
     const agent = new AgentProcess({ ...this.#options, record, run, asked });
-    const { host } = this.#options;
+    const { host, secrets } = this.#options;
+    if (asked === undefined && run.end === undefined) secrets?.holdRunning(record.processId, run.pid);
     this.#agents.set(record.processId, agent);
     void agent.ended.then((expected) => {
       this.#lastFailed = !expected;

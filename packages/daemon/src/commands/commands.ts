@@ -5,6 +5,7 @@ import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { CommandDecisionResult } from "@hl/protocol/methods/command-decision.ts";
 import type { Runner } from "../runner/runner.ts";
+import type { SecretHolder } from "../runner/secret-holder.ts";
 import type { CommandRecord, CommandRecords } from "../store/command-records.ts";
 import { commandOf, paramsHashOf } from "./command-identity.ts";
 import { Command } from "./command.ts";
@@ -16,12 +17,6 @@ import { LiveCommands } from "./live-commands.ts";
 import type { ExecuteParams, LaunchPlan, Planner } from "./plan.ts";
 import { Recovery } from "./recovery.ts";
 import { startError } from "./start-error.ts";
-
-export interface SecretHolder {
-  /** Throws where there is no room for them. */
-  hold(owner: string, environment: Readonly<Record<string, string>>): void;
-  release(owner: string): void;
-}
 
 export interface CommandsOptions {
   readonly runner: Runner;
@@ -66,7 +61,15 @@ export class Commands {
     const { random = Math.random, onEnd: tell, onStored = () => {}, planner, secrets } = options;
     const ends = new EndStore({ ...options, random, tell });
     const onGone = (id: string): void => secrets?.release(ownerOf(id));
-    const live = new LiveCommands({ ...options, ends, onStored, onGone, cleanUp: (runId) => planner.cleanUp(runId) });
+    const onFound = (id: string, pid: number): void => secrets?.holdRunning(ownerOf(id), pid);
+    const live = new LiveCommands({
+      ...options,
+      ends,
+      onStored,
+      onFound,
+      onGone,
+      cleanUp: (runId) => planner.cleanUp(runId),
+    });
     this.#ends = ends;
     this.#live = live;
     this.#recovery = new Recovery({ ...options, live });

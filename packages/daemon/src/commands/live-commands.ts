@@ -19,6 +19,8 @@ export interface LiveCommandsOptions {
   readonly cleanUp: (runId: string) => void;
   /** The record of one more end is durable: there may be more now than is kept. */
   readonly onStored: () => void;
+  /** A command of before runs still. */
+  readonly onFound: (commandId: string, pid: number) => void;
   /** Nothing of a command runs any more and its end is stored. */
   readonly onGone: (commandId: string) => void;
 }
@@ -81,6 +83,7 @@ export class LiveCommands {
     const stoppedWithTheMachine = record.bootId !== bootId && run?.end?.reason === "unknown";
     if (run !== undefined && !stoppedWithTheMachine) {
       logger.info({ command_id: command.id, pid: run.pid, ended: run.end !== undefined }, "found a command of before");
+      if (run.end === undefined) this.#options.onFound(command.id, run.pid);
       this.follow(command, run);
       return;
     }

@@ -14,6 +14,7 @@ import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
+import { ProcessSecrets } from "../redaction/process-secrets.ts";
 import { Redactor } from "../redaction/redactor.ts";
 import { AgentRecords } from "../store/agent-records.ts";
 import { CommandRecords } from "../store/command-records.ts";
@@ -138,7 +139,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     agentRecords,
     events,
     enforceable,
-    secrets,
+    secrets: new ProcessSecrets(secrets, logger),
     judge,
     onAgentEnded: (processId: string) => approvals.processEnded(processId),
     tidy,

@@ -9,7 +9,7 @@ import { Pruner } from "../commands/pruner.ts";
 import { Retention } from "../commands/retention.ts";
 import type { Events } from "../events/events.ts";
 import { findWorkspaceProgram, type HostFacts } from "../host-facts.ts";
-import type { Secrets } from "../redaction/secrets.ts";
+import type { ProcessSecrets } from "../redaction/process-secrets.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecords } from "../store/agent-records.ts";
 import type { CommandRecords } from "../store/command-records.ts";
@@ -29,7 +29,7 @@ export interface ProcessPorts {
   readonly agentRecords: AgentRecords;
   readonly events: Events;
   readonly enforceable: Enforceable;
-  readonly secrets: Secrets;
+  readonly secrets: ProcessSecrets;
   readonly judge: ToolJudge;
   readonly onAgentEnded: (processId: string) => void;
   /** Removes what other tables no longer need, as often as old results are removed. */

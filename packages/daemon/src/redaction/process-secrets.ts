@@ -1,0 +1,49 @@
+import { readFileSync } from "node:fs";
+import { errorText, type Logger } from "@hl/core/logger.ts";
+import type { Secrets } from "./secrets.ts";
+
+/** The secrets in the environments of processes, for whoever starts them and finds them again (X4). */
+export class ProcessSecrets {
+  readonly #secrets: Pick<Secrets, "hold" | "release">;
+  readonly #logger: Logger;
+
+  constructor(secrets: Pick<Secrets, "hold" | "release">, logger: Logger) {
+    this.#secrets = secrets;
+    this.#logger = logger;
+  }
+
+  /** As `Secrets.hold`. */
+  hold(owner: string, environment: Readonly<Record<string, string>>): void {
+    this.#secrets.hold(owner, environment);
+  }
+
+  /**
+   * Takes up what is secret in the environment of a process that an earlier life of the daemon has started: it is on no disk, but the
+   * kernel still has it. A process that has changed its program and environment since shows the new one. Where it cannot be read, or
+   * there is no room, the log says so, and the process is followed all the same: ending it would lose more.
+   * @param pid of the main process
+   */
+  holdRunning(owner: string, pid: number): void {
+    try {
+      this.#secrets.hold(owner, environmentOf(pid));
+    } catch (error) {
+      const fields = { owner, pid, error: errorText(error) };
+      this.#logger.warn(fields, "the secrets of a process of before are not known: events are not searched for them");
+    }
+  }
+
+  release(owner: string): void {
+    this.#secrets.release(owner);
+  }
+}
+
+/** The variables that the process began its present program with. */
+function environmentOf(pid: number): Record<string, string> {
+  const entries = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+  return Object.fromEntries(
+    entries.flatMap((entry) => {
+      const at = entry.indexOf("=");
+      return at > 0 ? [[entry.slice(0, at), entry.slice(at + 1)]] : [];
+    }),
+  );
+}

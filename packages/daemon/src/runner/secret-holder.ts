@@ -1,0 +1,8 @@
+/** Who starts processes says so to whoever keeps the secrets of their environments out of events (X4). */
+export interface SecretHolder {
+  /** Throws where there is no room for them. */
+  hold(owner: string, environment: Readonly<Record<string, string>>): void;
+  /** The same for a process that an earlier life of the daemon has started, as far as the kernel knows its environment. Never throws. */
+  holdRunning(owner: string, pid: number): void;
+  release(owner: string): void;
+}
