@@ -95,14 +95,15 @@ export class Database implements Disposable {
     this.#disk.makeRoomWith(remove);
   }
 
-  /** Resolves when the new epoch is durable; `alongside` is part of the same transaction. */
-  async beginEpoch(alongside: () => void): Promise<void> {
+  /** Resolves when the new epoch is durable, with the answer of `alongside`, which is part of the same transaction. */
+  async beginEpoch<T>(alongside: () => T): Promise<T> {
     const epoch = randomUUID();
-    await this.write(() => {
+    const answer = await this.write(() => {
       this.prepare("UPDATE meta SET value = ? WHERE key = 'epoch'").run(epoch);
-      alongside();
+      return alongside();
     });
     this.#epoch = epoch;
+    return answer;
   }
 
   /** Reads at once; for use inside `write` and for queries. Statements are prepared once for each file. */

@@ -138,7 +138,14 @@ class Model {
       case "reconcile": {
         const theirs = Math.max(0, this.newest - action.behind);
         const has = { ...this.acked, [action.lane]: theirs };
-        await spool.reconcile({ epoch: spool.epoch, lanes: has });
+        const before = spool.epoch;
+        await spool.reconcile({ epoch: before, lanes: has });
+        if (theirs > this.acked[action.lane] && !this.waitingIn(action.lane).some(({ seq }) => seq === theirs)) {
+          assert.notEqual(spool.epoch, before);
+          this.#epoch();
+          return;
+        }
+        assert.equal(spool.epoch, before);
         if (theirs >= this.acked[action.lane]) return;
         const from = Math.max(theirs, this.base[action.lane]);
         const again = this.rows.find(
@@ -154,8 +161,7 @@ class Model {
         const before = spool.epoch;
         await spool.beginEpoch();
         assert.notEqual(spool.epoch, before);
-        this.base = { ...this.acked };
-        this.forgotten = { critical: 0, session: 0, log: 0, metric: 0 };
+        this.#epoch();
         return;
       }
       case "keepNewest": {
@@ -174,6 +180,18 @@ class Model {
         this.rows = this.rows.filter((row) => row.seq > this.acked[row.lane]);
       }
     }
+  }
+
+  /** All that is kept waits again, but for what was refused. */
+  #epoch(): void {
+    for (const each of lanes) {
+      const again = this.rows.find(
+        ({ seq, lane: of }) => of === each && seq <= this.acked[each] && !this.dead.has(seq),
+      );
+      if (again !== undefined) this.acked[each] = again.seq - 1;
+    }
+    this.base = { ...this.acked };
+    this.forgotten = { critical: 0, session: 0, log: 0, metric: 0 };
   }
 
   /** The one that was just told: the newest row. */

@@ -164,12 +164,15 @@ export class EventSpool {
 
   /**
    * Compares what the cloud says it has with what it has acknowledged. Where it has less, what is still here of the rest waits again,
-   * and a gap says what is not (S1, S2). Where it has what was never sent, this database was rolled back: a new epoch begins (S3).
+   * and a gap says what is not (S1, S2). Where it has an event that is not here, this database was rolled back or copied: a new epoch
+   * begins (S3).
    */
   async reconcile(theirs: LanesAcked): Promise<void> {
     if (theirs.epoch !== this.epoch) return;
     const has = (lane: Lane): number => theirs.lanes[lane] ?? 0;
-    if (lanes.some((lane) => has(lane) >= this.nextSeq)) return this.beginEpoch();
+    const isStrange = (lane: Lane): boolean =>
+      has(lane) > this.#use.acked(lane) && !this.#use.isWaiting(lane, has(lane));
+    if (lanes.some(isStrange)) return this.beginEpoch();
     const behind = lanes.filter((lane) => has(lane) < this.#use.acked(lane));
     if (behind.length === 0) return;
     this.#generation += 1;
@@ -183,10 +186,11 @@ export class EventSpool {
     }
   }
 
-  /** The numbers of this epoch are in use for other events: those that wait go out under a new one (S3). */
+  /** The numbers of this epoch are in use for other events: all that is here goes out under a new one (S1, S3). */
   async beginEpoch(): Promise<void> {
     this.#generation += 1;
-    await this.#database.beginEpoch(() => this.#use.beginEpoch());
+    const wentBack = await this.#database.beginEpoch(() => this.#use.beginEpoch());
+    for (const back of wentBack) this.#use.wentBack(back);
   }
 
   /** The oldest of a lane make room for as much, and a gap says so, in one transaction (S2). */

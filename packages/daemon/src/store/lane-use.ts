@@ -1,6 +1,7 @@
 import { lanes, type Lane } from "@hl/protocol/event-lanes.ts";
 import type { Database } from "./database.ts";
 import type { Rescued } from "./salvage.ts";
+import type { Forgot, Passed, WentBack } from "./lane-steps.ts";
 import { minus, nothing, plus, type Use } from "./use.ts";
 
 /** What is to go: events or bytes, whichever is reached first, and at least the bytes that are needed. */
@@ -8,26 +9,6 @@ export interface Room {
   readonly events: number;
   readonly bytes: number;
   readonly bytesNeeded: number;
-}
-
-/** Rows of a lane that have been passed: taken by the cloud, or dropped. */
-export interface Passed {
-  readonly lane: Lane;
-  readonly from: number;
-  readonly to: number;
-  readonly waiting: Use;
-  /** Whether they stay in the table. */
-  readonly isKept: boolean;
-}
-
-export interface WentBack extends Use {
-  readonly lane: Lane;
-  readonly acked: number;
-  readonly missing: { readonly from: number; readonly to: number } | undefined;
-}
-
-export interface Forgot extends Use {
-  readonly lane: Lane;
 }
 
 interface State {
@@ -143,9 +124,21 @@ export class LaneUse {
     return { lane, acked: to, missing, ...this.#between(lane, to + 1, acked) };
   }
 
-  /** What was taken before is nobody's concern in the epoch that begins. */
-  beginEpoch(): void {
-    this.#database.prepare("UPDATE lanes SET base_seq = acked_seq, forgotten_seq = 0").run();
+  /**
+   * Of what was taken before nobody knows any more whether the cloud still has it: it may have been restored, and what it says of the
+   * old epoch is of other events too. So all that is kept waits again; the cloud knows events by their ids and keeps none twice.
+   */
+  beginEpoch(): readonly WentBack[] {
+    this.#database.prepare("UPDATE lanes SET base_seq = 0, forgotten_seq = 0").run();
+    const back = lanes.map((lane) => this.goBack(lane, 0));
+    this.#database.prepare("UPDATE lanes SET base_seq = acked_seq").run();
+    return back;
+  }
+
+  /** Whether an event of the lane that waits has the number. */
+  isWaiting(lane: Lane, seq: number): boolean {
+    if (seq <= this.acked(lane)) return false;
+    return this.#database.prepare("SELECT 1 FROM events WHERE lane = ? AND seq = ?").get(lane, seq) !== undefined;
   }
 
   wentBack({ lane, acked, events, bytes }: WentBack): void {
