@@ -10,7 +10,14 @@ const agent = { processId: "a", sessionId: "s0", workspacePath: "/w", protocol: 
 const turn = (uuid: string, beganAt: number, line?: Uint8Array): Omit<TurnRecord, "endedAt" | "outcome"> => ({
   ...{ processId: "a", uuid, relayId: uuid, lineHash: "h", lineBytes: 3, line, inputOffset: 7, beganAt },
 });
-const end = { uuid: "t1", outcome: "answered", turns: 1, sessionId: "s1", logPosition: 200 } as const;
+const end = {
+  uuid: "t1",
+  outcome: "answered",
+  turns: 1,
+  sessionId: "s1",
+  logPosition: 200,
+  usage: { tool_calls: 2 },
+} as const;
 
 async function opened<T>(folder: string, act: (records: AgentRecords) => Promise<T>): Promise<T> {
   using database = new Database(join(folder, "daemon.db"));

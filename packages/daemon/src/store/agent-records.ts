@@ -22,7 +22,11 @@ export interface AgentRecord {
   readonly logPosition: number;
   readonly endedMs: number | undefined;
   readonly exitCode: number | undefined;
+  /** What its turns have used, by name. */
+  readonly usage: Usage;
 }
+
+export type Usage = Readonly<Record<string, number>>;
 
 /** How a turn is over: the agent has answered it, it ended first, or it is not known whether it has even got the message. */
 export type TurnOutcome = "answered" | "cut" | "unknown";
@@ -53,10 +57,15 @@ export interface TurnEnd {
   readonly turns: number;
   readonly sessionId: string;
   readonly logPosition: number;
+  /** Of all of them. */
+  readonly usage: Usage;
 }
 
 /** A relay id sent again is answered from its record as long as the agent has had no more turns since. */
 export const turnsKeptMax = 10_000;
+
+/** Its key in meta. */
+const forgottenUsage = "agent_usage_forgotten";
 
 type Value = string | number | Uint8Array | null;
 type Row = Readonly<Record<string, Value>>;
@@ -108,11 +117,21 @@ export class AgentRecords {
     }, "soon");
   }
 
+  /** What it has used stays in the sum of all. */
   forget(processId: string): Promise<void> {
     return this.#database.write(() => {
+      const usage = this.#forgottenUsage();
+      for (const [name, value] of Object.entries(this.#usageOf(processId))) usage[name] = (usage[name] ?? 0) + value;
+      this.#run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [forgottenUsage, JSON.stringify(usage)]);
       this.#run("DELETE FROM agent_turns WHERE process_id = ?", [processId]);
+      this.#run("DELETE FROM agent_events WHERE process_id = ?", [processId]);
       this.#run("DELETE FROM agents WHERE process_id = ?", [processId]);
     }, "soon");
+  }
+
+  /** What those that are no longer listed have used. */
+  forgottenUsage(): Usage {
+    return this.#forgottenUsage();
   }
 
   /** Oldest first. */
@@ -156,8 +175,8 @@ export class AgentRecords {
     try {
       await this.#database.write(() => {
         this.#run(
-          "UPDATE agents SET turns = ?, session_id = ?, log_position = max(log_position, ?) WHERE process_id = ?",
-          [end.turns, end.sessionId, end.logPosition, processId],
+          "UPDATE agents SET turns = ?, session_id = ?, usage = ?, log_position = max(log_position, ?) WHERE process_id = ?",
+          [end.turns, end.sessionId, JSON.stringify(end.usage), end.logPosition, processId],
         );
         this.#run(
           "UPDATE agent_turns SET outcome = ?, ended_at = ?, line = NULL WHERE process_id = ? AND uuid = ? AND outcome IS NULL",
@@ -195,6 +214,16 @@ export class AgentRecords {
     return row === undefined ? undefined : turnOfRow(row);
   }
 
+  #usageOf(processId: string): Usage {
+    const row = this.#database.prepare("SELECT usage FROM agents WHERE process_id = ?").get(processId);
+    return parseUsage(row?.["usage"] ?? null);
+  }
+
+  #forgottenUsage(): Record<string, number> {
+    const row = this.#database.prepare("SELECT value FROM meta WHERE key = ?").get(forgottenUsage);
+    return { ...parseUsage(row?.["value"] ?? null) };
+  }
+
   #write(urgency: "soon" | "committed", sql: string, values: readonly Value[]): Promise<void> {
     return this.#database.write(() => this.#run(sql, values), urgency);
   }
@@ -218,7 +247,12 @@ function agentOfRow(row: Row): AgentRecord {
     logPosition: row["log_position"] as number,
     endedMs: (row["ended_ms"] as number | null) ?? undefined,
     exitCode: (row["exit_code"] as number | null) ?? undefined,
+    usage: parseUsage(row["usage"] ?? null),
   };
+}
+
+function parseUsage(text: unknown): Usage {
+  return typeof text === "string" ? (JSON.parse(text) as Usage) : {};
 }
 
 function turnOfRow(row: Row): TurnRecord {
