@@ -178,7 +178,7 @@ export class Agents {
   /** What all agents of this machine have used, also those that are not listed any more and those of daemons before. */
   usage(): AgentUsage {
     const listed = [...this.#agents.values()].map(({ facts }) => facts.usage.total);
-    return sumOf([...listed, this.#options.records.forgottenUsage()]);
+    return sumOf([...listed, this.#options.records.forgottenUsage]);
   }
 
   /** After a restart: attaches to the agents that their shims hold, and takes up the ends that nobody saw (P3). */

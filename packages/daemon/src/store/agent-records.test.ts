@@ -78,3 +78,27 @@ test("P7: of turns the newest are kept, and one that was never sent is forgotten
     assert.equal(records.findTurn("a", "t2"), undefined);
   });
 });
+
+test("what an agent has used is stored with the end of a turn, and stays in the sum of all when it is forgotten", async () => {
+  using folder = temporaryFolder("hl-records");
+  await opened(folder.path, async (records) => {
+    for (const processId of ["a", "b"]) {
+      await records.begin({ ...agent, processId });
+      await records.endTurn(processId, { ...end, uuid: undefined });
+    }
+  });
+  await opened(folder.path, async (records) => {
+    assert.deepEqual(
+      records.all().map(({ usage }) => usage),
+      [{ tool_calls: 2 }, { tool_calls: 2 }],
+    );
+    assert.deepEqual(records.forgottenUsage, {});
+    await records.forget("a");
+    await records.forget("a");
+    assert.deepEqual(records.forgottenUsage, { tool_calls: 2 });
+    await records.forget("b");
+  });
+  await opened(folder.path, async (records) => {
+    assert.deepEqual([records.forgottenUsage, records.all()], [{ tool_calls: 4 }, []]);
+  });
+});

@@ -72,11 +72,13 @@ type Row = Readonly<Record<string, Value>>;
 
 export class AgentRecords {
   readonly #database: Database;
+  #forgotten: Usage;
   /** Ends are known here before they are on disk. */
   readonly #ending = new Map<string, TurnEnd>();
 
   constructor(database: Database) {
     this.#database = database;
+    this.#forgotten = this.#readForgotten();
   }
 
   /** Before the process is started, so that none is ever unknown to the daemon that comes next. */
@@ -118,20 +120,21 @@ export class AgentRecords {
   }
 
   /** What it has used stays in the sum of all. */
-  forget(processId: string): Promise<void> {
-    return this.#database.write(() => {
-      const usage = this.#forgottenUsage();
+  async forget(processId: string): Promise<void> {
+    this.#forgotten = await this.#database.write(() => {
+      const usage = this.#readForgotten();
       for (const [name, value] of Object.entries(this.#usageOf(processId))) usage[name] = (usage[name] ?? 0) + value;
       this.#run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [forgottenUsage, JSON.stringify(usage)]);
       this.#run("DELETE FROM agent_turns WHERE process_id = ?", [processId]);
       this.#run("DELETE FROM agent_events WHERE process_id = ?", [processId]);
       this.#run("DELETE FROM agents WHERE process_id = ?", [processId]);
+      return usage;
     }, "soon");
   }
 
   /** What those that are no longer listed have used. */
-  forgottenUsage(): Usage {
-    return this.#forgottenUsage();
+  get forgottenUsage(): Usage {
+    return this.#forgotten;
   }
 
   /** Oldest first. */
@@ -219,7 +222,7 @@ export class AgentRecords {
     return parseUsage(row?.["usage"] ?? null);
   }
 
-  #forgottenUsage(): Record<string, number> {
+  #readForgotten(): Record<string, number> {
     const row = this.#database.prepare("SELECT value FROM meta WHERE key = ?").get(forgottenUsage);
     return { ...parseUsage(row?.["value"] ?? null) };
   }
