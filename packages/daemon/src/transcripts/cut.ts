@@ -1,6 +1,8 @@
 /** What stands in the place of what was cut; its length in characters is at most this. */
 const markCharsMax = 40;
 const shortestCharsMax = 64;
+/** From one attempt to the next. */
+const shorter = 0.7;
 
 export interface Cut {
   readonly data: unknown;
@@ -15,7 +17,8 @@ export interface Cut {
 export function cutToFit(data: unknown, bytesMax: number): Cut {
   const bytes = jsonBytes(data);
   if (bytes <= bytesMax) return { data, omittedBytes: 0 };
-  for (let charsMax = Math.floor(bytesMax / 2); charsMax >= shortestCharsMax; charsMax = Math.floor(charsMax / 2)) {
+  const firstCharsMax = bytesMax - 2 * markCharsMax;
+  for (let charsMax = firstCharsMax; charsMax >= shortestCharsMax; charsMax = Math.floor(charsMax * shorter)) {
     const cut = cutTexts(data, charsMax);
     const left = jsonBytes(cut);
     if (left <= bytesMax) return { data: cut, omittedBytes: bytes - left };

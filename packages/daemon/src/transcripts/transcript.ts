@@ -69,7 +69,8 @@ export class Transcript {
 
   /** The oldest that is kept. */
   get firstSeq(): number {
-    return this.#options.records.firstSeq(this.#processId) ?? this.nextSeq;
+    const [pending] = this.#pending;
+    return this.#options.records.firstSeq(this.#processId) ?? pending ?? this.nextSeq;
   }
 
   get nextSeq(): number {
