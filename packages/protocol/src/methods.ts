@@ -7,7 +7,9 @@ import { claudeInterrupt } from "./methods/claude-interrupt.ts";
 import { claudeList } from "./methods/claude-list.ts";
 import { claudeRelay } from "./methods/claude-relay.ts";
 import { claudeStart } from "./methods/claude-start.ts";
+import { claudeStatus } from "./methods/claude-status.ts";
 import { claudeStop } from "./methods/claude-stop.ts";
+import { claudeSubscribe } from "./methods/claude-subscribe.ts";
 import { commandCancel } from "./methods/command-cancel.ts";
 import { commandExecute } from "./methods/command-execute.ts";
 import { commandInput } from "./methods/command-input.ts";
@@ -52,6 +54,8 @@ export const daemonMethods = {
   "claude/interrupt": claudeInterrupt,
   "claude/stop": claudeStop,
   "claude/list": claudeList,
+  "claude/status": claudeStatus,
+  "claude/subscribe": claudeSubscribe,
   "approval/list": approvalList,
   "approval/decide": approvalDecide,
   "approval/subscribe": approvalSubscribe,

@@ -43,6 +43,8 @@ export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> 
   "claude/interrupt": "now",
   "claude/stop": "queue",
   "claude/list": "read",
+  "claude/status": "read",
+  "claude/subscribe": "read",
   "approval/list": "read",
   // Not kept for a VM that is away: what was asked there is over, or asked again, when it is back.
   "approval/decide": "now",
@@ -65,6 +67,7 @@ export function streamingOf(method: string, params: unknown): Streaming {
     case "event/subscribe":
     case "file/watch":
     case "approval/subscribe":
+    case "claude/subscribe":
       return "after-answer";
     default:
       return "none";

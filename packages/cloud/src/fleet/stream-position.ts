@@ -13,6 +13,8 @@ export function streamPosition(method: string, params: unknown): StreamPosition 
   switch (method) {
     case "event/subscribe":
       return new EventPosition(asked);
+    case "claude/subscribe":
+      return new AgentPosition(asked);
     case "file/watch":
     case "approval/subscribe":
       return noPosition;
@@ -50,6 +52,27 @@ class CommandPosition implements StreamPosition {
       method: "command/subscribe",
       params: { command_id: this.#commandId, offset: this.#offset, output_encoding: this.#encoding },
     };
+  }
+}
+
+/** What is not kept has no number and moves nothing. */
+class AgentPosition implements StreamPosition {
+  readonly #params: Readonly<Record<string, unknown>>;
+  #seq: number | undefined;
+
+  constructor(params: Readonly<Record<string, unknown>>) {
+    this.#params = params;
+  }
+
+  note(method: string, params: unknown): void {
+    if (method === "claude/event") this.#seq = (params as { seq?: number }).seq ?? this.#seq;
+    else if (method === "claude/gap") this.#seq = (params as { to: number }).to;
+  }
+
+  next(): ReturnType<StreamPosition["next"]> {
+    if (this.#seq === undefined && this.#params["from_seq"] === undefined) return undefined;
+    const from = this.#seq === undefined ? this.#params["from_seq"] : this.#seq + 1;
+    return { method: "claude/subscribe", params: { ...this.#params, from_seq: from } };
   }
 }
 

@@ -78,6 +78,27 @@ const communication = section({
   },
 });
 
+const transcript = section({
+  summary: "What agents said and did, kept for claude/subscribe.",
+  keys: {
+    max_bytes: bytes({
+      min: 65_536,
+      max: 2 ** 30,
+      default: 8 * 2 ** 20,
+      reload: "restart",
+      summary: "Kept of one agent; the oldest goes, and readers are told a gap.",
+    }),
+    max_event_bytes: bytes({
+      min: 1024,
+      max: 2 ** 20,
+      default: 65_536,
+      reload: "restart",
+      summary:
+        "Data of one event; the rest of long texts is cut off and counted. No more than event_streaming.max_event_bytes.",
+    }),
+  },
+});
+
 export const claudeIntegrationSection = section({
   summary: "The coding agent.",
   keys: {
@@ -158,5 +179,6 @@ export const claudeIntegrationSection = section({
     }),
     communication,
     approvals,
+    transcript,
   },
 });

@@ -86,6 +86,8 @@ export const eventStreamingSection = section({
       default: [
         ...["process_start", "process_end", "file_change", "system_metric", "error", "health_check", "audit"],
         ...["approval.requested", "approval.decided"],
+        ...["agent.turn_started", "agent.message", "agent.tool_call", "agent.tool_result", "agent.retry"],
+        ...["agent.turn_completed", "agent.line_skipped", "agent.gap"],
       ],
       reload: "live",
       summary: "What the daemon itself emits. Callers may send any well-formed type.",

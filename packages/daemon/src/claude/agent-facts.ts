@@ -1,8 +1,12 @@
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
+import { z } from "zod";
 import type { AgentRecord, AgentRecords, TurnOutcome } from "../store/agent-records.ts";
 import type { AgentEvent } from "./agent.ts";
+import { UsageMeter } from "./agent-usage.ts";
 import { uuidOfRelay } from "./relay-message.ts";
+
+const saidModel = z.object({ message: z.object({ model: z.string() }) });
 
 export type AgentState = ClaudeProcess["status"];
 
@@ -24,6 +28,11 @@ export class AgentFacts {
   /** Has been ready once. */
   ready: boolean;
   exitCode: number | undefined;
+  /** As it has said it last. */
+  model: string | undefined;
+  permissionMode: string | undefined;
+  lastActivityMs: number | undefined;
+  readonly usage: UsageMeter;
   #endedMs: number | undefined;
 
   constructor(record: AgentRecord, records: AgentRecords, logger: Logger) {
@@ -35,6 +44,7 @@ export class AgentFacts {
     this.sessionId = record.sessionId;
     this.agentVersion = record.agentVersion;
     this.turns = record.turns;
+    this.usage = new UsageMeter(record.usage);
     this.ready = record.readyMs !== undefined;
     this.#endedMs = record.endedMs;
     this.exitCode = record.exitCode;
@@ -49,6 +59,9 @@ export class AgentFacts {
   /** @param logPosition the byte behind the line that the event is about */
   onEvent(event: AgentEvent, logPosition: number): void {
     if (event.sessionId !== undefined) this.sessionId = event.sessionId;
+    this.usage.onEvent(event);
+    if (event.type === "agent.message") this.model = saidModel.safeParse(event.raw).data?.message.model ?? this.model;
+    if (event.type === "agent.ready") this.permissionMode = event.info.permission_mode ?? this.permissionMode;
     if (event.type === "agent.status") this.#become(event.state);
     if (event.type === "agent.ready" && this.ready && event.info.state !== undefined) this.#become(event.info.state);
     if (event.type !== "agent.turn_completed") return;
@@ -69,7 +82,8 @@ export class AgentFacts {
 
   recordTurnEnd(uuid: string | undefined, outcome: TurnOutcome, logPosition: number): void {
     const { turns, sessionId } = this;
-    void this.#written(this.#records.endTurn(this.processId, { uuid, outcome, turns, sessionId, logPosition }));
+    const usage = this.usage.saved;
+    void this.#written(this.#records.endTurn(this.processId, { uuid, outcome, turns, sessionId, logPosition, usage }));
   }
 
   /** Answers whether it is on disk. @param cut how a turn in flight has ended with it */

@@ -36,6 +36,7 @@ describe("the agent's input", () => {
   const inputOf = (run: Run, torn: string[] = []): AgentInput =>
     new AgentInput({
       ...{ processId: run.id, run, records: f.records, turns: () => 0, logPosition: () => 0 },
+      onTurn: () => {},
       onTornTurn: (turn) => void torn.push(turn.uuid),
     });
   const nextDaemons = async (id: string): Promise<Run> => {

@@ -13,6 +13,8 @@ export interface AgentInputOptions {
   readonly turns: () => number;
   /** Where the output of what is written now begins in the log. */
   readonly logPosition: () => number;
+  /** It is about to be recorded, in the same transaction as what is told of it here. */
+  readonly onTurn: (turn: Turn) => void;
   /** The write that was under way has failed, and whether the agent has the line is not known. */
   readonly onTornTurn: (turn: Turn) => void;
 }
@@ -44,7 +46,7 @@ export class AgentInput {
 
   /** Records the turn, then writes its line. Rejects with an `AgentFailure` where nothing was written. */
   writeTurn(turn: Turn): Promise<void> {
-    const { processId, run, records, turns, logPosition, onTornTurn } = this.#options;
+    const { processId, run, records, turns, logPosition, onTurn, onTornTurn } = this.#options;
     const bytes = Buffer.from(turn.line);
     return this.#inOrder(async () => {
       const inputOffset = await run.inputOffset();
@@ -54,6 +56,7 @@ export class AgentInput {
         ...{ lineBytes: bytes.length, line: bytes.length > inputWindowBytes ? bytes : undefined },
         ...{ inputOffset, beganAt: logPosition() },
       };
+      onTurn(turn);
       await records.beginTurn(record, turns() + 1).catch((error: unknown) => {
         throw notSent("not_recorded", `the turn could not be recorded: ${String(error)}`, error);
       });

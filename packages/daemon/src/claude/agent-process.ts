@@ -14,7 +14,20 @@ import { AgentInput } from "./agent-input.ts";
 import type { AgentEngine } from "./engine.ts";
 import { protocolOf } from "./protocols.ts";
 import { ProgramOutput } from "../runner/program-output.ts";
+import { promptOf } from "./turn-prompt.ts";
 import { Relays, type RelayRequest } from "./relays.ts";
+
+/** Where an event was read. */
+export interface EventPlace {
+  /** Names the log. */
+  readonly runId: string;
+  /** The byte of the log behind the line that it is about. */
+  readonly position: number;
+  /** It was said before this daemon attached to the agent: an earlier one may have told it. */
+  readonly past: boolean;
+}
+
+export type OnAgentEvent = (agent: AgentFacts, event: AgentEvent, at: EventPlace) => void;
 
 export interface AgentProcessOptions {
   readonly record: AgentRecord;
@@ -28,9 +41,16 @@ export interface AgentProcessOptions {
   readonly lineBytesMax: number;
   /** Without one nobody can be asked, and no answer means deny (A3). */
   readonly judge?: ToolJudge | undefined;
-  readonly onEvent: (agent: AgentFacts, event: AgentEvent) => void;
+  readonly onEvent: OnAgentEvent;
   readonly onStart: (agent: AgentFacts) => void;
   readonly onEnd: (agent: AgentFacts) => void;
+}
+
+export interface AgentWork {
+  /** Of the turn in flight. */
+  readonly relayId: string | undefined;
+  /** Relays that wait behind it. */
+  readonly waiting: number;
 }
 
 const killGraceMs = 2_000;
@@ -64,6 +84,8 @@ export class AgentProcess {
     this.#input = new AgentInput({
       ...{ processId, run, records, logPosition },
       turns: () => this.facts.turns,
+      onTurn: ({ relayId, line }) =>
+        this.#tell({ type: "agent.turn_started", relayId, sessionId: this.facts.sessionId, message: promptOf(line) }),
       onTornTurn: ({ uuid }) => this.facts.recordTurnEnd(uuid, "unknown", logPosition()),
     });
     const protocol = protocolOf(record.protocol);
@@ -126,6 +148,11 @@ export class AgentProcess {
     answer.catch((error: unknown) => {
       logger.warn({ process_id: processId, error: errorText(error) }, "an agent of before does not answer");
     });
+  }
+
+  /** What it is doing at present. */
+  get work(): AgentWork {
+    return { relayId: this.#engine.turnInFlight?.relayId, waiting: this.#engine.turnsWaiting };
   }
 
   /** Rejects with the errors of claude/relay. */
@@ -233,10 +260,16 @@ export class AgentProcess {
   }
 
   #onEvent(event: AgentEvent): void {
+    this.facts.lastActivityMs = this.#options.clock.wallMs();
     this.facts.onEvent(event, this.#output.position);
     this.#relays.tell(event);
-    // Of the past only ends of turns are news: those that were recorded are not read again.
-    if (!this.#past || event.type === "agent.turn_completed") this.#options.onEvent(this.facts, event);
+    this.#tell(event);
+  }
+
+  #tell(event: AgentEvent): void {
+    // Of a gap its end, so that what follows is behind it.
+    const position = this.#output.position + (event.type === "agent.gap" ? event.bytes : 0);
+    this.#options.onEvent(this.facts, event, { runId: this.#options.run.id, position, past: this.#past });
   }
 
   #failureFacts(): Record<string, unknown> {

@@ -129,6 +129,8 @@ export type AgentEvent = EventContext &
         readonly detail?: string | undefined;
         readonly raw: unknown;
       }
+    /** The turn is recorded and its message is about to be written; told by the daemon, not by the agent. */
+    | { readonly type: "agent.turn_started"; readonly message: unknown }
     | {
         readonly type: "agent.delta";
         readonly kind: "text" | "thinking";

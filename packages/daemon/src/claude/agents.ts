@@ -5,15 +5,17 @@ import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
+import type { AgentUsage } from "@hl/protocol/methods/claude-status.ts";
 import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
 import type { StartRequest } from "../runner/records.ts";
 import type { Run } from "../runner/run.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { SecretHolder } from "../runner/secret-holder.ts";
 import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
-import type { AgentEvent, AgentInfo } from "./agent.ts";
+import type { AgentInfo } from "./agent.ts";
 import type { AgentFacts } from "./agent-facts.ts";
-import { AgentProcess, type AgentProcessOptions } from "./agent-process.ts";
+import { sumOf } from "./agent-usage.ts";
+import { AgentProcess, type AgentProcessOptions, type OnAgentEvent } from "./agent-process.ts";
 import type { EndedAgent } from "./ended-agent.ts";
 import { findAgentBinary, protocolArguments, startFailure } from "./launch.ts";
 import { probeMsMax, ProtocolProbe } from "./probe.ts";
@@ -60,9 +62,11 @@ export interface AgentsOptions {
   readonly openFilesMax: number;
   readonly logBytesMax: number;
   readonly judge?: ToolJudge | undefined;
-  readonly onEvent: (agent: AgentFacts, event: AgentEvent) => void;
+  readonly onEvent: OnAgentEvent;
   readonly onStart: (agent: AgentFacts) => void;
   readonly onEnd: (agent: AgentFacts) => void;
+  /** It is not listed any more. */
+  readonly onForget?: ((processId: string) => void) | undefined;
 }
 
 /** Ended agents that are still listed. */
@@ -70,7 +74,7 @@ const endedKept = 100;
 
 const newRecord = {
   ...{ readyMs: undefined, pid: undefined, agentVersion: undefined, endedMs: undefined, exitCode: undefined },
-  ...{ turns: 0, logPosition: 0 },
+  ...{ turns: 0, logPosition: 0, usage: {} },
 };
 
 /** The table of agents. Each has a durable record before it starts, from which the table is built again after a restart (P3). */
@@ -166,6 +170,12 @@ export class Agents {
     return [...this.#agents.values()].map(({ facts }) => facts.describe());
   }
 
+  /** What all agents of this machine have used, also those that are not listed any more and those of daemons before. */
+  usage(): AgentUsage {
+    const listed = [...this.#agents.values()].map(({ facts }) => facts.usage.total);
+    return sumOf([...listed, this.#options.records.forgottenUsage]);
+  }
+
   /** After a restart: attaches to the agents that their shims hold, and takes up the ends that nobody saw (P3). */
   async recover(): Promise<void> {
     const add = (agent: EndedAgent): void => void this.#agents.set(agent.facts.processId, agent);
@@ -227,6 +237,7 @@ export class Agents {
     for (const agent of ended.slice(0, Math.max(0, ended.length - endedKept))) {
       const { processId } = agent.facts;
       this.#agents.delete(processId);
+      this.#options.onForget?.(processId);
       Promise.all([agent.forget(), records.forget(processId)]).catch((error: unknown) => {
         logger.warn({ error: errorText(error) }, "an ended agent could not be forgotten");
       });

@@ -21,6 +21,7 @@ export interface EndedAgentOptions {
 export class EndedAgent {
   readonly facts: AgentFacts;
   readonly ended = Promise.resolve(true);
+  readonly work = { relayId: undefined, waiting: 0 };
   readonly #options: EndedAgentOptions;
 
   constructor(options: EndedAgentOptions) {

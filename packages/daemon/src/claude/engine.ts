@@ -63,6 +63,8 @@ export interface AgentEngine {
   relay(message: unknown, options: RelayOptions): Promise<unknown>;
   /** The turn that has the slot. */
   readonly turnInFlight: Turn | undefined;
+  /** Relays that wait behind it. */
+  readonly turnsWaiting: number;
   /** Ends the turn in flight, which then answers with an `interrupted` error; without one it does nothing. */
   interrupt(): Promise<void>;
   /** Milliseconds until the agent answered; a late answer means that it hangs. */

@@ -5,12 +5,14 @@ import type { DaemonMethods } from "@hl/protocol/methods.ts";
 import type { AgentEvent } from "./agent.ts";
 import type { Agents } from "./agents.ts";
 
-type ClaudeMethods = Extract<keyof DaemonMethods, `claude/${string}`>;
+type ClaudeMethods = Exclude<Extract<keyof DaemonMethods, `claude/${string}`>, "claude/subscribe">;
 
 export interface ClaudeHandlerDeps {
   readonly agents: Agents;
   readonly clock: Clock;
   readonly relayTimeoutMs: number;
+  readonly approvalsOpen: (processId: string) => number;
+  readonly transcriptOf: (processId: string) => { readonly firstSeq: number; readonly nextSeq: number };
 }
 
 export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMethods>, ClaudeMethods> {
@@ -53,6 +55,23 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
       return { process_id, status: killed ? "terminated" : "stopped", exit_code: agent.facts.exitCode ?? -1 };
     },
     "claude/list": async () => ({ processes: agents.list() }),
+    "claude/status": async ({ process_id }) => {
+      const { facts, work } = agents.get(process_id);
+      const { model, permissionMode, lastActivityMs } = facts;
+      const { firstSeq, nextSeq } = deps.transcriptOf(process_id);
+      return {
+        ...facts.describe(),
+        ...(model === undefined ? {} : { model }),
+        ...(permissionMode === undefined ? {} : { permission_mode: permissionMode }),
+        ...(work.relayId === undefined ? {} : { relay_id: work.relayId }),
+        relays_waiting: work.waiting,
+        approvals_open: deps.approvalsOpen(process_id),
+        ...(lastActivityMs === undefined ? {} : { last_activity_at: lastActivityMs / 1000 }),
+        usage: facts.usage.total,
+        first_seq: firstSeq,
+        next_seq: nextSeq,
+      };
+    },
   };
 }
 

@@ -138,6 +138,10 @@ export class StreamJsonAgent implements AgentEngine {
     return this.#turns.active;
   }
 
+  get turnsWaiting(): number {
+    return this.#turns.waiting;
+  }
+
   /** Ends the turn in flight, which then answers with an `interrupted` error; without one it does nothing. */
   async interrupt(): Promise<void> {
     // A line that the agent has read but not begun is taken back too, else an interrupt right after a relay would miss it.
@@ -241,7 +245,8 @@ export class StreamJsonAgent implements AgentEngine {
         this.#permissions.onWithdrawn(message.request_id);
         return;
       case "control_response":
-        if (!this.#control.onResponse(message)) this.#emit({ type: "agent.unknown", raw });
+        // Of the past: it answered an earlier life of the daemon, and was news there.
+        if (!this.#control.onResponse(message) && !this.#attaching) this.#emit({ type: "agent.unknown", raw });
     }
   }
 

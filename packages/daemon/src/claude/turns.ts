@@ -57,6 +57,10 @@ export class Turns {
     return this.#queue.active;
   }
 
+  get waiting(): number {
+    return this.#queue.waiting;
+  }
+
   async relay(line: string, options: RelayOptions): Promise<RelayResult> {
     const uuid = uuidOfRelay(options.relayId);
     if (this.#closed)

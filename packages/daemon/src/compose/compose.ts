@@ -23,6 +23,7 @@ import { EventSpool } from "../store/event-spool.ts";
 import { lockHome } from "../store/home-lock.ts";
 import { Inbox } from "../store/inbox.ts";
 import { systemHandlers } from "../system/handlers.ts";
+import { transcriptHandlers } from "../transcripts/handlers.ts";
 import { systemInfoOf } from "../system/system-info.ts";
 import { ChangeReporter } from "../workspace/change-reporter.ts";
 import { fileHandlers } from "../workspace/handlers.ts";
@@ -37,6 +38,7 @@ import { knownSecrets } from "./secrets.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
 import { composeRunner, runnerPathsOf } from "./runner.ts";
+import { composeTranscripts } from "./transcripts.ts";
 
 /** What the daemon takes from outside; tests pass their own. */
 export interface Ports {
@@ -102,6 +104,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const secrets = knownSecrets(config, clock);
   const { max_queue_size: queueEventsMax, max_queue_bytes: queueBytesMax } = settings.event_streaming;
   const onStoreError = failure("an event could not be stored");
+  const redactor = new Redactor(secrets);
   const events = new Events({
     spool,
     clock,
@@ -110,7 +113,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     eventBytesMax: settings.event_streaming.max_event_bytes,
     emittedTypes: settings.event_streaming.event_types,
     onStoreError,
-    redaction: new Redactor(secrets),
+    redaction: redactor,
     noSpace: () => (database.trouble?.kind === "disk_full" ? diskFullText(database.trouble) : undefined),
   });
   building.use(events);
@@ -121,6 +124,8 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   if (egress !== undefined) building.use(egress);
   const { approvals, judge } = composeApprovals({ config, clock, logger, database, events, audit });
   building.use(approvals);
+  const composedTranscripts = composeTranscripts({ config, clock, database, events, redactor, onStoreError });
+  const { transcripts } = composedTranscripts;
   let cloud: ComposedCloud | undefined;
   const spoolRoom = new SpoolRoom({ spool, eventsMax: queueEventsMax, bytesMax: queueBytesMax, onError: onStoreError });
   const tidy = async (): Promise<void> => {
@@ -141,6 +146,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     enforceable,
     secrets: new ProcessSecrets(secrets, logger),
     judge,
+    transcripts: composedTranscripts,
     onAgentEnded: (processId: string) => approvals.processEnded(processId),
     tidy,
     onPruneError,
@@ -174,7 +180,14 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     ...eventHandlers(events),
     ...fileHandlers(workspace),
     ...approvalHandlers(approvals),
-    ...claudeHandlers({ agents, clock, relayTimeoutMs: settings.claude_integration.stdio_timeout * 1000 }),
+    ...transcriptHandlers({ transcripts, statusOf: (processId) => agents.get(processId).facts.state }),
+    ...claudeHandlers({
+      agents,
+      clock,
+      relayTimeoutMs: settings.claude_integration.stdio_timeout * 1000,
+      approvalsOpen: (processId) => approvals.pendingCount(processId),
+      transcriptOf: (processId) => transcripts.of(processId),
+    }),
   };
   const limits: TransportLimits = {
     ...defaultTransportLimits,

@@ -62,6 +62,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       },
       commands: () => ({ running: commands.running, finished: commands.finished }),
       agents: () => agents.list().map(({ process_id, status }) => ({ process_id, status })),
+      agentUsage: () => agents.usage(),
       agentFailed: () => agents.lastFailed,
       cloud: () => {
         const link = ports.cloud()?.link;
@@ -89,7 +90,8 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       void ports.cloud()?.sendStatus(health, ports.stopping);
     },
     onSample: (metrics) => {
-      events.emit("system_metric", metrics);
+      const running = agents.list().filter(({ status }) => status !== "ended").length;
+      events.emit("system_metric", { ...metrics, agents: { running, ...agents.usage() } });
       void ports.database.checkSpace();
     },
   });

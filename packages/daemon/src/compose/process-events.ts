@@ -1,4 +1,4 @@
-import type { AgentEvent } from "../claude/agent.ts";
+import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
 import type { AgentFacts } from "../claude/agent-facts.ts";
 import type { Command } from "../commands/command.ts";
 import { statusOf, usageOf, type Ending } from "../commands/ending.ts";
@@ -11,7 +11,8 @@ export interface ProcessEventReporter {
   readonly commandEnded: (command: Command, ending: Ending) => Promise<void>;
   readonly agentStarted: (agent: AgentFacts) => void;
   readonly agentEnded: (agent: AgentFacts) => void;
-  readonly agentEvent: (agent: AgentFacts, event: AgentEvent) => void;
+  /** @param id the same for what is read in the log again */
+  readonly agentItem: (item: AgentItem, id: string) => void;
 }
 
 export function processEventReporter(events: Events): ProcessEventReporter {
@@ -44,19 +45,9 @@ export function processEventReporter(events: Events): ProcessEventReporter {
       const data = { kind: "agent", process_id: processId, pid, session_id: sessionId, exit_code: exitCode };
       events.emit("process_end", data, "info", `${processId}:end`);
     },
-    agentEvent: (agent, event) => {
-      if (event.type !== "agent.turn_completed") return;
-      const { is_error, num_turns, usage, cost_usd, session_id } = event.result;
-      const data = {
-        process_id: agent.processId,
-        session_id,
-        relay_id: event.relayId,
-        is_error,
-        num_turns,
-        usage,
-        cost_usd,
-      };
-      events.emit("agent.turn_completed", data, "info", `${agent.processId}:turn-${agent.turns}`);
+    agentItem: ({ type, data, timestamp: _now, ...item }, id) => {
+      const severity = (data as { is_error?: unknown }).is_error === true ? "warning" : "info";
+      events.emit(`agent.${type}`, { ...item, ...(data as object) }, severity, id);
     },
   };
 }

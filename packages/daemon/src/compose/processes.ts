@@ -17,6 +17,7 @@ import { Workspace } from "../workspace/workspace.ts";
 import type { Enforceable } from "./enforceable.ts";
 import { planSettings } from "./plan-settings.ts";
 import { processEventReporter } from "./process-events.ts";
+import type { ComposedTranscripts } from "./transcripts.ts";
 
 export interface ProcessPorts {
   readonly config: Config;
@@ -31,6 +32,7 @@ export interface ProcessPorts {
   readonly enforceable: Enforceable;
   readonly secrets: ProcessSecrets;
   readonly judge: ToolJudge;
+  readonly transcripts: ComposedTranscripts;
   readonly onAgentEnded: (processId: string) => void;
   /** Removes what other tables no longer need, as often as old results are removed. */
   readonly tidy: () => Promise<void>;
@@ -112,13 +114,15 @@ export function composeProcesses(ports: ProcessPorts): {
     lineBytesMax: claude.communication.max_message_bytes,
     openFilesMax: agentOpenFilesMax,
     logBytesMax: processes.log_bytes_max,
-    onEvent: report.agentEvent,
+    onEvent: ports.transcripts.onAgentEvent,
     onStart: report.agentStarted,
     judge: ports.judge,
     onEnd: (agent) => {
       report.agentEnded(agent);
+      ports.transcripts.onAgentEnd(agent);
       ports.onAgentEnded(agent.processId);
     },
+    onForget: (processId) => ports.transcripts.transcripts.forget(processId),
   });
   const workspace = new Workspace({
     ...findWorkspaceProgram(),

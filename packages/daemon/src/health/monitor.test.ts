@@ -43,6 +43,7 @@ function fixture(changes: Partial<MonitorOptions> = {}, sources: Partial<HealthS
         spool: () => ({ depth: 0, bytes: 0, oldest_age: 0, rejected: 0, gaps: 0, dead_letters: 0 }),
         commands: () => ({ running: 0, finished: 0 }),
         agents: () => [],
+        agentUsage: () => undefined,
         agentFailed: () => false,
         cloud: () => ({ configured: true, connected: true, last_contact: null, reconnects: 0, lastError: undefined }),
         conditions: () => f.conditions,

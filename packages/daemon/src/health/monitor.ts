@@ -13,6 +13,7 @@ export interface HealthSources {
   readonly spool: () => Health["spool"];
   readonly commands: () => Health["commands"];
   readonly agents: () => readonly { process_id: string; status: string }[];
+  readonly agentUsage: () => Health["agents"]["usage"];
   readonly agentFailed: () => boolean;
   readonly cloud: () => Health["cloud"] & { readonly connected: boolean; readonly lastError: string | undefined };
   /** Conditions that hold now: the runner, the store, the sandbox. */
@@ -98,7 +99,7 @@ export class HealthMonitor extends LoopService {
       },
       ...(detailed ? { recent_errors: this.#recentErrors } : {}),
       alerts,
-      agents: { running, ...(detailed ? { list: [...agents] } : {}) },
+      agents: { running, usage: sources.agentUsage(), ...(detailed ? { list: [...agents] } : {}) },
       spool: sources.spool(),
       commands: sources.commands(),
       cloud,

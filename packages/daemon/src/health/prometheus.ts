@@ -1,9 +1,24 @@
 import type { Health } from "./monitor.ts";
 
+type Line = [name: string, type: "gauge" | "counter", help: string, value: number];
+
+/** Counted over restarts of the daemon. */
+const agentFigures = [
+  ["turns", "Turns of agents that have ended", "turns"],
+  ["turn_errors", "Of these, those that ended with an error", "errors"],
+  ["tool_calls", "Tools that agents have called", "tool_calls"],
+  ["input_tokens", "Tokens that agents have sent, not from a cache", "input_tokens"],
+  ["output_tokens", "Tokens that agents have received", "output_tokens"],
+  ["cache_read_tokens", "Tokens that came from a cache", "cache_read_tokens"],
+  ["cache_creation_tokens", "Tokens that went into a cache", "cache_creation_tokens"],
+  ["cost_usd", "Cost as the agents estimate it", "cost_usd"],
+] as const;
+
 /** The figures of health in the Prometheus text format. */
 export function prometheusText(health: Health): string {
   const state = ["healthy", "degraded", "unhealthy"].indexOf(health.status);
-  const lines: [name: string, type: "gauge" | "counter", help: string, value: number][] = [
+  const { usage } = health.agents;
+  const lines: Line[] = [
     ["hl_daemon_health", "gauge", "0 healthy, 1 degraded, 2 unhealthy", state],
     ["hl_daemon_uptime_seconds", "gauge", "Since the daemon started", health.uptime],
     ["hl_daemon_memory_rss_bytes", "gauge", "Resident memory of the daemon", health.process.memory_rss_mb * 1_048_576],
@@ -15,6 +30,9 @@ export function prometheusText(health: Health): string {
     ],
     ["hl_daemon_commands_running", "gauge", "Commands that run", health.commands.running],
     ["hl_daemon_agents_running", "gauge", "Agents that run", health.agents.running],
+    ...agentFigures.map(
+      ([name, help, key]) => [`hl_daemon_agent_${name}_total`, "counter", help, usage?.[key] ?? 0] as Line,
+    ),
     ["hl_daemon_spool_events", "gauge", "Events that wait for the cloud", health.spool.depth],
     ["hl_daemon_spool_bytes", "gauge", "Their size", health.spool.bytes],
     ["hl_daemon_spool_oldest_seconds", "gauge", "Age of the oldest of them", health.spool.oldest_age],

@@ -10,7 +10,14 @@ const agent = { processId: "a", sessionId: "s0", workspacePath: "/w", protocol: 
 const turn = (uuid: string, beganAt: number, line?: Uint8Array): Omit<TurnRecord, "endedAt" | "outcome"> => ({
   ...{ processId: "a", uuid, relayId: uuid, lineHash: "h", lineBytes: 3, line, inputOffset: 7, beganAt },
 });
-const end = { uuid: "t1", outcome: "answered", turns: 1, sessionId: "s1", logPosition: 200 } as const;
+const end = {
+  uuid: "t1",
+  outcome: "answered",
+  turns: 1,
+  sessionId: "s1",
+  logPosition: 200,
+  usage: { tool_calls: 2 },
+} as const;
 
 async function opened<T>(folder: string, act: (records: AgentRecords) => Promise<T>): Promise<T> {
   using database = new Database(join(folder, "daemon.db"));
@@ -69,5 +76,29 @@ test("P7: of turns the newest are kept, and one that was never sent is forgotten
     assert.equal(records.findTurn("a", "t1"), undefined);
     await records.dropTurn("a", "t2");
     assert.equal(records.findTurn("a", "t2"), undefined);
+  });
+});
+
+test("what an agent has used is stored with the end of a turn, and stays in the sum of all when it is forgotten", async () => {
+  using folder = temporaryFolder("hl-records");
+  await opened(folder.path, async (records) => {
+    for (const processId of ["a", "b"]) {
+      await records.begin({ ...agent, processId });
+      await records.endTurn(processId, { ...end, uuid: undefined });
+    }
+  });
+  await opened(folder.path, async (records) => {
+    assert.deepEqual(
+      records.all().map(({ usage }) => usage),
+      [{ tool_calls: 2 }, { tool_calls: 2 }],
+    );
+    assert.deepEqual(records.forgottenUsage, {});
+    await records.forget("a");
+    await records.forget("a");
+    assert.deepEqual(records.forgottenUsage, { tool_calls: 2 });
+    await records.forget("b");
+  });
+  await opened(folder.path, async (records) => {
+    assert.deepEqual([records.forgottenUsage, records.all()], [{ tool_calls: 4 }, []]);
   });
 });

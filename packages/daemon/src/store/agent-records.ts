@@ -22,7 +22,11 @@ export interface AgentRecord {
   readonly logPosition: number;
   readonly endedMs: number | undefined;
   readonly exitCode: number | undefined;
+  /** What its turns have used, by name. */
+  readonly usage: Usage;
 }
+
+export type Usage = Readonly<Record<string, number>>;
 
 /** How a turn is over: the agent has answered it, it ended first, or it is not known whether it has even got the message. */
 export type TurnOutcome = "answered" | "cut" | "unknown";
@@ -53,21 +57,28 @@ export interface TurnEnd {
   readonly turns: number;
   readonly sessionId: string;
   readonly logPosition: number;
+  /** Of all of them. */
+  readonly usage: Usage;
 }
 
 /** A relay id sent again is answered from its record as long as the agent has had no more turns since. */
 export const turnsKeptMax = 10_000;
+
+/** Its key in meta. */
+const forgottenUsage = "agent_usage_forgotten";
 
 type Value = string | number | Uint8Array | null;
 type Row = Readonly<Record<string, Value>>;
 
 export class AgentRecords {
   readonly #database: Database;
+  #forgotten: Usage;
   /** Ends are known here before they are on disk. */
   readonly #ending = new Map<string, TurnEnd>();
 
   constructor(database: Database) {
     this.#database = database;
+    this.#forgotten = this.#readForgotten();
   }
 
   /** Before the process is started, so that none is ever unknown to the daemon that comes next. */
@@ -108,11 +119,22 @@ export class AgentRecords {
     }, "soon");
   }
 
-  forget(processId: string): Promise<void> {
-    return this.#database.write(() => {
+  /** What it has used stays in the sum of all. */
+  async forget(processId: string): Promise<void> {
+    this.#forgotten = await this.#database.write(() => {
+      const usage = this.#readForgotten();
+      for (const [name, value] of Object.entries(this.#usageOf(processId))) usage[name] = (usage[name] ?? 0) + value;
+      this.#run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [forgottenUsage, JSON.stringify(usage)]);
       this.#run("DELETE FROM agent_turns WHERE process_id = ?", [processId]);
+      this.#run("DELETE FROM agent_events WHERE process_id = ?", [processId]);
       this.#run("DELETE FROM agents WHERE process_id = ?", [processId]);
+      return usage;
     }, "soon");
+  }
+
+  /** What those that are no longer listed have used. */
+  get forgottenUsage(): Usage {
+    return this.#forgotten;
   }
 
   /** Oldest first. */
@@ -156,8 +178,8 @@ export class AgentRecords {
     try {
       await this.#database.write(() => {
         this.#run(
-          "UPDATE agents SET turns = ?, session_id = ?, log_position = max(log_position, ?) WHERE process_id = ?",
-          [end.turns, end.sessionId, end.logPosition, processId],
+          "UPDATE agents SET turns = ?, session_id = ?, usage = ?, log_position = max(log_position, ?) WHERE process_id = ?",
+          [end.turns, end.sessionId, JSON.stringify(end.usage), end.logPosition, processId],
         );
         this.#run(
           "UPDATE agent_turns SET outcome = ?, ended_at = ?, line = NULL WHERE process_id = ? AND uuid = ? AND outcome IS NULL",
@@ -195,6 +217,16 @@ export class AgentRecords {
     return row === undefined ? undefined : turnOfRow(row);
   }
 
+  #usageOf(processId: string): Usage {
+    const row = this.#database.prepare("SELECT usage FROM agents WHERE process_id = ?").get(processId);
+    return parseUsage(row?.["usage"] ?? null);
+  }
+
+  #readForgotten(): Record<string, number> {
+    const row = this.#database.prepare("SELECT value FROM meta WHERE key = ?").get(forgottenUsage);
+    return { ...parseUsage(row?.["value"] ?? null) };
+  }
+
   #write(urgency: "soon" | "committed", sql: string, values: readonly Value[]): Promise<void> {
     return this.#database.write(() => this.#run(sql, values), urgency);
   }
@@ -218,7 +250,12 @@ function agentOfRow(row: Row): AgentRecord {
     logPosition: row["log_position"] as number,
     endedMs: (row["ended_ms"] as number | null) ?? undefined,
     exitCode: (row["exit_code"] as number | null) ?? undefined,
+    usage: parseUsage(row["usage"] ?? null),
   };
+}
+
+function parseUsage(text: unknown): Usage {
+  return typeof text === "string" ? (JSON.parse(text) as Usage) : {};
 }
 
 function turnOfRow(row: Row): TurnRecord {

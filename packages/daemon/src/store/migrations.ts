@@ -115,4 +115,20 @@ export const migrations: readonly string[] = [
   );
   CREATE INDEX approvals_by_end ON approvals (ended_ms) WHERE ended_ms IS NOT NULL;
   `,
+  `
+  -- What agents said and did, as claude/subscribe tells it. body: the event as callers get it. run_id, log_position, line_index: which event
+  -- of which line of the log it is: after a crash the log is read again, and what is here already is not taken twice.
+  CREATE TABLE agent_events (
+    process_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    log_position INTEGER NOT NULL,
+    line_index INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (process_id, seq)
+  );
+  -- As JSON; what those that are forgotten have used is in meta.
+  ALTER TABLE agents ADD COLUMN usage TEXT;
+  `,
 ];

@@ -18,8 +18,9 @@ const tables: readonly Table[] = [
   { name: "events", key: ["seq"], json: ["body"] },
   { name: "commands", key: ["command_id"], json: ["args", "ending"] },
   { name: "inbox", key: ["request_id"], json: ["answer"] },
-  { name: "agents", key: ["process_id"], json: [] },
+  { name: "agents", key: ["process_id"], json: ["usage"] },
   { name: "agent_turns", key: ["process_id", "uuid"], json: [] },
+  { name: "agent_events", key: ["process_id", "seq"], json: ["body"] },
   { name: "approvals", key: ["approval_id"], json: ["body"] },
   { name: "dead_letters", key: ["seq"], json: ["body"] },
 ];

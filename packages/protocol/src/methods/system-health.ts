@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { linkSettingsSchema } from "../link-settings.ts";
 import { defineMethod } from "../method.ts";
+import { agentUsage } from "./claude-status.ts";
 
 const alert = z.object({
   code: z.string(),
@@ -39,6 +40,7 @@ export const systemHealth = defineMethod({
     alerts: z.array(alert),
     agents: z.object({
       running: z.int(),
+      usage: agentUsage.optional().describe("Of all agents since this daemon's database began; claude/status has each"),
       list: z.array(z.object({ process_id: z.string(), status: z.string() })).optional(),
     }),
     spool: z.object({

@@ -140,6 +140,10 @@ export class RpcEngine implements AgentEngine {
     return this.#turns.active;
   }
 
+  get turnsWaiting(): number {
+    return this.#turns.waiting;
+  }
+
   async interrupt(): Promise<void> {
     if (this.#closed) throw this.#closed;
     if (this.#turns.active) await this.#dialect.interrupt(this.#interruptGraceMs);
@@ -251,7 +255,8 @@ export class RpcEngine implements AgentEngine {
     }
     const relayId = typeof id === "string" ? this.#givenUp.get(id) : undefined;
     if (relayId === undefined) {
-      this.#emit({ type: "agent.unknown", raw });
+      // Of the past: it answered an earlier life of the daemon, and was news there.
+      if (!this.#attaching) this.#emit({ type: "agent.unknown", raw });
       return;
     }
     this.#givenUp.delete(String(id));

@@ -1,0 +1,47 @@
+import type { AgentEvent } from "../claude/agent.ts";
+import type { AgentFacts } from "../claude/agent-facts.ts";
+
+/** What is told of an agent's event to whoever reads its transcript: its meaning, not the agent's own message. docs/agents.md has the table. */
+export function itemOf(agent: AgentFacts, event: AgentEvent): { readonly type: string; readonly data: object } {
+  return { type: event.type.slice("agent.".length), data: dataOf(agent, event) };
+}
+
+function dataOf(agent: AgentFacts, event: AgentEvent): object {
+  switch (event.type) {
+    case "agent.ready": {
+      const { protocol, agent_version, permission_mode, state } = event.info;
+      return { protocol, agent_version, permission_mode, state };
+    }
+    case "agent.status":
+      return { state: event.state, detail: event.detail };
+    case "agent.delta":
+      return { kind: event.kind, text: event.text, subagent_of: event.subagentOf };
+    case "agent.turn_started":
+      return { message: event.message };
+    case "agent.message":
+      return { text: event.text, thinking: event.thinking };
+    case "agent.tool_call":
+      return { tool_use_id: event.toolUseId, tool_name: event.toolName, input: event.input };
+    case "agent.tool_result":
+      return { tool_use_id: event.toolUseId, is_error: event.isError, content: event.content };
+    case "agent.retry":
+      return { attempt: event.attempt, delay_ms: event.delayMs, status: event.status };
+    case "agent.turn_completed": {
+      // The text is that of the messages before, but for an error and for a turn that was cut short.
+      const { is_error, error, text, stop_reason, num_turns, permission_denials } = event.result;
+      const said = is_error ? { error, text } : {};
+      const { cost_usd, ...usage } = agent.usage.lastTurn;
+      return { turn: agent.turns, is_error, ...said, stop_reason, num_turns, usage, cost_usd, permission_denials };
+    }
+    case "agent.log":
+      return { stream: event.stream, text: event.text };
+    case "agent.notification":
+      return { method: event.method, params: event.params };
+    case "agent.unknown":
+      return { raw: event.raw };
+    case "agent.line_skipped":
+      return { bytes: event.bytes, max_message_bytes: event.lineBytesMax };
+    case "agent.gap":
+      return { bytes: event.bytes };
+  }
+}

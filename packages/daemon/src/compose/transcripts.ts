@@ -1,0 +1,71 @@
+import type { Config } from "@hl/config/load.ts";
+import type { Clock } from "@hl/core/clock.ts";
+import type { AgentFacts } from "../claude/agent-facts.ts";
+import type { OnAgentEvent } from "../claude/agent-process.ts";
+import type { Events } from "../events/events.ts";
+import type { Redactor } from "../redaction/redactor.ts";
+import type { Database } from "../store/database.ts";
+import { TranscriptRecords } from "../store/transcript-records.ts";
+import { Transcripts } from "../transcripts/transcripts.ts";
+import { itemOf } from "./agent-items.ts";
+import { processEventReporter } from "./process-events.ts";
+
+export interface TranscriptPorts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly database: Database;
+  readonly events: Events;
+  readonly redactor: Redactor;
+  readonly onStoreError: (error: unknown) => void;
+}
+
+export interface ComposedTranscripts {
+  readonly transcripts: Transcripts;
+  readonly onAgentEvent: OnAgentEvent;
+  readonly onAgentEnd: (agent: AgentFacts) => void;
+}
+
+/** What an event has beside its data. */
+const envelopeBytes = 1_024;
+/** Of events that follow from the end of a process and not from its output. */
+const behindTheLog = Number.MAX_SAFE_INTEGER;
+
+/** What agents say, on its way into their transcripts and from there, as the same words, to the cloud. */
+export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts {
+  const { config, clock, database, events, redactor, onStoreError } = ports;
+  const { max_bytes, max_event_bytes } = config.daemon.claude_integration.transcript;
+  const report = processEventReporter(events);
+  const transcripts = new Transcripts({
+    records: new TranscriptRecords(database),
+    clock,
+    redact: (value) => redactor.redact(value),
+    bytesMax: max_bytes,
+    dataBytesMax: Math.max(
+      512,
+      Math.min(max_event_bytes, config.daemon.event_streaming.max_event_bytes - envelopeBytes),
+    ),
+    onKept: (item, { runId, position, index }) => {
+      if (item.type === "ended") return; // `process_end` says it.
+      const { turn } = item.data as { turn?: unknown };
+      const of = item.type === "turn_completed" ? `turn-${String(turn)}` : `${runId}.${position}.${index}`;
+      report.agentItem(item, `${item.process_id}:${of}`);
+    },
+    onStoreError,
+  });
+  return {
+    transcripts,
+    onAgentEvent: (agent, event, { runId, position, past }) => {
+      const { sessionId = agent.sessionId, relayId } = event;
+      const said = { ...itemOf(agent, event), sessionId, relayId };
+      if (event.type !== "agent.delta") transcripts.of(agent.processId).add(said, { runId, position, past });
+      else if (!past) transcripts.of(agent.processId).tell(said);
+    },
+    onAgentEnd: ({ processId, sessionId, exitCode }) => {
+      const transcript = transcripts.of(processId);
+      const said = { type: "ended", sessionId, data: { exit_code: exitCode } };
+      // Past: an end that could not be stored is found again by the next daemon, and told once.
+      transcript.add(said, { runId: processId, position: behindTheLog, past: true });
+      transcript.close();
+    },
+  };
+}

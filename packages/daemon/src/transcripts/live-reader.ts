@@ -1,0 +1,44 @@
+import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
+
+/** What waits for a reader that is too slow for it: the finished message follows and has it all. */
+const itemsMax = 256;
+
+interface Live {
+  readonly item: AgentItem;
+  /** What was kept last when it came: it belongs behind that and before the next. */
+  readonly behind: number;
+}
+
+/** What one reader is told and what is not kept; bounded, since nobody waits for a slow one (P5, P7). */
+export class LiveReader {
+  #waiting: Live[] = [];
+  /** After one was left out, the others of the same message would be read wrongly: they are left out as well. */
+  #leftOutBehind: number | undefined;
+  #wake = (): void => {};
+
+  /** Resolves when there is something new. To be taken before one looks whether there is. */
+  woken(): Promise<void> {
+    return new Promise((resolve) => (this.#wake = resolve));
+  }
+
+  wake(): void {
+    this.#wake();
+  }
+
+  offer(item: AgentItem, behind: number): void {
+    if (this.#leftOutBehind === behind) return;
+    if (this.#waiting.length >= itemsMax) {
+      this.#waiting = [];
+      this.#leftOutBehind = behind;
+      return;
+    }
+    this.#waiting.push({ item, behind });
+    this.wake();
+  }
+
+  /** The next for a reader that has everything up to `cursor`. What it has passed is in what it was told since. */
+  next(cursor: number): AgentItem | undefined {
+    while (this.#waiting[0] !== undefined && this.#waiting[0].behind < cursor) this.#waiting.shift();
+    return this.#waiting[0]?.behind === cursor ? this.#waiting.shift()?.item : undefined;
+  }
+}
