@@ -292,13 +292,13 @@ test("a key counts by itself: a paste, an arrow key and what was typed too fast 
   const seen: string[] = [];
   {
     using _keys = new Keys(Object.assign(keyboard, { setRawMode }), (key) => void seen.push(key));
-    for (const data of ["y", "yes", "\u001b[A", "n"]) keyboard.emit("data", Buffer.from(data));
+    for (const data of ["y", "yes", "\u001b[A", "n", "yy", "\u0003\u0003"]) keyboard.emit("data", Buffer.from(data));
   }
   keyboard.emit("data", Buffer.from("y"));
   assert.deepEqual(
     [seen, keyboard.modes],
     [
-      ["y", "n"],
+      ["y", "n", "\u0003", "\u0003"],
       [true, false],
     ],
   );

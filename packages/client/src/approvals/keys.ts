@@ -1,5 +1,7 @@
 import type { Keyboard } from "../ports.ts";
 
+const ctrlC = 0x03;
+
 /**
  * Single keys of a terminal, without waiting for the end of a line. Suspended, the terminal is as it was and may be somebody else's: a
  * line editor's, another program's. So it is too when this is disposed.
@@ -12,8 +14,9 @@ export class Keys implements Disposable {
   constructor(keyboard: Keyboard, onKey: (key: string) => void) {
     this.#keyboard = keyboard;
     this.#onData = (data) => {
-      // A paste, or an arrow key, is not an answer to a question.
-      if (data.length === 1) onKey(data.toString("latin1"));
+      // A paste, or an arrow key, is not an answer to a question. Ctrl-C pressed twice may come at once.
+      if (data.length === 1 || data.every((byte) => byte === ctrlC))
+        for (const key of data.toString("latin1")) onKey(key);
     };
     this.resume();
   }
