@@ -338,7 +338,7 @@ test("A3: a terminal: requests are shown in the turn and answered by a key; a re
   using human = world.human("p1");
   await human.sees(/> /);
   human.type("go\r");
-  await human.sees(/I will\r\nBash p1, waits .* more\r\n {2}command: touch one\r\n {4}rm \\x1b\[8m\r\n/);
+  await human.sees(/I will\r\nBash waits .* more\r\n {2}command: touch one\r\n {4}rm \\x1b\[8m\r\n/);
   await human.sees(/y allow, s allow for this session, n deny, e edit/);
   human.type("y");
   await human.sees(/approved\r\n/);

@@ -21,6 +21,8 @@ import type { Edited } from "./edit-input.ts";
 export interface DeskOptions {
   readonly screen: Screen;
   readonly paint: Paint;
+  /** Whose request it is, where it may be anybody's. */
+  readonly namesAgent: boolean;
   readonly nowSeconds: () => number;
   /** Rejects with the table's errors; with others the request still waits. */
   readonly decide: (params: InputOf<typeof approvalDecide>) => Promise<Approval>;
@@ -96,13 +98,14 @@ export class ApprovalDesk {
     const [next] = this.#waiting.values();
     if (next === undefined) return;
     this.#shown = { approval: next, gone: new AbortController(), edited: undefined, state: "asking" };
-    const { screen, paint, nowSeconds } = this.#options;
+    const { screen, paint, namesAgent, nowSeconds } = this.#options;
     const { tool_name, process_id, expires_at, title, reason, requires_user_interaction } = next;
     const left = duration(expires_at - nowSeconds());
-    const about = paint("faint", escapeLine(`${process_id}, waits ${left} more`));
+    const about = paint("faint", escapeLine(`${namesAgent ? `${process_id}, ` : ""}waits ${left} more`));
     screen.line(`${paint("strong", escapeLine(tool_name))} ${about}`);
     for (const line of inputLines(next, paint)) screen.line(line);
-    if (title !== undefined) screen.line(paint("faint", `  the agent calls it: ${escapeLine(title)}`));
+    if (title !== undefined && title !== tool_name)
+      screen.line(paint("faint", `  the agent calls it: ${escapeLine(title)}`));
     if (reason !== undefined) screen.line(paint("faint", `  why it asks: ${escapeLine(reason)}`));
     if (requires_user_interaction && choicesOf(next) === undefined) {
       screen.line(

@@ -52,7 +52,7 @@ export class ApprovalWatch {
       },
     };
     return new ApprovalDesk({
-      ...{ screen, paint, nowSeconds: () => this.#session.nowSeconds },
+      ...{ screen, paint, namesAgent: true, nowSeconds: () => this.#session.nowSeconds },
       edit: (input) => editInput(input, ports, owner),
       decide: async (params) => {
         if (this.#connection === undefined) throw new ConnectionClosed("there is no connection");

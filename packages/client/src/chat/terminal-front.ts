@@ -54,7 +54,7 @@ export class TerminalFront implements ChatFront {
     const owner = { suspend: () => this.#away(), resume: () => this.#back() };
     this.#desk = new ApprovalDesk(
       {
-        ...{ screen, paint, nowSeconds: () => session.nowSeconds },
+        ...{ screen, paint, namesAgent: false, nowSeconds: () => session.nowSeconds },
         decide: (params) => chat.decide(params),
         edit: (input) => editInput(input, ports, owner),
         askReason: (gone) => this.#askReason(gone),
