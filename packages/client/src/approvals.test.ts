@@ -3,13 +3,17 @@
  * process, or at a real terminal, against a scripted daemon on real sockets.
  */
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { test, type TestContext } from "node:test";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Approval } from "@hl/protocol/methods/approval-list.ts";
 import { Human } from "@hl/testkit/human.ts";
+import { answerOf, offerOf } from "./approvals/answers.ts";
 import { Keys } from "./approvals/keys.ts";
 import { inputLines } from "./render/approval.ts";
+import { paintFor } from "./render/paint.ts";
 import { FakeDaemon, type FakeHandlers } from "./testing/fake-daemon.ts";
 import { inProcess, InProcess } from "./testing/in-process.ts";
 
@@ -135,7 +139,7 @@ test("approvals watch in a terminal: one at a time, one key each; somebody else 
   await notify(asked("one", { input: { command: "touch one\nrm -rf x \u001b[8m" } }));
   await human.sees(/command: touch one\r\n {4}rm -rf x \\x1b\[8m/);
   await human.sees(/why it asks: it writes/);
-  await human.sees(/y allow, a allow for this session, n deny/);
+  await human.sees(/y allow, s allow for this session, n deny, e edit, l leave it to others/);
   await notify(asked("two", { can_remember: false }));
   human.type("y");
   await human.sees(/approved/);
@@ -145,7 +149,7 @@ test("approvals watch in a terminal: one at a time, one key each; somebody else 
   await human.sees(/denied/);
   await notify(asked("three"));
   await human.sees(/touch three/);
-  human.type("a");
+  human.type("s");
   await human.sees(/approved/);
   await notify(asked("raced"));
   await human.sees(/touch raced/);
@@ -166,7 +170,7 @@ test("approvals watch in a terminal: one at a time, one key each; somebody else 
   await human.sees(/approved/);
   await notify(asked("left"));
   await human.sees(/touch left/);
-  human.type("s");
+  human.type("l");
   await human.sees(/left to others/);
   human.type("\u0003");
   const { code, terminal } = await human.leaves();
@@ -179,6 +183,74 @@ test("approvals watch in a terminal: one at a time, one key each; somebody else 
     { approval_id: "raced", decision: "allow", ...hash },
     { approval_id: "question", decision: "allow", updated_input: { questions, answers: { "Which?": "red" } }, ...hash },
   ]);
+});
+
+test("approvals watch: e gives the input to $EDITOR, and what was edited runs only when it is allowed then", async (t) => {
+  const tell = Promise.withResolvers<(approval: Approval) => Promise<void>>();
+  const daemon = await start(t, {
+    "approval/subscribe": async (_params, call) => {
+      call.stream(async (signal) => {
+        tell.resolve((approval) => call.notify("approval/changed", approval));
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      });
+      return { pending: 0 };
+    },
+    "approval/decide": async ({ approval_id }) => asked(approval_id, { state: "approved" }),
+  });
+  const editor = join(daemon.home, "editor");
+  // It wants a terminal as an editor does, and the test decides what a person does in it.
+  const script = '#!/bin/sh\ntest "$1" = --wait && test -t 0 && test -t 1 || exit 9\ncp "$2" "$0.seen"\n. "$0.does"\n';
+  writeFileSync(editor, script, { mode: 0o755 });
+  const env = { HL_DAEMON_HOME: daemon.home, EDITOR: `${editor} --wait` };
+  const does = (script: string): void => writeFileSync(`${editor}.does`, script);
+  using human = new Human("hl-client", [...daemon.local, "approvals", "watch"], { env, columns: 120 });
+  const notify = await tell.promise;
+  await notify(asked("one"));
+  await human.sees(/e edit/);
+  does("exit 0");
+  human.type("e");
+  await human.sees(/nothing was changed/);
+  await human.sees(/s allow for this session/);
+  assert.deepEqual(JSON.parse(readFileSync(`${editor}.seen`, "utf8")), { command: "touch one" });
+  does("exit 3");
+  human.type("e");
+  await human.sees(/the editor .* ended with 3/);
+  await human.sees(/n deny/);
+  does('echo "{" >"$2"');
+  human.type("e");
+  await human.sees(/it is no JSON/);
+  await human.sees(/n deny/);
+  does(`echo '{"command": "touch edited \\u001b[2J"}' >"$2"`);
+  human.type("e");
+  await human.sees(/edited:.*\r\n {2}command: touch edited \\x1b\[2J/);
+  await human.sees(/y allow, n deny, e edit/);
+  assert.equal(daemon.countOf("approval/decide"), 0, "an edit decides nothing");
+  human.type("y");
+  await human.sees(/approved/);
+  human.type("\u0003");
+  assert.equal((await human.leaves()).terminal.same, true);
+  assert.deepEqual(paramsOf(daemon, "approval/decide"), [
+    {
+      ...{ approval_id: "one", decision: "allow", input_hash: "ab".repeat(32) },
+      updated_input: { command: "touch edited \u001b[2J" },
+    },
+  ]);
+});
+
+test("keys: what cannot be remembered or edited is not offered, and its key means nothing", () => {
+  const answers = (approval: Approval, edited?: object): string =>
+    [..."ynsael1".matchAll(/./g)]
+      .filter(([key]) => answerOf(approval, key, edited as Record<string, unknown> | undefined) !== undefined)
+      .join("");
+  assert.equal(answers(asked("a")), "ynsael");
+  assert.equal(answers(asked("a"), { command: "other" }), "ynel", "an edited input is not what is remembered");
+  assert.equal(answers(asked("a", { can_remember: false, can_edit: false })), "ynl");
+  assert.equal(
+    offerOf(asked("a", { can_edit: false }), undefined),
+    "y allow, s allow for this session, n deny, l leave it to others",
+  );
+  const questions = [{ question: "?", options: [{ label: "blue" }] }];
+  assert.equal(answers(asked("a", { tool_name: "AskUserQuestion", input: { questions } })), "nl1");
 });
 
 test("approvals watch over a lost connection: what still waits is shown again, what does not is gone", async (t) => {
@@ -220,16 +292,33 @@ test("a key counts by itself: a paste, an arrow key and what was typed too fast 
   const seen: string[] = [];
   {
     using _keys = new Keys(Object.assign(keyboard, { setRawMode }), (key) => void seen.push(key));
-    for (const data of ["y", "yes", "\u001b[A", "n"]) keyboard.emit("data", Buffer.from(data));
+    for (const data of ["y", "yes", "\u001b[A", "n", "yy", "\u0003\u0003"]) keyboard.emit("data", Buffer.from(data));
   }
   keyboard.emit("data", Buffer.from("y"));
   assert.deepEqual(
     [seen, keyboard.modes],
     [
-      ["y", "n"],
+      ["y", "n", "\u0003", "\u0003"],
       [true, false],
     ],
   );
+});
+
+test("an edit is shown as what goes and what comes, with everything beside it, and nothing between is hidden", () => {
+  const before = ["1", "2", "3", "old", "5", "old too", "7"].join("\n");
+  const after = ["1", "2", "3", "new\u001b[8m", "5", "7"].join("\n");
+  const input = { file_path: "/w/a", old_string: before, new_string: after, replace_all: true };
+  assert.deepEqual(inputLines({ input }), [
+    ...["  file_path: /w/a", "  replace_all: true", "  changes:", "      … 1 lines that stay", "      2", "      3"],
+    ...["    - old", "    - 5", "    - old too", "    + new\\x1b[8m", "    + 5", "      7"],
+  ]);
+  const painted = inputLines({ input }, paintFor(true, {}));
+  assert.equal(painted[6], "    \x1b[31m- old\x1b[39m");
+  assert.match(
+    inputLines({ input: { ...input, new_string: "x".repeat(20_000) } }).at(-1) ?? "",
+    /more characters are not/,
+  );
+  assert.deepEqual(inputLines({ input: { old_string: "a", new_string: 7 } }), ["  old_string: a", "  new_string: 7"]);
 });
 
 test("an input that is too long to be shown says how much is missing", () => {

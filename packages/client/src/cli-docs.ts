@@ -55,6 +55,11 @@ const output = `### Output
   A daemon that was killed just after the end of a terminal's piped input may type that end once more.
 - \`file put\` and \`file get\` hold a few MiB of a file in memory, whatever its size. A lost connection is made again for two minutes; what was interrupted is gone on with
   by the same line once more. The target is old or new, never half: parts gather beside it, as \`.hl-upload-…\` in the VM and \`….part\` here, and the whole is checked by SHA-256.
+- \`claude chat\` at a terminal: text as it comes, a line for each tool, permission requests where they are asked, answered with one key as in
+  \`approvals watch\`. Ctrl-C interrupts the turn and a second one within 2 s leaves (130); Ctrl-D leaves (0); \`/help\` says the rest.
+- \`claude chat\` without a terminal: each line of standard input, at most 10 MiB, is a message and waits for the turn before; 1 where a turn failed. With \`--json\` what the
+  agent does is \`{process_id, type, data}\`, a permission request has \`approval_id\`, the end of a turn \`response\`.
+- \`claude chat\`, \`send\` and \`relay\` survive a lost connection for two minutes and ask again with the same relay id, so no message is sent twice.
 - Ctrl-C cancels the command of \`exec\`, and interrupts the turn of \`claude send\`; once more leaves at once. When the reader of standard
   output goes (\`| head\`), \`exec\` cancels its command and exits 141.
 `;

@@ -29,7 +29,10 @@ export const exitCode = {
 
 export const exitCodeMeanings: readonly (readonly [code: string, meaning: string])[] = [
   ["0", "Success. `exec`: the command's own 0. `health`: healthy."],
-  ["1", "The daemon answered with an error; `health`: unhealthy; `claude send`: the agent reported an error."],
+  [
+    "1",
+    "The daemon answered with an error; `health`: unhealthy; `claude send`, `relay` and `chat` without a terminal: the agent reported an error.",
+  ],
   ["2", "`health`: degraded."],
   ["64", "Wrong usage."],
   ["66", "`file put`, `file get`: the file on this machine cannot be read or written."],

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 import { systemClock } from "@hl/core/clock.ts";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import type { EndingSignal, Ports } from "./ports.ts";
+import { exitCode as exitCodes } from "./exit-codes.ts";
 import { runClient } from "./program.ts";
 
 /** hl-client: the only place that touches the real process. */
@@ -21,6 +23,12 @@ const ports: Ports = {
   stdin: () => process.stdin,
   unprocessedOutput: () => {
     spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+  },
+  runEditor: async (command, file) => {
+    // $EDITOR is a command line by custom ("code --wait"), so a shell reads it; the file is an argument and not a part of it.
+    const child = spawn("sh", ["-c", `${command} "$1"`, "sh", file], { stdio: "inherit" });
+    await once(child, "exit");
+    return child.exitCode ?? exitCodes.failed;
   },
   clock: systemClock,
   random: Math.random,

@@ -15,6 +15,8 @@ export interface Ports {
   readonly stdin: () => Keyboard;
   /** Makes the terminal of standard input show what is written as it is. */
   readonly unprocessedOutput: () => void;
+  /** Runs the command of an editor with a file, at our terminal; resolves with its exit code. Rejects where it cannot be started. */
+  readonly runEditor: (command: string, file: string) => Promise<number>;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;

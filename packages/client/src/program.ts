@@ -4,7 +4,10 @@ import { connectionOptions, sessionOptionsOf, type Action, type Cli } from "./cl
 import { addApprovalsApprove, addApprovalsDeny } from "./commands/approvals-decide.ts";
 import { addApprovalsList } from "./commands/approvals-list.ts";
 import { addApprovalsWatch } from "./commands/approvals-watch.ts";
+import { addClaudeChat } from "./commands/claude-chat.ts";
+import { addClaudeInterrupt } from "./commands/claude-interrupt.ts";
 import { addClaudeList } from "./commands/claude-list.ts";
+import { addClaudeRelay } from "./commands/claude-relay.ts";
 import { addClaudeSend } from "./commands/claude-send.ts";
 import { addClaudeStart } from "./commands/claude-start.ts";
 import { addClaudeStop } from "./commands/claude-stop.ts";
@@ -58,10 +61,8 @@ export function buildProgram(cli: Cli): Command {
   addEventsEmit(events, cli);
   addEventsTail(events, cli);
   const claude = program.command("claude").description("coding agents");
-  addClaudeStart(claude, cli);
-  addClaudeSend(claude, cli);
-  addClaudeList(claude, cli);
-  addClaudeStop(claude, cli);
+  for (const add of [addClaudeChat, addClaudeStart, addClaudeSend, addClaudeRelay]) add(claude, cli);
+  for (const add of [addClaudeList, addClaudeInterrupt, addClaudeStop]) add(claude, cli);
   const approvals = program.command("approvals").description("what agents may not do before somebody has said so");
   for (const add of [addApprovalsList, addApprovalsApprove, addApprovalsDeny, addApprovalsWatch]) add(approvals, cli);
   addRpc(program, cli);

@@ -1,34 +1,59 @@
 import type { Approval } from "@hl/protocol/methods/approval-list.ts";
+import { diffLines, paintedDiff } from "./edit-diff.ts";
 import { escapeLine, escapeText } from "./escape.ts";
+import type { Paint } from "./paint.ts";
 
 /** What is shown of an input; the rest is counted. */
 const shownCharactersMax = 16_384;
 
 type Asked = Pick<Approval, "input">;
 
+const unpainted: Paint = (_tone, text) => text;
+
 /** One line that tells what the tool would do, as far as its input is of a kind that we know. */
 export function gistOf({ input }: Asked): string {
-  const telling = [input["command"], input["file_path"], input["notebook_path"], input["url"], input["path"]];
-  const found = telling.find((value) => typeof value === "string");
+  const telling = ["command", "file_path", "notebook_path", "url", "path", "pattern", "query", "description"];
+  const found = telling.map((name) => input[name]).find((value) => typeof value === "string");
   return typeof found === "string" ? found : JSON.stringify(input);
 }
 
-/** The whole input for somebody who has to judge it, a line or more for each member; nothing in it is obeyed by a terminal. */
-export function inputLines({ input }: Asked): string[] {
-  const lines = Object.entries(input).flatMap(([name, value]) => {
+/**
+ * The whole input for somebody who has to judge it, a line or more for each member, an edit as what goes and what comes; nothing in it is
+ * obeyed by a terminal.
+ */
+export function inputLines({ input }: Asked, paint: Paint = unpainted): string[] {
+  const lines: { readonly text: string; readonly shown?: string }[] = [];
+  const { old_string: before, new_string: after, ...others } = input;
+  const isEdit = typeof before === "string" && typeof after === "string";
+  for (const [name, value] of Object.entries(isEdit ? others : input)) {
     const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
     const [first = "", ...rest] = escapeText(text).split("\n");
-    const label = `  ${escapeLine(name)}: `;
-    return [`${label}${first}`, ...rest.map((line) => `    ${line}`)];
-  });
+    lines.push({ text: `  ${escapeLine(name)}: ${first}` }, ...rest.map((line) => ({ text: `    ${line}` })));
+  }
+  if (isEdit) {
+    const changed = diffLines(before, after).map((line) => ({
+      text: `    ${line}`,
+      shown: `    ${paintedDiff(line, paint)}`,
+    }));
+    lines.push({ text: "  changes:" }, ...changed);
+  }
+  return cut(lines);
+}
+
+function cut(lines: readonly { readonly text: string; readonly shown?: string }[]): string[] {
   const shown: string[] = [];
   let characters = 0;
   for (const [index, line] of lines.entries()) {
     const room = shownCharactersMax - characters;
-    characters += line.length;
-    shown.push(line.slice(0, Math.max(0, room)));
-    if (line.length <= room) continue;
-    const left = lines.slice(index + 1).reduce((sum, { length }) => sum + length, line.length - Math.max(0, room));
+    characters += line.text.length;
+    if (line.text.length <= room) {
+      shown.push(line.shown ?? line.text);
+      continue;
+    }
+    shown.push(line.text.slice(0, Math.max(0, room)));
+    const left = lines
+      .slice(index + 1)
+      .reduce((sum, { text }) => sum + text.length, line.text.length - Math.max(0, room));
     shown.push(`  … ${left} more characters are not shown: \`hl-client approvals list --json\` has all of it`);
     break;
   }

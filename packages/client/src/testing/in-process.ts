@@ -33,6 +33,7 @@ export class InProcess {
       stderr: this.#terminal((text) => (this.stderr += text), options.stderrColumns),
       stdin: () => Readable.from([Buffer.from(options.stdin ?? "")]),
       unprocessedOutput: () => {},
+      runEditor: () => Promise.reject(new Error("there is no editor here")),
       clock: options.clock ?? systemClock,
       random: () => 0,
       uuid: () => "00000000-0000-4000-8000-000000000001",

@@ -31,6 +31,7 @@ export function newRecord(asked: AskedCall, nowMs: number, timeoutMs: number): A
     ...optional,
     requires_user_interaction: asked.requiresUserInteraction,
     can_remember: asked.canRemember,
+    ...(asked.canEdit === false ? { can_edit: false as const } : {}),
     created_at: nowMs / 1000,
     expires_at: (nowMs + timeoutMs) / 1000,
   };

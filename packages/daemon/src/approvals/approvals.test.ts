@@ -152,8 +152,9 @@ describe("approvals", () => {
 
   test("a decision about another input, about nothing, or remembered where that has no effect, is refused", async () => {
     using world = new World();
-    const { id } = world.ask({ canRemember: false });
+    const { id } = world.ask({ canRemember: false, canEdit: false });
     await world.recorded(1);
+    assert.equal(world.one(id).can_edit, false);
     const input_hash = inputHashOf({ command: "touch z" });
     const error = await refused(
       world.approvals.decide({ approval_id: id, decision: "allow", input_hash }, anna),

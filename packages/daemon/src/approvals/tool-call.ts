@@ -22,6 +22,8 @@ export interface AskedCall extends ToolCall {
   readonly reason?: string | undefined;
   readonly requiresUserInteraction: boolean;
   readonly canRemember: boolean;
+  /** False where the agent cannot be told of another input. */
+  readonly canEdit?: boolean | undefined;
   /** Aborts when no answer can reach the agent any more; its reason is a `Withdrawal`. */
   readonly withdrawn: AbortSignal;
 }

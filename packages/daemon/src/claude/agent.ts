@@ -74,6 +74,8 @@ export interface PermissionRequest {
   readonly requiresUserInteraction: boolean;
   /** Whether `remember: "session"` would have an effect. */
   readonly canRemember: boolean;
+  /** False where another input cannot be said in the agent's protocol. */
+  readonly canEdit?: boolean | undefined;
   /** Aborts when a decision has no effect any more; its reason is a `Withdrawal`. */
   readonly withdrawn: AbortSignal;
   readonly raw: unknown;

@@ -37,6 +37,10 @@ export const approval = z.object({
   blocked_path: z.string().optional(),
   requires_user_interaction: z.boolean().describe("A question to a person: `updated_input` carries the answers"),
   can_remember: z.boolean().describe('Whether `remember: "session"` would have an effect'),
+  can_edit: z
+    .literal(false)
+    .optional()
+    .describe("Present where the agent cannot be told of another input: `updated_input` would be a denial"),
   created_at: unixTime("Asked"),
   expires_at: unixTime("Decided by the default where nobody does before"),
   decided_at: unixTime("End of the pending state").optional(),

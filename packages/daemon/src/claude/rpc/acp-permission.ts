@@ -28,6 +28,7 @@ export function acpPermission(
       title: toolCall.title ?? undefined,
       requiresUserInteraction: false,
       canRemember: options.some(({ kind }) => kind === "allow_always"),
+      canEdit: false,
       raw,
     },
     answer: (decision) => answerOf(decision, options),

@@ -198,7 +198,8 @@ describe("acp adapter", () => {
       await settled();
       const outcome = optionId === undefined ? { outcome: "cancelled" } : { outcome: "selected", optionId };
       assert.deepEqual(sent.at(-1), { jsonrpc: "2.0", id: 0, result: { outcome } });
-      const { toolName, toolUseId, input, canRemember } = asked[0] as PermissionRequest;
+      const { toolName, toolUseId, input, canRemember, canEdit } = asked[0] as PermissionRequest;
+      assert.equal(canEdit, false);
       assert.deepEqual([toolName, toolUseId, input], ["Bash", "t1", { command: "touch a" }]);
       assert.equal(canRemember, offered === allowAlways || offered.length === 1);
     }
