@@ -61,6 +61,41 @@ describe("agents over two lives of the daemon", () => {
     assert.deepEqual(refused.agents.list(), []);
   });
 
+  test("P7: of those that have ended the newest are kept; of an older one record, turns and log go", async () => {
+    await using own = await setUpAgents();
+    const life = own.life({ endedKept: 2 });
+    const ids: string[] = [];
+    for (const text of ["one", "two", "three", "four"]) {
+      const { fake, processId } = await own.start(life);
+      const answer = life.relay(processId, text, randomUUID());
+      await fake.prompt(1);
+      fake.claude.start();
+      fake.claude.finish(text);
+      await answer;
+      await life.agents.get(processId).stop({ force: true, timeoutMs: 0 });
+      ids.push(processId);
+    }
+    const kept = ids.slice(2).sort();
+    assert.deepEqual(
+      life.agents
+        .list()
+        .map(({ process_id }) => process_id)
+        .sort(),
+      kept,
+    );
+    assert.throws(() => life.agents.get(ids[0]!), /there is no agent/);
+    await until("their logs are gone", async () => (await own.runner.list()).length === 2);
+    assert.deepEqual((await own.runner.list()).sort(), kept);
+    await until("their records are gone", () => own.records.all().length === 2);
+    const turns = own.database.read(() =>
+      own.database.prepare("SELECT DISTINCT process_id FROM agent_turns ORDER BY process_id").all(),
+    );
+    assert.deepEqual(
+      turns.map((row) => row["process_id"]),
+      kept,
+    );
+  });
+
   test("P3: an upgrade leaves agents to the next daemon; who waits is told, and gets the result there", async () => {
     const { first, fake, processId, relayId, answer } = await leftInTurn();
     const error = (await answer) as HlError;

@@ -61,6 +61,8 @@ export interface AgentsOptions {
   readonly lineBytesMax: number;
   readonly openFilesMax: number;
   readonly logBytesMax: number;
+  /** Ended agents that are still listed, 100 by default; of older ones record and log go. */
+  readonly endedKept?: number | undefined;
   readonly judge?: ToolJudge | undefined;
   readonly onEvent: OnAgentEvent;
   readonly onStart: (agent: AgentFacts) => void;
@@ -69,8 +71,7 @@ export interface AgentsOptions {
   readonly onForget?: ((processId: string) => void) | undefined;
 }
 
-/** Ended agents that are still listed. */
-const endedKept = 100;
+const endedKeptDefault = 100;
 
 const newRecord = {
   ...{ readyMs: undefined, pid: undefined, agentVersion: undefined, endedMs: undefined, exitCode: undefined },
@@ -232,7 +233,7 @@ export class Agents {
   }
 
   #forgetOldest(): void {
-    const { records, logger } = this.#options;
+    const { records, logger, endedKept = endedKeptDefault } = this.#options;
     const ended = [...this.#agents.values()].filter(({ facts }) => facts.state === "ended");
     for (const agent of ended.slice(0, Math.max(0, ended.length - endedKept))) {
       const { processId } = agent.facts;

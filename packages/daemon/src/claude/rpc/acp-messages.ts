@@ -29,6 +29,8 @@ export const sessionResult = z.looseObject({ sessionId: z.string().optional(), m
 const toolCall = {
   toolCallId: z.string(),
   name: z.string().nullish(),
+  /** The protocol has no name of a tool; some agents put it here. */
+  _meta: z.looseObject({ toolName: z.string().optional() }).nullish().catch(undefined),
   title: z.string().nullish(),
   kind: z.string().nullish(),
   status: z.string().nullish(),
@@ -50,7 +52,7 @@ export const toolUpdate = z.looseObject({ update: tool });
 
 export type ToolUpdate = z.infer<typeof tool>;
 
-const option = z.looseObject({ optionId: z.string(), kind: z.string() });
+const option = z.looseObject({ optionId: z.string(), kind: z.string(), name: z.string().catch("") });
 
 export const permissionRequest = z.looseObject({
   toolCall: z.looseObject(toolCall),

@@ -27,7 +27,7 @@ export function acpPermission(
       input: isObject(known.input) ? known.input : {},
       title: toolCall.title ?? undefined,
       requiresUserInteraction: false,
-      canRemember: options.some(({ kind }) => kind === "allow_always"),
+      canRemember: forThisSession(options) !== undefined,
       canEdit: false,
       raw,
     },
@@ -41,12 +41,24 @@ export function acpPermission(
 
 /** By kind, never by the option's id, which is the agent's own. What is not offered is denied; anything unclear is too. */
 function answerOf(decision: Decision, options: readonly PermissionOption[]): RpcAnswer {
-  const choose = (...kinds: string[]): RpcAnswer => {
-    const chosen = kinds.flatMap((wanted) => options.find(({ kind }) => kind === wanted) ?? [])[0];
-    return chosen === undefined
-      ? cancelled
-      : { result: { outcome: { outcome: "selected", optionId: chosen.optionId } } };
+  const choose = (wanted: string): RpcAnswer => {
+    const chosen = options.find(({ kind }) => kind === wanted);
+    return chosen === undefined ? cancelled : selected(chosen);
   };
   if (decision.behavior !== "allow" || decision.updatedInput !== undefined) return choose("reject_once");
-  return decision.remember === "session" ? choose("allow_always", "allow_once") : choose("allow_once");
+  const remembered = decision.remember === "session" ? forThisSession(options) : undefined;
+  return remembered === undefined ? choose("allow_once") : selected(remembered);
+}
+
+/**
+ * The kind `allow_always` does not say for how long: with some agents it is a rule in the repository's or the user's settings, or a mode that
+ * asks for nothing any more. Only the option's name says it, so what is not clearly for this session is not remembered.
+ */
+function forThisSession(options: readonly PermissionOption[]): PermissionOption | undefined {
+  const named = options.filter(({ kind, name }) => kind === "allow_always" && /\bthis session\b/iu.test(name));
+  return named.length === 1 ? named[0] : undefined;
+}
+
+function selected({ optionId }: PermissionOption): RpcAnswer {
+  return { result: { outcome: { outcome: "selected", optionId } } };
 }

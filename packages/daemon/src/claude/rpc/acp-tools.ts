@@ -7,7 +7,7 @@ export interface KnownTool {
   readonly input: unknown;
 }
 
-type Part = Pick<ToolUpdate, "toolCallId" | "name" | "title" | "kind" | "rawInput">;
+type Part = Pick<ToolUpdate, "toolCallId" | "name" | "_meta" | "title" | "kind" | "rawInput">;
 
 /** Tool calls of one turn that are remembered; more are told as they come. */
 const toolsMax = 1_000;
@@ -27,7 +27,7 @@ export class AcpTools {
   merge(part: Part): KnownTool {
     const before = this.#tools.get(part.toolCallId);
     const input = hasContent(part.rawInput) ? part.rawInput : (before?.input ?? {});
-    const name = part.name ?? before?.name ?? part.title ?? part.kind ?? "unknown";
+    const name = part.name ?? part._meta?.toolName ?? before?.name ?? part.title ?? part.kind ?? "unknown";
     const tool = { name, input, told: before?.told ?? false };
     if (before !== undefined || this.#tools.size < toolsMax) this.#tools.set(part.toolCallId, tool);
     return tool;

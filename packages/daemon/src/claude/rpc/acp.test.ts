@@ -175,13 +175,14 @@ describe("acp adapter", () => {
   });
 
   test("A3: options are chosen by kind; what cannot be said is a denial", async () => {
-    const allowAlways = [...options, { optionId: "w", name: "Always", kind: "allow_always" }];
+    const always = { optionId: "w", name: "Yes, during this session", kind: "allow_always" };
+    const allowAlways = [...options, always];
     const cases: [decision: Decision, offered: object[], optionId: string | undefined][] = [
       [{ behavior: "allow" }, options, "a"],
       [{ behavior: "allow", remember: "session" }, options, "a"],
       [{ behavior: "allow", remember: "session" }, allowAlways, "w"],
       [{ behavior: "allow" }, allowAlways, "a"],
-      [{ behavior: "allow" }, [{ optionId: "w", name: "Always", kind: "allow_always" }], undefined],
+      [{ behavior: "allow" }, [always], undefined],
       [{ behavior: "allow", updatedInput: { command: "other" } }, options, "r"],
       [{ behavior: "deny", message: "lost" }, options, "r"],
       [{ behavior: "deny", message: "lost" }, [], undefined],
@@ -203,6 +204,48 @@ describe("acp adapter", () => {
       assert.deepEqual([toolName, toolUseId, input], ["Bash", "t1", { command: "touch a" }]);
       assert.equal(canRemember, offered === allowAlways || offered.length === 1);
     }
+  });
+
+  test("A3: only what says that it is for this session is remembered: other options stay in files, or change the mode", async () => {
+    const names: [offered: readonly string[], optionId: string][] = [
+      [["Allow for this session"], "o0"],
+      [["Yes, and don't ask again for touch", "Yes, allow all edits during this session"], "o1"],
+      [["Always"], "a"],
+      [["Always Allow in project: touch *", "Always Allow for user: touch *"], "a"],
+      [["Yes, clear context and bypass permissions"], "a"],
+      [["Allow this command for all future sessions"], "a"],
+      [["Allow all server tools for this session", "Allow tool for this session"], "a"],
+    ];
+    for (const [offered, optionId] of names) {
+      const asked: PermissionRequest[] = [];
+      const { say, sent } = await ready({
+        onPermission: async (request) => {
+          asked.push(request);
+          return { behavior: "allow", remember: "session" };
+        },
+      });
+      const more = offered.map((name, index) => ({ optionId: `o${index}`, name, kind: "allow_always" }));
+      say(asks(0, { options: [...more, ...options] }));
+      await settled();
+      assert.deepEqual(sent.at(-1).result, { outcome: { outcome: "selected", optionId } });
+      assert.equal(asked[0]?.canRemember, optionId !== "a", offered.join());
+    }
+  });
+
+  test("a tool is called by its name, which some agents have in _meta only, and not by the title of one call of it", async () => {
+    const asked: PermissionRequest[] = [];
+    const { say, relay, events } = await ready({
+      onPermission: (request) => (asked.push(request), new Promise(() => {})),
+    });
+    void relay("x").catch(() => {});
+    const tool = { toolCallId: "t7", _meta: { toolName: "run_shell_command" }, kind: "execute" };
+    say(update({ sessionUpdate: "tool_call", ...tool, title: "Shell", status: "pending", rawInput: {} }));
+    say(asks(0, { toolCall: { ...tool, title: "touch a", rawInput: { command: "touch a" } } }));
+    say(update({ sessionUpdate: "tool_call_update", ...tool, status: "completed", rawInput: { command: "touch a" } }));
+    await settled();
+    assert.deepEqual([asked[0]?.toolName, asked[0]?.title], ["run_shell_command", "touch a"]);
+    const call = events.find((event) => event.type === "agent.tool_call");
+    assert.equal(call?.toolName, "run_shell_command");
   });
 
   test("A3: an interrupt cancels what was asked and the turn, which answers; deny with interrupt does the same", async () => {
