@@ -14,10 +14,12 @@ import { textReply, type ModelReply } from "@hl/testkit/model-api/model-reply.ts
 import { lastInput, type ModelRequest } from "@hl/testkit/model-api/model-request.ts";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
 import { screenText } from "@hl/testkit/screen-text.ts";
-import { startSystem, testInstanceId, type TestSystem } from "@hl/testkit/system.ts";
+import { startSystem, testInstanceId, TestDaemon, type TestSystem } from "@hl/testkit/system.ts";
 import { ensureAgents } from "./install.ts";
 
 const page = join(repositoryRoot, "docs/chat.md");
+/** The page is written anew instead of being compared. */
+const recording = process.env["HL_WRITE_DOCS"] === "1";
 
 describe("hl-client claude chat with the real Claude Code", () => {
   let model: ModelApi;
@@ -49,36 +51,20 @@ describe("hl-client claude chat with the real Claude Code", () => {
   const made = (name: string): string => join(system.daemon.workspace, name);
 
   test("docs/chat.md is what a person sees: a tool allowed, one denied with a reason, status, the end", async () => {
-    model.setScript(greetings(system.daemon.workspace));
-    using human = chat(local);
-    await human.sees(/> /);
-    human.type("Write a greeting into hello.txt.\r");
-    await human.sees(/y allow/);
-    assert.ok(!existsSync(made("hello.txt")));
-    human.type("y");
-    await human.sees(/approved/);
-    await human.sees(/tokens.*\r\n/);
-    assert.equal(readFileSync(made("hello.txt"), "utf8"), "Hello!\nGood to see you.\n");
-    await human.sees(/> /);
-    human.type("/status\r");
-    await human.sees(/turns +1/);
-    await human.sees(/> /);
-    human.type("Make it louder.\r");
-    await human.sees(/n deny/);
-    human.type("n");
-    await human.sees(/why\?/);
-    human.type("people are asleep\r");
-    await human.sees(/denied/);
-    await human.sees(/tokens.*\r\n/);
-    assert.match(readFileSync(made("hello.txt"), "utf8"), /^Hello!/);
-    await human.sees(/> /);
-    human.type("\u0004");
-    const { code, terminal } = await human.leaves();
-    assert.deepEqual([code, terminal.same], [0, true], human.shown);
-    compare(normalised(human.shown, system.daemon.workspace));
-    assert.match(human.shown, /people are asleep/);
+    compare(await greetingSession(model, system.daemon, chat(local)));
     const { processes } = await system.operator.call("claude/list");
     assert.equal(processes[0].status, "ended", "P1: the agent that was started is stopped");
+  });
+
+  test("over the bridge and its JSON-RPC a person sees the same", async () => {
+    const { claude } = await ensureAgents();
+    const environment = { ...agentEnvironment(model.url), CLAUDE_CODE_EXECUTABLE: claude };
+    const binary_path = join(repositoryRoot, "bin/claude-code");
+    const claude_integration = { binary_path, environment, start_timeout_seconds: 60, stdio_timeout: 60 };
+    await using daemon = await TestDaemon.start({ config: { claude_integration } });
+    const seen = await greetingSession(model, daemon, chat({ HL_DAEMON_HOME: daemon.home }));
+    assert.match(seen, /protocol +jsonrpc/);
+    if (!recording) compare(seen.replace(/(protocol +)jsonrpc/, "$1stream-json"));
   });
 
   test("through the cloud: text streams, a tool is allowed inline by the operator's name, Ctrl-C interrupts", async () => {
@@ -147,6 +133,38 @@ describe("hl-client claude chat with the real Claude Code", () => {
   });
 });
 
+/** What a person sees who has a greeting written, and does not want it loud. */
+async function greetingSession(model: ModelApi, daemon: TestDaemon, person: Human): Promise<string> {
+  using human = person;
+  const file = join(daemon.workspace, "hello.txt");
+  model.setScript(greetings(daemon.workspace));
+  await human.sees(/> /);
+  human.type("Write a greeting into hello.txt.\r");
+  await human.sees(/y allow/);
+  assert.ok(!existsSync(file));
+  human.type("y");
+  await human.sees(/approved/);
+  await human.sees(/tokens.*\r\n/);
+  assert.equal(readFileSync(file, "utf8"), "Hello!\nGood to see you.\n");
+  await human.sees(/> /);
+  human.type("/status\r");
+  await human.sees(/turns +1/);
+  await human.sees(/> /);
+  human.type("Make it louder.\r");
+  await human.sees(/n deny/);
+  human.type("n");
+  await human.sees(/why\?/);
+  human.type("people are asleep\r");
+  await human.sees(/denied/);
+  await human.sees(/tokens.*\r\n/);
+  assert.match(readFileSync(file, "utf8"), /^Hello!/);
+  await human.sees(/> /);
+  human.type("\u0004");
+  const { code, terminal } = await human.leaves();
+  assert.deepEqual([code, terminal.same], [0, true], human.shown);
+  return normalised(human.shown, daemon.workspace);
+}
+
 /** A model that writes a greeting, wants to shout it, and takes no for an answer. */
 function greetings(workspace: string): (request: ModelRequest) => ModelReply {
   const file_path = join(workspace, "hello.txt");
@@ -182,13 +200,12 @@ function normalised(shown: string, workspace: string): string {
     .trimEnd();
 }
 
-/** `HL_WRITE_DOCS=1` records it anew. */
 function compare(session: string): void {
   const text = readFileSync(page, "utf8");
   const block = /```text\n(\$ hl-client claude chat\n[^]*?)\n```/;
   const recorded = block.exec(text)?.[1];
   const wanted = `$ hl-client claude chat\n${session}`;
-  if (process.env["HL_WRITE_DOCS"] === "1")
+  if (recording)
     writeFileSync(
       page,
       text.replace(block, () => `\`\`\`text\n${wanted}\n\`\`\``),

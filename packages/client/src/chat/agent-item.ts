@@ -25,11 +25,12 @@ export type AgentItem =
 const raw = z.looseObject({ parent_tool_use_id: z.string().nullish() }).optional().catch(undefined);
 
 const delta = z.object({ kind: z.enum(["text", "thinking"]), text: z.string(), subagentOf: z.string().nullish() });
-const message = z.object({ text: z.string(), thinking: z.string().default(""), raw });
+const message = z.object({ text: z.string(), thinking: z.string().default(""), subagentOf: z.string().nullish(), raw });
 const call = z.object({
   toolUseId: z.string(),
   toolName: z.string(),
   input: z.record(z.string(), z.unknown()).catch({}),
+  subagentOf: z.string().nullish(),
   raw,
 });
 const result = z.object({ toolUseId: z.string(), isError: z.boolean().default(false), content: z.unknown() });
@@ -43,11 +44,11 @@ const readers: Readonly<Record<string, (data: unknown) => AgentItem | undefined>
   delta: read(delta, ({ kind, text, subagentOf }) =>
     isSet(subagentOf) ? undefined : { kind: "delta", of: kind, text },
   ),
-  message: read(message, ({ text, thinking, raw: said }) =>
-    isSet(said?.parent_tool_use_id) ? undefined : { kind: "message", text, thinking },
+  message: read(message, ({ text, thinking, subagentOf, raw: said }) =>
+    isSet(subagentOf ?? said?.parent_tool_use_id) ? undefined : { kind: "message", text, thinking },
   ),
-  tool_call: read(call, ({ toolUseId: id, toolName: name, input, raw: said }) => {
-    return { kind: "tool_call", id, name, input, bySubagent: isSet(said?.parent_tool_use_id) };
+  tool_call: read(call, ({ toolUseId: id, toolName: name, input, subagentOf, raw: said }) => {
+    return { kind: "tool_call", id, name, input, bySubagent: isSet(subagentOf ?? said?.parent_tool_use_id) };
   }),
   tool_result: read(result, ({ toolUseId: id, isError, content }) => {
     return { kind: "tool_result", id, isError, text: textOf(content) };

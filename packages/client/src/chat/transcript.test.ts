@@ -80,6 +80,7 @@ test("thinking is dimmed line by line, or hidden; a subagent's words are not tol
     text("So"),
     ["delta", { kind: "text", text: "inner", subagentOf: "t1" }],
     ["message", { text: "inner", thinking: "", raw: { parent_tool_use_id: "t1" } }],
+    ["message", { text: "inner", thinking: "", subagentOf: "t1" }],
     ["message", { text: "So", thinking: "hm\nyes", raw: { parent_tool_use_id: null } }],
   ];
   assert.equal(told(items, newTranscript({ color: true })), "\x1b[2mhm\x1b[22m\n\x1b[2myes\x1b[22m\nSo\n");

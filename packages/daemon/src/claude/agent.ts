@@ -139,12 +139,19 @@ export type AgentEvent = EventContext &
         readonly text: string;
         readonly subagentOf?: string | undefined;
       }
-    | { readonly type: "agent.message"; readonly text: string; readonly thinking: string; readonly raw: unknown }
+    | {
+        readonly type: "agent.message";
+        readonly text: string;
+        readonly thinking: string;
+        readonly subagentOf?: string | undefined;
+        readonly raw: unknown;
+      }
     | {
         readonly type: "agent.tool_call";
         readonly toolUseId: string;
         readonly toolName: string;
         readonly input: unknown;
+        readonly subagentOf?: string | undefined;
         readonly raw: unknown;
       }
     | {
@@ -152,6 +159,7 @@ export type AgentEvent = EventContext &
         readonly toolUseId: string;
         readonly isError: boolean;
         readonly content: unknown;
+        readonly subagentOf?: string | undefined;
         readonly raw: unknown;
       }
     | {

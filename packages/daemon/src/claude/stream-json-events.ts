@@ -70,16 +70,18 @@ export function eventsOfConversation(
     return data ? [data] : [];
   });
   const events: AgentEvent[] = [];
+  const subagentOf = message.parent_tool_use_id ?? undefined;
   const fromAgent = message.type === "assistant";
   const text = fromAgent ? blocks.map((block) => (block.type === "text" ? block.text : "")).join("") : "";
   const thinking = fromAgent ? blocks.map((block) => (block.type === "thinking" ? block.thinking : "")).join("") : "";
-  if (text !== "" || thinking !== "") events.push({ type: "agent.message", text, thinking, raw });
+  if (text !== "" || thinking !== "") events.push({ type: "agent.message", text, thinking, subagentOf, raw });
   for (const block of blocks) {
     if (block.type === "tool_use") {
-      events.push({ type: "agent.tool_call", toolUseId: block.id, toolName: block.name, input: block.input, raw });
+      const { id: toolUseId, name: toolName, input } = block;
+      events.push({ type: "agent.tool_call", toolUseId, toolName, input, subagentOf, raw });
     } else if (block.type === "tool_result") {
       const { tool_use_id: toolUseId, is_error: isError = false } = block;
-      events.push({ type: "agent.tool_result", toolUseId, isError, content: block.content, raw });
+      events.push({ type: "agent.tool_result", toolUseId, isError, content: block.content, subagentOf, raw });
     }
   }
   // A subagent's words are no part of the answer.

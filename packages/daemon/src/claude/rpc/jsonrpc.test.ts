@@ -74,6 +74,51 @@ describe("jsonrpc adapter", () => {
     assert.deepEqual(sent.at(-1), { jsonrpc: "2.0", method: "note", params: [1] });
   });
 
+  test("what the bridge tells of a turn are events as of any agent; its answer brings the numbers", async () => {
+    const { engine, relay, answer, say, events, request } = setUpRpc(jsonRpcProtocol);
+    const answered = relay("go", { relayId: "r1" });
+    const { id } = request("message/send");
+    const tell = (type: string, data: object, relay_id: string = id): void =>
+      say({ method: "message/event", params: { type, relay_id, session_id: "s9", data } });
+    tell("delta", { kind: "text", text: "Hel" });
+    tell("delta", { kind: "text", text: "inner", subagentOf: "t0" });
+    tell("message", { text: "Hello", thinking: "hm" });
+    tell("tool_call", { toolUseId: "t1", toolName: "Bash", input: { command: "ls" }, subagentOf: "t0" });
+    tell("tool_result", { toolUseId: "t1", isError: true, content: [{ type: "text", text: "x" }] });
+    tell("retry", { attempt: 1, delayMs: 500, status: null });
+    tell("status", { state: "running" });
+    tell("turn_completed", {});
+    tell("gap", { bytes: 3 });
+    tell("log", { text: "printed" });
+    tell("unknown", { raw: { type: "new" } });
+    tell("delta", { kind: "text", text: "late" }, "of a turn that was given up");
+    tell("tool_call", { toolUseId: 7 });
+    tell("constructor", {});
+    say({ method: "message/event", params: [1] }, { method: "other", params: {} });
+    assert.equal(engine.turnInFlight?.partialText, "Hello");
+    const numbers = { num_turns: 2, usage: { input_tokens: 3 }, cost_usd: 0.5, stop_reason: "end_turn" };
+    answer("message/send", { result: { text: "Hello", is_error: false, session_id: "s9", ...numbers } });
+    await answered;
+    const told = events.filter(({ type }) => type !== "agent.status");
+    assert.deepEqual(
+      told.map(({ type }) => type.replace("agent.", "")),
+      [
+        ...["delta", "delta", "message", "tool_call", "tool_result", "retry", "gap", "log", "unknown", "delta"],
+        ...["notification", "notification", "notification", "notification", "turn_completed"],
+      ],
+    );
+    const own = { relayId: "r1", sessionId: "s9" };
+    assert.deepEqual(told[0], { type: "agent.delta", kind: "text", text: "Hel", ...own });
+    assert.deepEqual(told[2], { type: "agent.message", text: "Hello", thinking: "hm", raw: null, ...own });
+    const call = { toolUseId: "t1", toolName: "Bash", input: { command: "ls" }, subagentOf: "t0", raw: null };
+    assert.deepEqual(told[3], { type: "agent.tool_call", ...call, ...own });
+    assert.deepEqual(told[8], { type: "agent.unknown", raw: { type: "new" }, ...own });
+    assert.equal(told[9]?.relayId, undefined, "it belongs to no turn that is there");
+    const [{ result }] = told.slice(-1) as [Extract<(typeof told)[number], { type: "agent.turn_completed" }>];
+    const { raw: _raw, ...said } = result;
+    assert.deepEqual(said, { text: "Hello", is_error: false, session_id: "s9", ...numbers });
+  });
+
   test("one turn at a time in order; system requests pass, and one turn too many is busy", async () => {
     const { relay, answer, sent } = setUpRpc(jsonRpcProtocol, { turnsWaitingMax: 1 });
     const first = relay("one");

@@ -3,8 +3,9 @@
  * interrupt, ask for approval, end) is as the bridge `claude-code` has it; an agent that lacks these is still usable without them.
  */
 import { z } from "zod";
-import { AgentFailure, type Decision, type RelayResult } from "../agent.ts";
+import { AgentFailure, type AgentEvent, type Decision, type RelayResult } from "../agent.ts";
 import type { AgentProtocol } from "../engine.ts";
+import { bridgeEventMethod, bridgeEventOf } from "./bridge-events.ts";
 import { interruptMethod, parseJsonRpcRelay } from "./jsonrpc-message.ts";
 import type { RpcDialect, RpcLink } from "./rpc-dialect.ts";
 import { RpcEngine } from "./rpc-engine.ts";
@@ -34,6 +35,26 @@ const approvalRequest = z.looseObject({
   requires_user_interaction: z.boolean().optional(),
   can_remember: z.boolean().optional(),
 });
+
+/** What the bridge answers to `message/send`; of another agent as much of it as it has. */
+const turnResult = z
+  .object({
+    text: z.string(),
+    is_error: z.boolean(),
+    error: z.object({
+      kind: z.enum(["api", "interrupted", "max_turns", "limit", "other"]),
+      status: z.number().optional(),
+      message: z.string(),
+    }),
+    stop_reason: z.string().nullable(),
+    session_id: z.string(),
+    num_turns: z.number(),
+    usage: z.unknown(),
+    cost_usd: z.number(),
+    permission_denials: z.array(z.unknown()),
+  })
+  .partial();
+const failedWithoutWord = { kind: "other", message: "The agent reports that the turn failed." } as const;
 
 export const jsonRpcProtocol: AgentProtocol = {
   name: "jsonrpc",
@@ -79,7 +100,12 @@ function jsonRpcDialect(link: RpcLink): RpcDialect {
       };
     },
     parse: parseJsonRpcRelay,
-    onNotification: (method, params, raw) => link.emit({ type: "agent.notification", method, params, raw }),
+    onNotification: (method, params, raw) => {
+      const told = method === bridgeEventMethod ? bridgeEventOf(params) : undefined;
+      sessionId = told?.sessionId ?? sessionId;
+      if (told === undefined) link.emit({ type: "agent.notification", method, params, raw });
+      else if (told.event !== undefined) tell(link, told.event, told.turnId);
+    },
     permissionOf: (method, params, raw) => (method === "approval/request" ? permissionOf(params, raw) : undefined),
     withdrawnBy: (method, params) => (method === "$/cancelRequest" && isObject(params) ? params["id"] : undefined),
     resultOf: (answer, _turn, raw) => resultOf(answer, raw, sessionId),
@@ -101,6 +127,19 @@ function jsonRpcDialect(link: RpcLink): RpcDialect {
   };
 }
 
+/** What is told of a turn that was given up belongs to none. */
+function tell(link: RpcLink, event: AgentEvent, turnId: string | undefined): void {
+  const turn = link.turnInFlight();
+  if (turnId !== undefined && turnId !== turn?.uuid) {
+    link.emit({ ...event, relayId: undefined });
+    return;
+  }
+  if (event.type === "agent.delta" && event.kind === "text" && event.subagentOf === undefined)
+    turn?.addDelta(event.text);
+  if (event.type === "agent.message" && event.text !== "" && event.subagentOf === undefined) turn?.addText(event.text);
+  link.emit(event);
+}
+
 /** The agent's answer as it came, an error too, with the caller's id put back. */
 function response(result: RelayResult, message: unknown): unknown {
   if (!isObject(result.raw)) {
@@ -116,14 +155,14 @@ function resultOf(answer: RpcAnswer, raw: unknown, sessionId: string | undefined
     return { text: "", is_error: true, error, stop_reason: null, session_id: sessionId, raw };
   }
   const { result } = answer;
-  const text = isObject(result) ? result["text"] : result;
-  const isError = isObject(result) && result["is_error"] === true;
+  const said = turnResult.safeParse(typeof result === "string" ? { text: result } : result).data ?? {};
+  const { text = "", is_error = false, error = failedWithoutWord, ...numbers } = said;
   return {
-    text: typeof text === "string" ? text : "",
-    is_error: isError,
-    ...(isError ? { error: { kind: "other" as const, message: "The agent reports that the turn failed." } } : {}),
-    stop_reason: null,
-    session_id: sessionId,
+    ...numbers,
+    ...{ text, is_error },
+    ...(is_error ? { error } : {}),
+    stop_reason: numbers.stop_reason ?? null,
+    session_id: numbers.session_id ?? sessionId,
     raw,
   };
 }
