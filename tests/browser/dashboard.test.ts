@@ -168,6 +168,59 @@ test("A3: what the agent asks is shown with all it would do; allowed and denied 
   }
 });
 
+test(
+  "agents are shown with state, turns and cost; the transcript of one is live, and goes on after a crash of the daemon",
+  { skip },
+  async () => {
+    await using agents = await FakeAgents.start();
+    using folder = temporaryFolder("hl-browser");
+    await using system = await startSystem({ config: { claude_integration: agents.config(folder.path) } });
+    const starting = system.operator.call("claude/start", { workspace_path: system.daemon.workspace });
+    const agent = await agents.next();
+    await agent.initialized(1);
+    const { process_id } = await starting;
+    const relay = (message: string): void =>
+      void system.operator.call("claude/relay", { process_id, message }).catch(() => {});
+    const browser = await openBrowser(folder.path);
+    try {
+      const page = await browser.newPage();
+      const complaints = complaintsOf(page);
+      await page.goto(`${system.cloud.url}/#token=${system.cloud.operatorToken}`);
+      await page.locator("#fleet-list").getByText("test-vm-001").click();
+      relay("list <b>the files</b>");
+      await agent.prompt(1);
+      agent.claude.start();
+      agent.claude.finish("here they are\u202e", { total_cost_usd: 0.25 });
+      const shown = page.locator("#agents li").first();
+      await shown.getByText("1 turn, 10 tokens, $0.25").waitFor();
+      await shown.getByRole("button").click();
+      const transcript = page.locator("#transcript");
+      await transcript.getByText("list <b>the files</b>").waitFor();
+      await transcript.getByText("here they are\\u{202e}").waitFor();
+      await page.locator("#agents-state").getByText("live").waitFor();
+
+      relay("second");
+      await agent.prompt(2);
+      agent.claude.start();
+      const event = { type: "content_block_delta", delta: { type: "text_delta", text: "half an ans" } };
+      agent.claude.say({ type: "stream_event", session_id: "s1", parent_tool_use_id: null, event });
+      await transcript.getByText("half an ans").waitFor();
+      await system.daemon.kill();
+      agent.claude.finish("half an answer no more");
+      await system.daemon.restart();
+      await transcript.getByText("half an answer no more").waitFor();
+      assert.equal(await transcript.getByText("half an ans", { exact: true }).count(), 0);
+      assert.equal(await transcript.getByText("here they are").count(), 1);
+      agent.end();
+      await transcript.getByText("exit code 7").waitFor();
+      await shown.getByText("ended with 7").waitFor();
+      assert.deepEqual(complaints, []);
+    } finally {
+      await browser.close();
+    }
+  },
+);
+
 test("X3: a wrong token shows nothing but the way in", { skip }, async () => {
   await using system = await startSystem();
   using folder = temporaryFolder("hl-browser");

@@ -7,6 +7,7 @@ const files = [
   "index.html",
   "style.css",
   "icon.svg",
+  "agents.js",
   "app.js",
   "approvals.js",
   "command.js",

@@ -111,6 +111,7 @@ export class AgentFacts {
       ...(this.#endedMs === undefined ? {} : { ended_at: this.#endedMs / 1000 }),
       ...(this.exitCode === undefined ? {} : { exit_code: this.exitCode }),
       turns: this.turns,
+      usage: this.usage.total,
     };
   }
 

@@ -1,4 +1,4 @@
-import type { AgentUsage } from "@hl/protocol/methods/claude-status.ts";
+import type { AgentUsage } from "@hl/protocol/methods/claude-list.ts";
 import { z } from "zod";
 import type { AgentEvent, RelayResult } from "./agent.ts";
 

@@ -1,6 +1,20 @@
 import { z } from "zod";
 import { defineMethod } from "../method.ts";
 
+/** What an agent has used since it was started, over restarts of the daemon: everything is counted at the end of its turn, once. */
+export const agentUsage = z.object({
+  turns: z.int().describe("Turns that have ended"),
+  errors: z.int().describe("Of these, those that ended with an error"),
+  tool_calls: z.int(),
+  input_tokens: z.int().describe("Not from a cache"),
+  output_tokens: z.int(),
+  cache_read_tokens: z.int(),
+  cache_creation_tokens: z.int(),
+  cost_usd: z.number().describe("As the agent estimates it; 0 where it says nothing"),
+});
+
+export type AgentUsage = z.output<typeof agentUsage>;
+
 export const claudeProcess = z.object({
   process_id: z.string(),
   pid: z.int(),
@@ -13,6 +27,7 @@ export const claudeProcess = z.object({
   ended_at: z.number().optional(),
   exit_code: z.int().optional(),
   turns: z.int(),
+  usage: agentUsage.optional(),
 });
 
 export type ClaudeProcess = z.output<typeof claudeProcess>;

@@ -1,20 +1,6 @@
 import { z } from "zod";
 import { defineMethod } from "../method.ts";
-import { claudeProcess } from "./claude-list.ts";
-
-/** What an agent has used since it was started, over restarts of the daemon: everything is counted at the end of its turn, once. */
-export const agentUsage = z.object({
-  turns: z.int().describe("Turns that have ended"),
-  errors: z.int().describe("Of these, those that ended with an error"),
-  tool_calls: z.int(),
-  input_tokens: z.int().describe("Not from a cache"),
-  output_tokens: z.int(),
-  cache_read_tokens: z.int(),
-  cache_creation_tokens: z.int(),
-  cost_usd: z.number().describe("As the agent estimates it; 0 where it says nothing"),
-});
-
-export type AgentUsage = z.output<typeof agentUsage>;
+import { agentUsage, claudeProcess } from "./claude-list.ts";
 
 export const claudeStatus = defineMethod({
   name: "claude/status",

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { linkSettingsSchema } from "../link-settings.ts";
 import { defineMethod } from "../method.ts";
-import { agentUsage } from "./claude-status.ts";
+import { agentUsage } from "./claude-list.ts";
 
 const alert = z.object({
   code: z.string(),

@@ -1,5 +1,6 @@
 // The dashboard of hl-cloud: the same HTTP API and WebSocket that hl-client uses, no framework, no build.
 
+import { clearAgents, followAgents } from "./agents.js";
 import { clearApprovals, followApprovals } from "./approvals.js";
 import { showCommands } from "./command.js";
 import { followDetail, isUsedTwice, statusOf } from "./detail.js";
@@ -127,9 +128,11 @@ function route() {
   for (const name of ["figures", "alerts", "events"]) $(name).replaceChildren();
   $("events-empty").hidden = false;
   clearApprovals();
+  clearAgents();
   showCommands(id, state.view.signal);
   void followDetail(id, state.view.signal);
   void followApprovals(id, state.view.signal);
+  void followAgents(id, state.view.signal);
   void followEvents(id, state.view.signal);
 }
 

@@ -1,4 +1,4 @@
-import { $, element, wait } from "./page.js";
+import { $, element, visible, wait } from "./page.js";
 import { Rpc } from "./rpc.js";
 
 /** The agent's permission requests that wait, as they come and go; a lost connection starts over. */
@@ -100,12 +100,4 @@ function textOf(input) {
     .map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value, null, 2)}`)
     .map(visible)
     .join("\n");
-}
-
-/** Marks that make text read differently from what it says are shown instead of obeyed. */
-function visible(text) {
-  return text.replaceAll(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    (character) => `\\u{${character.codePointAt(0).toString(16)}}`,
-  );
 }

@@ -32,3 +32,11 @@ export const wait = (ms, signal) =>
     const timer = setTimeout(resolve, ms);
     signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
   });
+
+/** Marks that make text read differently from what it says are shown instead of obeyed. */
+export function visible(text) {
+  return text.replaceAll(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u{${character.codePointAt(0).toString(16)}}`,
+  );
+}
