@@ -17,10 +17,10 @@ import { acpProtocol } from "@hl/daemon/claude/rpc/acp.ts";
 import { agentEnvironment } from "@hl/testkit/agent-env.ts";
 import type { Message } from "@hl/testkit/message-client.ts";
 import { startModelApi, type ModelApi } from "@hl/testkit/model-api/model-api.ts";
-import { noProcessOf } from "@hl/testkit/processes.ts";
+import { isRunning, noProcessOf } from "@hl/testkit/processes.ts";
 import { repositoryRoot, temporaryFolder } from "@hl/testkit/programs.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
-import { refused } from "../system/agent-world.ts";
+import { pendingApproval, refused } from "../system/agent-world.ts";
 import { ensureAcpAgents, ensureAgents, type AcpAgents } from "./install.ts";
 
 const startMs = 90_000;
@@ -120,6 +120,59 @@ describe("agents over ACP", () => {
     const starting = client.call("claude/start", { workspace_path: daemon.workspace }, startMs);
     const error = await refused(starting, 1201);
     assert.match(error.message, /refused "session\/new" \(-32000\).*Log in with Google/);
+    await noProcessOf(daemon.workspace);
+  });
+
+  test("a third agent, qwen-code: a conversation with a tool, allowed and denied, an interrupt, a crash of the daemon, and the end", async () => {
+    const environment = {
+      ...{ ANTHROPIC_API_KEY: "test-key", ANTHROPIC_BASE_URL: model.url, ANTHROPIC_MODEL: "claude-sonnet-4-5" },
+      PATH: `${dirname(process.execPath)}:/usr/bin:/bin`,
+    };
+    const config = settings(agents.qwen, { args: ["--acp", "--auth-type", "anthropic"], environment });
+    await using daemon = await TestDaemon.start({ config });
+    using first = await daemon.connect();
+    const started = await first.call("claude/start", { workspace_path: daemon.workspace }, startMs);
+    assert.deepEqual([started.protocol, started.agent_version], ["acp", "0.24.4"]);
+    const { process_id, pid } = started;
+    const relay = async (client: typeof first, message: unknown, relay_id: string = randomUUID()): Promise<Message> =>
+      (await client.call("claude/relay", { process_id, message, relay_id }, startMs)).response;
+    const touch = (name: string): string =>
+      `!tool run_shell_command ${JSON.stringify({ command: `touch ${name}`, is_background: false })}`;
+    const hello = await relay(first, "hello");
+    assert.deepEqual([hello.text, hello.is_error, hello.stop_reason], ["echo: hello", false, "end_turn"]);
+
+    const relay_id = randomUUID();
+    relay(first, touch("made.txt"), relay_id).catch(() => {});
+    const asked = await pendingApproval(first, process_id);
+    assert.deepEqual([asked.tool_name, asked.input.command], ["run_shell_command", "touch made.txt"]);
+    assert.equal(
+      asked.can_remember,
+      false,
+      "what it offers to remember goes into the project's or the user's settings",
+    );
+    await daemon.kill();
+    await daemon.restart();
+    using second = await daemon.connect();
+    const again = await pendingApproval(second, process_id);
+    assert.equal(again.approval_id, asked.approval_id);
+    await second.call("approval/decide", { approval_id: again.approval_id, decision: "allow" });
+    assert.match((await relay(second, touch("made.txt"), relay_id)).text, /^tool result/);
+    assert.ok(existsSync(join(daemon.workspace, "made.txt")));
+
+    const denied = relay(second, touch("denied.txt"));
+    const { approval_id } = await pendingApproval(second, process_id);
+    await second.call("approval/decide", { approval_id, decision: "deny" });
+    await denied;
+    assert.ok(!existsSync(join(daemon.workspace, "denied.txt")));
+
+    const cut = relay(second, "!slow 60000");
+    await second.next(isTick);
+    await second.call("claude/interrupt", { process_id });
+    assert.equal((await cut).error.kind, "interrupted");
+    assert.equal((await relay(second, "still there?")).text, "echo: still there?");
+    const stopped = await second.call("claude/stop", { process_id, timeout: 20 }, startMs);
+    assert.deepEqual([stopped.status, stopped.exit_code], ["stopped", 0]);
+    assert.ok(!isRunning(pid));
     await noProcessOf(daemon.workspace);
   });
 

@@ -60,6 +60,7 @@ describe("bridge", () => {
 
     const hello = (await bridge.call("message/send", { text: "hello" })).result;
     assert.deepEqual([hello.text, hello.is_error, hello.raw], ["echo: hello", false, undefined]);
+    assert.equal(hello.session_id, info.session_id, "known before the first turn");
     const delta = ({ method, params }: Message): boolean => method === "message/event" && params.type === "delta";
     assert.ok(bridge.said.some(delta));
     const content = [{ type: "text", text: "blocks" }];

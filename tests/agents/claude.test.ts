@@ -96,6 +96,21 @@ describe("Claude Code over stream-json", () => {
     assert.equal(textOf(told?.find((block) => block.type === "tool_result")?.content ?? ""), "not on a Friday");
   });
 
+  test("A3: an error in place of a decision, and one of the wrong shape, are denials", async () => {
+    await using api = await startModelApi();
+    await using claude = await startRawClaude(api.url);
+    for (const said of [
+      { subtype: "error", error: "approver lost" },
+      { subtype: "success", response: { allow: true } },
+    ]) {
+      prompt(claude, "!bash touch made.txt");
+      const { request_id } = await claude.next(asksForTool);
+      claude.send({ type: "control_response", response: { request_id, ...said } });
+      assert.match((await claude.next(isResult)).result, /^tool error/u);
+    }
+    await assert.rejects(access(join(claude.cwd, "made.txt")), { code: "ENOENT" });
+  });
+
   test("an interrupt ends a streaming turn and leaves the process usable", async () => {
     await using api = await startModelApi();
     await using claude = await startRawClaude(api.url);

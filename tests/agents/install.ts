@@ -59,6 +59,7 @@ export async function ensureAgents(options: InstallOptions = {}): Promise<Agents
 export interface AcpAgents {
   readonly claudeAgentAcp: string;
   readonly gemini: string;
+  readonly qwen: string;
 }
 
 /** As `ensureAgents`. Optional dependencies are left out: one of them is a second Claude Code. */
@@ -66,13 +67,17 @@ export async function ensureAcpAgents(options: InstallOptions = {}): Promise<Acp
   const directory = options.directory ?? join(here, "acp");
   const claudeAgentAcp = join(directory, "node_modules/@agentclientprotocol/claude-agent-acp/dist/index.js");
   const gemini = join(directory, "node_modules/@google/gemini-cli/bundle/gemini.js");
+  const qwen = join(directory, "node_modules/@qwen-code/qwen-code/cli-entry.js");
   return await ensureInstalled(options, {
     directory,
     architecture: options.architecture ?? process.arch,
-    find: async () =>
-      (await isExecutable(claudeAgentAcp)) && (await isExecutable(gemini)) ? { claudeAgentAcp, gemini } : undefined,
-    announcement: "Installing the agents that speak ACP (about 180 MB, once) …",
-    missing: "claude-agent-acp or gemini-cli",
+    find: async () => {
+      const scripts = { claudeAgentAcp, gemini, qwen };
+      const found = await Promise.all(Object.values(scripts).map(isExecutable));
+      return found.every(Boolean) ? scripts : undefined;
+    },
+    announcement: "Installing the agents that speak ACP (about 300 MB, once) …",
+    missing: "claude-agent-acp, gemini-cli or qwen-code",
     npmArguments: ["--omit=optional"],
   });
 }

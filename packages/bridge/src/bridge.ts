@@ -28,6 +28,8 @@ export interface BridgeOptions {
   /** The client's end; it is opened when the bridge is there. */
   readonly client: () => Pick<Peer, "request" | "notify">;
   readonly lineBytesMax: number;
+  /** The conversation's, where it is known before Claude Code says it. */
+  readonly sessionId: string | undefined;
 }
 
 /** The longest that a timer can wait; a turn without a time limit of its own ends before. */
@@ -70,6 +72,7 @@ export class Bridge implements RequestHandler {
 
   constructor(options: BridgeOptions) {
     this.#options = options;
+    this.#sessionId = options.sessionId;
     this.#engine = new StreamJsonAgent({
       ...{ write: options.write, clock: options.clock, newId: randomUUID, lineBytesMax: options.lineBytesMax },
       onEvent: (event) => this.#onEvent(event),

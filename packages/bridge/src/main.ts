@@ -26,7 +26,7 @@ if (parsed.kind === "stdio") await serve(parsed);
 else if (parsed.kind === "usage") leave(usage, `claude-code: ${parsed.problem}\n\n${help}`);
 else process.stdout.write(parsed.kind === "help" ? help : `claude-code ${version} (JSON-RPC bridge of hl-daemon)\n`);
 
-async function serve({ executable, cliArguments }: Extract<Arguments, { kind: "stdio" }>): Promise<void> {
+async function serve({ executable, cliArguments, sessionId }: Extract<Arguments, { kind: "stdio" }>): Promise<void> {
   const path = findCli(executable, process.env, own);
   if (path === undefined) {
     leave(unavailable, 'claude-code: no "claude" in PATH; install Claude Code or name it in CLAUDE_CODE_EXECUTABLE\n');
@@ -47,6 +47,7 @@ async function serve({ executable, cliArguments }: Extract<Arguments, { kind: "s
   const bridge: Bridge = new Bridge({
     clock: systemClock,
     lineBytesMax,
+    sessionId,
     write: (line) => cli.write(line),
     client: () => peer,
   });

@@ -56,6 +56,12 @@ export function processesNaming(text: string): number[] {
   return allPids().filter((pid) => readProc(pid, "cmdline").includes(text));
 }
 
+/** Every running process that has the variable with this value in its environment, as what an agent starts has its process id. */
+export function processesWith(variable: string, value: string): number[] {
+  const wanted = `${variable}=${value}`;
+  return allPids().filter((pid) => readProc(pid, "environ").split("\0").includes(wanted));
+}
+
 /** A process below another one, as /proc shows it at this moment. */
 export interface Descendant {
   readonly pid: number;

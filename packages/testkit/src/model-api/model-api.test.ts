@@ -116,6 +116,26 @@ describe("model API stub", () => {
     assert.equal(await request.ended, "aborted");
   });
 
+  test("pauses in an answer until the test lets it go on, or the client leaves", async () => {
+    const gate = Promise.withResolvers<undefined>();
+    const pause = { afterDeltas: 1, until: gate.promise };
+    await using api = await startModelApi({ script: () => textReply("abcd", { deltaChars: 2, pause }) });
+    const reader = (await ask(api, conversation("x"))).body!.pipeThrough(new TextDecoderStream()).getReader();
+    let seen = "";
+    while (!seen.includes('"ab"')) seen += (await reader.read()).value ?? "";
+    assert.ok(!seen.includes('"cd"'));
+    gate.resolve(undefined);
+    for (let part = await reader.read(); !part.done; part = await reader.read()) seen += part.value;
+    assert.match(seen, /"cd".*message_stop/su);
+
+    api.setScript(() => textReply("abcd", { deltaChars: 2, pause: { afterDeltas: 1, until: new Promise(() => {}) } }));
+    const client = new AbortController();
+    const cut = await ask(api, conversation("x"), client.signal);
+    client.abort();
+    await assert.rejects(cut.text());
+    assert.equal(await (await api.request(2)).ended, "aborted");
+  });
+
   test("waits by the clock it was given", async () => {
     const slept: number[] = [];
     const clock = {

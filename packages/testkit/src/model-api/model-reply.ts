@@ -26,6 +26,8 @@ export interface MessageReply {
   readonly deltaDelayMs?: number;
   /** Characters of one delta; 16 by default, more where the text is long. */
   readonly deltaChars?: number;
+  /** Goes on after so many deltas of a streamed answer only when the promise has settled. */
+  readonly pause?: { readonly afterDeltas: number; readonly until: Promise<unknown> };
   /** Breaks off after so many deltas (or before a non-streamed body): by closing the connection, or by never sending more. */
   readonly breakOff?: { readonly how: "cut" | "hang"; readonly afterDeltas: number };
 }

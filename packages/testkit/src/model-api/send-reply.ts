@@ -92,6 +92,7 @@ async function stream(reply: MessageReply, content: readonly ReplyBlock[], conte
         await breakOff(reply.breakOff.how, context);
         return;
       }
+      if (reply.pause?.afterDeltas === deltas) await Promise.race([reply.pause.until, aborted(signal)]);
       if (reply.deltaDelayMs !== undefined) await clock.sleep(reply.deltaDelayMs, signal);
       await send({ type: "content_block_delta", index, delta });
       deltas += 1;

@@ -16,6 +16,12 @@ const protocolVersion = 1;
 const askingModes = ["default", "ask", "read-only"];
 
 /**
+ * Claude's adapter takes the settings of the repository by default, whose hooks would run their commands unasked; here as in stream-json
+ * (`--setting-sources user`) it takes the user's only. Other agents ignore what they do not know in `_meta`.
+ */
+const trustsNoRepository = { claudeCode: { options: { settingSources: ["user"] } } };
+
+/**
  * Makes an agent ready: version, a session, and a mode that asks, because some begin in one that does not (A3). Where modes are offered and
  * none is known to ask, the agent is refused: what asks nobody must be asked for by name.
  */
@@ -36,7 +42,7 @@ export async function beginAcpSession(link: RpcLink, timeoutMs: number | undefin
   }
   const { agentInfo, agentCapabilities, authMethods } = said.data;
   const offered = agentCapabilities?.sessionCapabilities;
-  const common = { cwd: workspacePath, mcpServers: [] };
+  const common = { cwd: workspacePath, mcpServers: [], _meta: trustsNoRepository };
   const open = async (): Promise<unknown> => {
     if (!resume) return await ask("session/new", common);
     // A load repeats the conversation, which would look like new output, so it is the second choice.

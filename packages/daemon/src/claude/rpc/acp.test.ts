@@ -59,7 +59,8 @@ describe("acp adapter", () => {
     );
     const { fs, terminal } = sent[0].params.clientCapabilities;
     assert.deepEqual([fs, terminal], [{ readTextFile: false, writeTextFile: false }, false]);
-    assert.deepEqual(sent[1].params, { cwd: "/work", mcpServers: [] });
+    const _meta = { claudeCode: { options: { settingSources: ["user"] } } };
+    assert.deepEqual(sent[1].params, { cwd: "/work", mcpServers: [], _meta });
     assert.deepEqual(sent[2].params, { sessionId: "s1", modeId: "default" });
     assert.deepEqual([events[0]?.type, events[0]?.sessionId], ["agent.ready", "s1"]);
     assert.equal(engine.turnInFlight, undefined);

@@ -29,6 +29,21 @@ describe("jsonrpc adapter", () => {
     );
   });
 
+  test("P3: a conversation that has its id with the first turn only is known by it from then on", async () => {
+    const { engine, relay, answer, events } = setUpRpc(jsonRpcProtocol);
+    const ready = engine.initialize(10_000);
+    answer("system/ping", { result: {} });
+    await settled();
+    answer("system/info", { result: {} });
+    assert.equal((await ready).session_id, undefined);
+    for (const result of [{ text: "hi", session_id: "s2" }, { text: "hi" }, { text: "hi", session_id: 7 }]) {
+      const answered = relay("hello");
+      answer("message/send", { result });
+      await answered;
+      assert.equal(events.findLast(({ type }) => type === "agent.turn_completed")?.sessionId, "s2");
+    }
+  });
+
   test("is ready without system/info; not without an answer, and not with a refused ping", async () => {
     const silent = setUpRpc(jsonRpcProtocol);
     const late = failureOf(silent.engine.initialize(5_000));

@@ -23,6 +23,8 @@ const systemInfo = z.looseObject({
   permission_mode: z.string().optional().catch(undefined),
 });
 
+const turnResult = z.looseObject({ session_id: z.string().optional().catch(undefined) });
+
 const approvalRequest = z.looseObject({
   tool_name: z.string(),
   input: z.record(z.string(), z.unknown()),
@@ -108,7 +110,11 @@ function jsonRpcDialect(link: RpcLink): RpcDialect {
     },
     permissionOf: (method, params, raw) => (method === "approval/request" ? permissionOf(params, raw) : undefined),
     withdrawnBy: (method, params) => (method === "$/cancelRequest" && isObject(params) ? params["id"] : undefined),
-    resultOf: (answer, _turn, raw) => resultOf(answer, raw, sessionId),
+    resultOf: (answer, _turn, raw) => {
+      // A conversation that was begun with the first turn has no id before it.
+      sessionId = turnResult.safeParse("result" in answer ? answer.result : undefined).data?.session_id ?? sessionId;
+      return resultOf(answer, raw, sessionId);
+    },
     response,
     interrupt: async (timeoutMs) => {
       if (!interruptible)
