@@ -11,6 +11,7 @@ import { gzipSync } from "node:zlib";
 import { http } from "@hl/testkit/http.ts";
 import { until } from "@hl/testkit/waiting.ts";
 import { PathProxy } from "./path-proxy.ts";
+import { UplinkTap } from "./uplink-tap.ts";
 
 interface Server extends AsyncDisposable {
   readonly url: string;
@@ -121,4 +122,21 @@ test("the tap counts the events of a batch that the cloud took, also one whose a
   proxy.set({ kind: "answering", answer: "HTTP/1.1 429 No\r\ncontent-length: 0\r\n\r\n", when: "before" });
   await send();
   assert.equal(proxy.copies, 4);
+});
+
+test("the tap counts behind a poll on the same connection too, and looks away from a WebSocket", () => {
+  const counts: number[] = [];
+  const tap = new UplinkTap((count) => void counts.push(count));
+  const body = JSON.stringify([{ method: "event/stream", params: { event_type: "oracle.event" } }]);
+  const post = `POST /v1/vm/events HTTP/1.1\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+  const ok = Buffer.from("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]");
+  tap.sent(Buffer.from("GET /v1/vm/commands HTTP/1.1\r\nhost: cloud\r\n\r\n"));
+  tap.answered(ok);
+  tap.sent(Buffer.from(post));
+  tap.answered(ok);
+  assert.deepEqual(counts, [1]);
+  tap.sent(Buffer.from("GET /v1/vm/commands HTTP/1.1\r\nupgrade: websocket\r\n\r\n"));
+  tap.sent(Buffer.from(post));
+  tap.answered(ok);
+  assert.deepEqual(counts, [1]);
 });

@@ -55,7 +55,9 @@ export class UplinkTap {
   }
 
   #begin(head: string): void {
-    const length = /^content-length: *(\d+)/im.exec(head)?.[1];
+    // A poll has no body.
+    const none = /^(?:GET|DELETE) /.test(head) && !/^(?:upgrade|transfer-encoding):/im.test(head) ? "0" : undefined;
+    const length = /^content-length: *(\d+)/im.exec(head)?.[1] ?? none;
     const isEvents = head.startsWith("POST /v1/vm/events");
     this.#blind = length === undefined;
     this.#body = { isEvents, isGzip: /^content-encoding: *gzip/im.test(head), bytesLeft: Number(length), parts: [] };
