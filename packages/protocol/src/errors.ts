@@ -183,6 +183,12 @@ export const errorTable = {
     "a turn is in flight and the queue is full",
     "Wait for the turn to end, or interrupt it.",
   ),
+  claude_session_in_use: row(
+    1206,
+    "never",
+    "an agent that runs has the session that another was to go on with",
+    "Relay to data.process_id, or stop it first.",
+  ),
   config_invalid: row(
     1301,
     "never",

@@ -23,8 +23,6 @@ const systemInfo = z.looseObject({
   permission_mode: z.string().optional().catch(undefined),
 });
 
-const turnResult = z.looseObject({ session_id: z.string().optional().catch(undefined) });
-
 const approvalRequest = z.looseObject({
   tool_name: z.string(),
   input: z.record(z.string(), z.unknown()),
