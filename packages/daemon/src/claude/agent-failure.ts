@@ -20,8 +20,9 @@ export function callersError(error: unknown, more: Readonly<Record<string, unkno
       return new HlError("outcome_unknown", error.message, facts, { cause: error });
     case "not_recorded":
       return new HlError("internal_error", error.message, facts, { cause: error });
-    case "exited":
     case "control_refused":
+      return new HlError("claude_refused", error.message, facts, { cause: error });
+    case "exited":
       return new HlError("claude_exited", error.message, facts, { cause: error });
   }
 }
