@@ -15,11 +15,12 @@ import type { AgentEvent, Decision, PermissionRequest, RelayResult } from "@hl/d
 import type { AgentEngine } from "@hl/daemon/claude/engine.ts";
 import { acpProtocol } from "@hl/daemon/claude/rpc/acp.ts";
 import { agentEnvironment } from "@hl/testkit/agent-env.ts";
-import type { Message } from "@hl/testkit/message-client.ts";
+import { CallFailed, type Message } from "@hl/testkit/message-client.ts";
 import { startModelApi, type ModelApi } from "@hl/testkit/model-api/model-api.ts";
 import { isRunning, noProcessOf } from "@hl/testkit/processes.ts";
 import { repositoryRoot, temporaryFolder } from "@hl/testkit/programs.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
+import { until } from "@hl/testkit/waiting.ts";
 import { pendingApproval, refused } from "../system/agent-world.ts";
 import { ensureAcpAgents, ensureAgents, type AcpAgents } from "./install.ts";
 
@@ -87,6 +88,44 @@ describe("agents over ACP", () => {
 
     const stopped = await second.call("claude/stop", { process_id, timeout: 20 }, startMs);
     assert.deepEqual([stopped.status, stopped.exit_code], ["stopped", 0]);
+    await noProcessOf(daemon.workspace);
+  });
+
+  test("A2: claude-agent-acp killed with kill -9 in a turn: started again, its session resumed, nothing sent again", async () => {
+    await using daemon = await TestDaemon.start({ config: settings(agents.claudeAgentAcp, { restart_delay: 0.1 }) });
+    using client = await daemon.connect();
+    const { process_id, session_id, pid } = await client.call(
+      "claude/start",
+      { workspace_path: daemon.workspace },
+      startMs,
+    );
+    const relay = (message: string): Promise<Message> => client.call("claude/relay", { process_id, message }, startMs);
+    await relay("remember the word plover");
+    const asked = model.request(model.calls + 1);
+    const failed = relay("!hang").catch((error: unknown) => error);
+    await asked;
+    process.kill(pid, "SIGKILL");
+    const error = await failed;
+    assert.ok(error instanceof CallFailed);
+    assert.deepEqual([error.error.code, error.error.data.sent], [1204, true]);
+    const calls = model.calls;
+    const again = await until(
+      "it is ready again",
+      async () => {
+        const [agent] = (await client.call("claude/list")).processes;
+        return agent.status === "idle" && agent.restarts === 1 && agent;
+      },
+      startMs,
+    );
+    assert.equal(again.session_id, session_id);
+    assert.equal(model.calls, calls);
+    await relay("which word?");
+    // It also asks for a title, in no certain order.
+    const told: string[] = [];
+    for (let n = calls + 1; n <= model.calls; n += 1)
+      told.push(JSON.stringify((await model.request(n)).body?.messages));
+    assert.ok(told.some((messages) => /remember the word plover.*which word/s.test(messages)));
+    await client.call("claude/stop", { process_id, timeout: 20 }, startMs);
     await noProcessOf(daemon.workspace);
   });
 

@@ -191,6 +191,32 @@ describe("bridge", () => {
     assert.deepEqual([stopped.status, stopped.exit_code], ["stopped", 0]);
     await noProcessOf(daemon.workspace);
   });
+
+  test("A2: killed with kill -9 under the daemon it is started again, and goes on with the session that it has named", async () => {
+    const environment = { ...agentEnvironment(model.url), CLAUDE_CODE_EXECUTABLE: claude };
+    const more = { start_timeout_seconds: 60, stdio_timeout: 60, restart_delay: 0.1 };
+    await using daemon = await TestDaemon.start({
+      config: { claude_integration: { binary_path: program, environment, ...more } },
+    });
+    using client = await daemon.connect();
+    const { process_id, pid } = await client.call("claude/start", { workspace_path: daemon.workspace }, startMs);
+    const relay = (message: string): Promise<Message> => client.call("claude/relay", { process_id, message }, startMs);
+    await relay("remember the word plover");
+    process.kill(pid, "SIGKILL");
+    await until(
+      "it is ready again",
+      async () => {
+        const [agent] = (await client.call("claude/list")).processes;
+        return agent.status === "idle" && agent.restarts === 1;
+      },
+      startMs,
+    );
+    const next = model.request(model.calls + 1);
+    assert.equal((await relay("which word?")).response.result.text, "echo: which word?");
+    assert.match(JSON.stringify((await next).body?.messages), /remember the word plover.*which word/s);
+    await client.call("claude/stop", { process_id });
+    await noProcessOf(daemon.workspace);
+  });
 });
 
 /** The bridge as a child, and what it has said. */

@@ -139,7 +139,7 @@ describe("agent recovery", () => {
     const relayId = randomUUID();
     inDatabase(w.daemon, (database) =>
       database
-        .prepare("INSERT INTO agent_turns VALUES (?, ?, ?, 2, 'hash', 100, NULL, 1000000, 0, NULL, NULL)")
+        .prepare("INSERT INTO agent_turns VALUES (?, ?, ?, 2, 'hash', 100, NULL, 1000000, 0, NULL, NULL, 0)")
         .run(w.process_id, relayId, relayId),
     );
     await w.comeBack();
@@ -225,7 +225,7 @@ describe("agent recovery", () => {
   });
 
   test("P3, P2: an agent that ended while no daemon lived: its end is told once, listed, and answered to stop and relay", async () => {
-    await using w = await world();
+    await using w = await world({ claude_integration: { restart_on_failure: false } });
     const relayId = randomUUID();
     w.relay("x", relayId).catch(() => {});
     await w.agent.prompt(1);

@@ -105,7 +105,8 @@ describe("agent restart", () => {
   });
 
   test("P3, P2: an agent that was killed while no daemon lived is listed as ended, and nothing of it is left", async () => {
-    await using daemon = await TestDaemon.start({ config });
+    const claude_integration = { ...config["claude_integration"], restart_on_failure: false };
+    await using daemon = await TestDaemon.start({ config: { ...config, claude_integration } });
     using first = await daemon.connect();
     const { process_id, pid } = await start(first, daemon);
     await daemon.kill();

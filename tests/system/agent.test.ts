@@ -28,7 +28,9 @@ describe("agent", () => {
     const { claude } = await ensureAgents();
     const environment = agentEnvironment(model.url);
     const timeouts = { start_timeout_seconds: 60, stdio_timeout: 60 };
-    config = { claude_integration: { binary_path: claude, environment, ...timeouts } };
+    // Restarts have tests of their own (agent-supervision.test.ts).
+    const restart_on_failure = false;
+    config = { claude_integration: { binary_path: claude, environment, restart_on_failure, ...timeouts } };
     daemon = await TestDaemon.start({ config });
   });
   beforeEach(async () => {

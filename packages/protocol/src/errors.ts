@@ -183,6 +183,18 @@ export const errorTable = {
     "a turn is in flight and the queue is full",
     "Wait for the turn to end, or interrupt it.",
   ),
+  claude_session_in_use: row(
+    1206,
+    "never",
+    "an agent that runs has the session that another was to go on with",
+    "Relay to data.process_id, or stop it first.",
+  ),
+  claude_refused: row(
+    1207,
+    "never",
+    "the agent answered, and refuses what it was asked: it has no such request, as an interrupt over jsonrpc, or not now",
+    "The agent goes on as before; end a turn that cannot be interrupted by its timeout or with claude/stop.",
+  ),
   config_invalid: row(
     1301,
     "never",

@@ -23,6 +23,7 @@ const laneByType: Readonly<Record<string, Lane>> = {
   security: "critical",
   health_check: "critical",
   gap: "critical",
+  "agent.exited": "critical",
   agent: "session",
   error: "log",
   log: "log",

@@ -47,6 +47,7 @@ const toneByStatus: Readonly<Record<ClaudeProcess["status"], Tone>> = {
   idle: "plain",
   running: "good",
   requires_action: "warning",
+  restarting: "warning",
   stopping: "plain",
   ended: "faint",
 };

@@ -152,22 +152,45 @@ export const claudeIntegrationSection = section({
     restart_on_failure: flag({
       default: true,
       reload: "live",
-      summary: "Restart an agent that died and resume its session.",
+      summary: "Restart an agent that ended without having been asked to, and resume its session.",
     }),
     max_restart_attempts: count({
       max: 1000,
       default: 5,
       unit: "attempts",
       reload: "live",
-      summary: "Restarts in a row before the agent is given up.",
+      summary:
+        "Restarts in a row before the agent is given up. One that was ready and has lived for 10 minutes begins a new row.",
     }),
-    restart_delay: seconds({ max: 3600, default: 10, reload: "live", summary: "Before a restart." }),
+    restart_delay: seconds({
+      max: 3600,
+      default: 10,
+      reload: "live",
+      summary: "Before the first restart of a row; doubled before each further one, up to a minute.",
+    }),
     health_check_interval: seconds({
       min: 1,
       max: 86_400,
       default: 60,
       reload: "live",
-      summary: "Between liveness checks of an agent.",
+      summary: "Between liveness checks of an agent: whether it answers, and how much memory its tree takes.",
+    }),
+    ping_timeout_seconds: seconds({
+      min: 0.1,
+      max: 3600,
+      default: 15,
+      reload: "live",
+      summary:
+        "Answer of an agent to a liveness check. One that leaves two in a row unanswered is stuck: it is ended, and restarted as one that died.",
+    }),
+    memory_alert_mb: count({
+      min: 16,
+      max: 2 ** 24,
+      default: 4096,
+      unit: "MiB",
+      reload: "live",
+      summary:
+        "Memory of an agent and all it has started above which that is told (`agent.memory_high`, system/health).",
     }),
     max_agents: count({
       min: 1,

@@ -88,6 +88,8 @@ export const eventStreamingSection = section({
         ...["approval.requested", "approval.decided"],
         ...["agent.turn_started", "agent.message", "agent.tool_call", "agent.tool_result", "agent.retry"],
         ...["agent.turn_completed", "agent.line_skipped", "agent.gap"],
+        ...["agent.ready", "agent.exited", "agent.stuck", "agent.restart_failed", "agent.restart_cancelled"],
+        ...["agent.memory_high", "agent.memory_normal"],
       ],
       reload: "live",
       summary: "What the daemon itself emits. Callers may send any well-formed type.",

@@ -10,7 +10,24 @@ export function inputHashOf(input: unknown): string {
   return createHash("sha256").update(canonicalJson(input)).digest("hex");
 }
 
-export function newRecord(asked: AskedCall, nowMs: number, timeoutMs: number): ApprovalRecord {
+/**
+ * Under what a request is found again: the agent's own id, and its input where the id was taken by a request with another one. An agent that
+ * counts anew in each turn must not get the decision about what it asked then.
+ */
+export function requestKeys({ agentRequestId, input }: Pick<AskedCall, "agentRequestId" | "input">): {
+  readonly plain: string;
+  readonly withInput: string;
+} {
+  return { plain: agentRequestId, withInput: `${agentRequestId} ${inputHashOf(input)}` };
+}
+
+/** Whether the agent names the request with this key by that id. */
+export function isKeyOf(key: string, agentRequestId: string): boolean {
+  return key === agentRequestId || (key.startsWith(`${agentRequestId} `) && key.length === agentRequestId.length + 65);
+}
+
+/** @param key see `requestKeys` */
+export function newRecord(asked: AskedCall, nowMs: number, timeoutMs: number, key: string): ApprovalRecord {
   const optional = {
     session_id: asked.sessionId,
     relay_id: asked.relayId,
@@ -35,7 +52,7 @@ export function newRecord(asked: AskedCall, nowMs: number, timeoutMs: number): A
     created_at: nowMs / 1000,
     expires_at: (nowMs + timeoutMs) / 1000,
   };
-  return recordOf(approval, asked.agentRequestId);
+  return recordOf(approval, key);
 }
 
 export function recordOf(approval: Approval, agentRequestId: string): ApprovalRecord {

@@ -134,6 +134,48 @@ describe("approvals", () => {
     assert.deepEqual(await outcome, { behavior: "deny", message: "not today", interrupt: true });
   });
 
+  test("A3, P3: an id that the agent uses again for another input is another request; for the same, also after a restart, it is the same", async () => {
+    using world = new World();
+    const first = world.ask();
+    await world.recorded(1);
+    await world.approvals.decide({ approval_id: first.id, decision: "allow" }, anna);
+    const other = world.ask({ input: { command: "rm -r /" } });
+    await world.recorded(1);
+    assert.notEqual(other.id, "", "it waits for a person");
+    assert.equal(world.one(other.id).state, "pending");
+    world.restart();
+    world.approvals.attached("p", ["r1"]);
+    const again = [world.ask({ input: { command: "rm -r /" } }), world.ask()] as const;
+    assert.deepEqual([again[0].id, again[1].id], ["", ""], "nothing new is asked");
+    assert.equal((await again[1].outcome).behavior, "allow");
+    await world.approvals.decide({ approval_id: other.id, decision: "deny", reason: "no" }, ben);
+    assert.deepEqual(await again[0].outcome, { behavior: "deny", message: "no" });
+    const third = world.ask({ input: { command: "third" } });
+    await world.recorded(1);
+    world.approvals.attached("p", ["r10"]);
+    await until("it is withdrawn", () => world.one(third.id).state === "withdrawn");
+  });
+
+  test("X3: decisions that do not count are told, with who and why", async () => {
+    using world = new World();
+    const told: unknown[] = [];
+    world.restart({
+      onDecisionRefused: ({ approval_id }, { subject }, { type }) => void told.push([approval_id, subject, type]),
+    });
+    const { id } = world.ask();
+    await world.recorded(1);
+    const decision = { approval_id: id, decision: "allow" } as const;
+    await refused(world.approvals.decide({ ...decision, input_hash: "other" }, ben), "approval_input_changed");
+    await world.approvals.decide(decision, anna);
+    await refused(world.approvals.decide(decision, ben), "approval_decided");
+    await refused(world.approvals.decide({ ...decision, approval_id: "nobody" }, ben), "approval_unknown");
+    assert.deepEqual(told, [
+      [id, "cloud", "approval_input_changed"],
+      [id, "cloud", "approval_decided"],
+      ["nobody", "cloud", "approval_unknown"],
+    ]);
+  });
+
   test("of two decisions at once one counts, and the other is told which", async () => {
     using world = new World();
     const { outcome, id } = world.ask();

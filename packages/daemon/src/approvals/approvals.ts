@@ -1,3 +1,4 @@
+// Long: one state machine, whose transitions are best read together.
 /**
  * The permission requests of agents: each is put to people, ends exactly once, and the agent is told how (A3).
  *
@@ -14,7 +15,7 @@ import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { approvalDecide } from "@hl/protocol/methods/approval-decide.ts";
 import type { Approval, ApprovalState, Decider } from "@hl/protocol/methods/approval-list.ts";
 import type { ApprovalRecord, ApprovalRecords } from "../store/approval-records.ts";
-import { newRecord, outcomeOf, recordOf, tooLate } from "./approval-of.ts";
+import { inputHashOf, isKeyOf, newRecord, outcomeOf, recordOf, requestKeys, tooLate } from "./approval-of.ts";
 import { Followers } from "./followers.ts";
 import { refusalOf, type ApprovalLimits } from "./limits.ts";
 import { pageOf, type Page, type PageWanted } from "./page.ts";
@@ -35,6 +36,8 @@ export interface ApprovalsOptions {
   readonly onEnded: (approval: Approval) => void;
   /** Denied without being asked, because a limit was reached. */
   readonly onRefused: (asked: AskedCall, message: string) => void;
+  /** A decision that does not count: it came too late, or is about another input. */
+  readonly onDecisionRefused?: ((params: DecideParams, decider: Decider, error: HlError) => void) | undefined;
 }
 
 interface Pending {
@@ -90,7 +93,7 @@ export class Approvals implements Disposable {
     const known = this.#find(asked);
     if (known !== undefined && "approval" in known) return outcomeOf(known.approval);
     if (known !== undefined) return this.#wait(known, asked);
-    const record = newRecord(asked, clock.wallMs(), timeoutMs);
+    const record = newRecord(asked, clock.wallMs(), timeoutMs, this.#freeKey(asked));
     const refusal = refusalOf(record.bytes, limits, this.#pending.size, this.#pendingBytes);
     if (refusal !== undefined) {
       onRefused(asked, refusal);
@@ -105,6 +108,15 @@ export class Approvals implements Disposable {
 
   /** Throws approval_unknown, approval_decided, approval_closed or approval_input_changed. */
   async decide(params: DecideParams, decider: Decider): Promise<Approval> {
+    try {
+      return await this.#decide(params, decider);
+    } catch (error) {
+      if (error instanceof HlError) this.#options.onDecisionRefused?.(params, decider, error);
+      throw error;
+    }
+  }
+
+  async #decide(params: DecideParams, decider: Decider): Promise<Approval> {
     let pending = this.#waiting(params.approval_id);
     while (pending.ending !== undefined) {
       await pending.ending; // Where that cannot be recorded, this one counts.
@@ -148,9 +160,9 @@ export class Approvals implements Disposable {
 
   /** The agent has said what is open there: what it does not name, it asks no longer. */
   attached(processId: string, openRequests: readonly string[]): void {
-    const open = new Set(openRequests);
     for (const pending of this.#of(processId)) {
-      if (!open.has(pending.record.agentRequestId)) this.#close(pending, "withdrawn");
+      const key = pending.record.agentRequestId;
+      if (!openRequests.some((id) => isKeyOf(key, id))) this.#close(pending, "withdrawn");
     }
   }
 
@@ -206,9 +218,26 @@ export class Approvals implements Disposable {
     return promise;
   }
 
-  #find({ processId, agentRequestId }: AskedCall): Pending | ApprovalRecord | undefined {
-    const pending = this.#of(processId).find(({ record }) => record.agentRequestId === agentRequestId);
-    return pending ?? this.#options.records.findRequest(processId, agentRequestId);
+  /** The same request: by the agent's id, and about the same. */
+  #find(asked: AskedCall): Pending | ApprovalRecord | undefined {
+    const { plain, withInput } = requestKeys(asked);
+    const known = [this.#at(asked.processId, plain), this.#at(asked.processId, withInput)];
+    const hash = inputHashOf(asked.input);
+    return known.find((one) => one !== undefined && approvalOf(one).input_hash === hash);
+  }
+
+  /** Where the agent has used its id before, for another input, that request is over. */
+  #freeKey(asked: AskedCall): string {
+    const { plain, withInput } = requestKeys(asked);
+    const before = this.#at(asked.processId, plain);
+    if (before === undefined) return plain;
+    if (!("approval" in before)) this.#close(before, "withdrawn");
+    return withInput;
+  }
+
+  #at(processId: string, key: string): Pending | ApprovalRecord | undefined {
+    const pending = this.#of(processId).find(({ record }) => record.agentRequestId === key);
+    return pending ?? this.#options.records.findRequest(processId, key);
   }
 
   #of(processId: string): Pending[] {
@@ -288,4 +317,8 @@ export class Approvals implements Disposable {
     const facts = { approval_id: approval.approval_id, error: errorText(error) };
     this.#options.logger.error(facts, "an approval could not be recorded");
   }
+}
+
+function approvalOf(known: Pending | ApprovalRecord): Approval {
+  return "approval" in known ? known.approval : known.record.approval;
 }

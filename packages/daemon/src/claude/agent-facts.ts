@@ -1,7 +1,7 @@
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
 import { z } from "zod";
-import type { AgentRecord, AgentRecords, TurnOutcome } from "../store/agent-records.ts";
+import type { AgentRecord, AgentRecords, RestartDue, TurnOutcome } from "../store/agent-records.ts";
 import type { AgentEvent } from "./agent.ts";
 import { UsageMeter } from "./agent-usage.ts";
 import { uuidOfRelay } from "./relay-message.ts";
@@ -25,14 +25,22 @@ export class AgentFacts {
   agentVersion: string | undefined;
   /** Turns that have ended. */
   turns: number;
-  /** Has been ready once. */
+  /** Its present process has been ready. */
   ready: boolean;
+  /** Restarts so far, which is also the number of its present process. */
+  restarts: number;
+  /** Restarts in a row: none of the processes between lived long. */
+  attempts: number;
   exitCode: number | undefined;
   /** As it has said it last. */
   model: string | undefined;
   permissionMode: string | undefined;
   lastActivityMs: number | undefined;
   readonly usage: UsageMeter;
+  /** Its process has left its pings unanswered; until the next one is ready. */
+  isStuck = false;
+  /** Of its tree, as it was last seen. */
+  memory: Readonly<{ bytes: number; isHigh: boolean }> | undefined;
   #endedMs: number | undefined;
 
   constructor(record: AgentRecord, records: AgentRecords, logger: Logger) {
@@ -46,9 +54,12 @@ export class AgentFacts {
     this.turns = record.turns;
     this.usage = new UsageMeter(record.usage);
     this.ready = record.readyMs !== undefined;
+    this.restarts = record.life;
+    this.attempts = record.attempts;
     this.#endedMs = record.endedMs;
     this.exitCode = record.exitCode;
-    this.state = this.ready ? "idle" : "starting";
+    this.state = this.ready ? "idle" : record.life > 0 ? "restarting" : "starting";
+    if (record.restartAtMs !== undefined) this.state = "restarting";
     if (record.endedMs !== undefined) this.state = "ended";
   }
 
@@ -74,7 +85,7 @@ export class AgentFacts {
   recordReady(readyMs: number, agentVersion: string | undefined): void {
     this.ready = true;
     this.agentVersion = agentVersion;
-    if (this.state === "starting") this.state = "idle";
+    if (this.state === "starting" || this.state === "restarting") this.state = "idle";
     void this.#written(
       this.#records.ready(this.processId, { readyMs, pid: this.pid, agentVersion, sessionId: this.sessionId }),
     );
@@ -92,6 +103,23 @@ export class AgentFacts {
     this.exitCode = exitCode;
     this.#endedMs = endedMs;
     return this.#written(this.#records.end(this.processId, endedMs, exitCode, cut));
+  }
+
+  /** The process has ended and another is to follow. Answers whether that is on disk. */
+  recordRestartDue(due: RestartDue): Promise<boolean> {
+    this.state = "restarting";
+    this.ready = false;
+    this.exitCode = due.exitCode;
+    this.attempts = due.attempts;
+    return this.#written(this.#records.restartDue(this.processId, due));
+  }
+
+  /** Before the next process is started, so that none is ever unknown to the daemon that comes next. Rejects where it cannot be written. */
+  async recordNextLife(sessionId: string): Promise<void> {
+    await this.#records.beginLife(this.processId, this.restarts + 1, sessionId);
+    this.restarts += 1;
+    this.sessionId = sessionId;
+    this.exitCode = undefined;
   }
 
   get protocol(): string {
@@ -112,11 +140,13 @@ export class AgentFacts {
       ...(this.exitCode === undefined ? {} : { exit_code: this.exitCode }),
       turns: this.turns,
       usage: this.usage.total,
+      restarts: this.restarts,
+      ...(this.memory === undefined ? {} : { memory_mb: Math.round(this.memory.bytes / 2 ** 20) }),
     };
   }
 
   #become(state: "idle" | "running" | "requires_action"): void {
-    if (this.state !== "stopping" && this.state !== "ended") this.state = state;
+    if (this.state !== "stopping" && this.state !== "ended" && this.state !== "restarting") this.state = state;
   }
 
   async #written(write: Promise<void>): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { errorText } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { EndRecord } from "../runner/records.ts";
 import { AgentFailure } from "./agent.ts";
@@ -19,8 +20,9 @@ export function callersError(error: unknown, more: Readonly<Record<string, unkno
       return new HlError("outcome_unknown", error.message, facts, { cause: error });
     case "not_recorded":
       return new HlError("internal_error", error.message, facts, { cause: error });
-    case "exited":
     case "control_refused":
+      return new HlError("claude_refused", error.message, facts, { cause: error });
+    case "exited":
       return new HlError("claude_exited", error.message, facts, { cause: error });
   }
 }
@@ -28,4 +30,13 @@ export function callersError(error: unknown, more: Readonly<Record<string, unkno
 /** As a shell counts: 128 and the signal, where a signal ended it; -1 where nobody saw how it ended. */
 export function exitCodeOf(end: EndRecord): number {
   return end.exitCode ?? (end.signal === undefined ? -1 : 128 + end.signal);
+}
+
+/** Why an agent has not become ready. A pipe that broke is the sign of an end, and its exit code says more. */
+export function startFailureText(error: unknown, timeoutMs: number, end: EndRecord | undefined): string {
+  const kind = error instanceof AgentFailure ? error.kind : undefined;
+  if (kind === "timeout") return `did not answer within ${timeoutMs} ms`;
+  return kind === "exited" && end?.exitCode !== undefined
+    ? `it ended with exit code ${end.exitCode}`
+    : errorText(error);
 }

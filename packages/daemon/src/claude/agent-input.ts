@@ -7,6 +7,8 @@ import type { Turn } from "./turn-queue.ts";
 
 export interface AgentInputOptions {
   readonly processId: string;
+  /** Number of the agent's process. */
+  readonly life?: number | undefined;
   readonly run: Run;
   readonly records: AgentRecords;
   /** Turns that have ended. */
@@ -46,13 +48,13 @@ export class AgentInput {
 
   /** Records the turn, then writes its line. Rejects with an `AgentFailure` where nothing was written. */
   writeTurn(turn: Turn): Promise<void> {
-    const { processId, run, records, turns, logPosition, onTurn, onTornTurn } = this.#options;
+    const { processId, life, run, records, turns, logPosition, onTurn, onTornTurn } = this.#options;
     const bytes = Buffer.from(turn.line);
     return this.#inOrder(async () => {
       const inputOffset = await run.inputOffset();
       if (inputOffset === undefined || this.#detached) throw notSent("exited", "the agent's standard input is closed");
       const record = {
-        ...{ processId, uuid: turn.uuid, relayId: turn.relayId, lineHash: hashOfLine(turn.line) },
+        ...{ processId, life, uuid: turn.uuid, relayId: turn.relayId, lineHash: hashOfLine(turn.line) },
         ...{ lineBytes: bytes.length, line: bytes.length > inputWindowBytes ? bytes : undefined },
         ...{ inputOffset, beganAt: logPosition() },
       };

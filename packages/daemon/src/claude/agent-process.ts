@@ -3,15 +3,17 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { LogCursor } from "../runner/log-cursor.ts";
 import type { EndRecord } from "../runner/records.ts";
 import type { Run } from "../runner/run.ts";
-import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
-import { AgentFailure, type AgentEvent } from "./agent.ts";
+import type { AgentRecords, TurnRecord } from "../store/agent-records.ts";
+import type { AgentEvent } from "./agent.ts";
 import { judgedBy, type ToolJudge } from "./tool-judge.ts";
-import { AgentFacts } from "./agent-facts.ts";
-import { callersError, exitCodeOf } from "./agent-failure.ts";
+import type { AgentFacts } from "./agent-facts.ts";
+import { callersError, exitCodeOf, startFailureText } from "./agent-failure.ts";
 import { AgentInput } from "./agent-input.ts";
 import type { AgentEngine } from "./engine.ts";
+import type { AskedSession, ProcessEnd } from "./process-bounds.ts";
 import { protocolOf } from "./protocols.ts";
 import { ProgramOutput } from "../runner/program-output.ts";
 import { promptOf } from "./turn-prompt.ts";
@@ -30,10 +32,13 @@ export interface EventPlace {
 export type OnAgentEvent = (agent: AgentFacts, event: AgentEvent, at: EventPlace) => void;
 
 export interface AgentProcessOptions {
-  readonly record: AgentRecord;
+  readonly facts: AgentFacts;
   readonly run: Run;
-  /** What its caller asked for at the start, which no later life of the daemon needs. */
-  readonly asked?: Readonly<{ resume: boolean; mode?: string | undefined }> | undefined;
+  /** The byte of its log behind the last line whose effects are recorded. */
+  readonly logPosition: number;
+  readonly asked?: AskedSession | undefined;
+  /** The log with the output of a turn that an earlier process of the agent had. */
+  readonly earlierLog: (turn: TurnRecord) => Promise<LogCursor | undefined>;
   readonly records: AgentRecords;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -42,8 +47,9 @@ export interface AgentProcessOptions {
   /** Without one nobody can be asked, and no answer means deny (A3). */
   readonly judge?: ToolJudge | undefined;
   readonly onEvent: OnAgentEvent;
-  readonly onStart: (agent: AgentFacts) => void;
-  readonly onEnd: (agent: AgentFacts) => void;
+  readonly onReady: () => void;
+  /** Records the end; answers whether it is on disk. */
+  readonly onEnded: (end: ProcessEnd) => Promise<boolean>;
 }
 
 export interface AgentWork {
@@ -56,8 +62,8 @@ export interface AgentWork {
 const killGraceMs = 2_000;
 
 /**
- * One agent process: the protocol engine joined to the shim that holds the process. Begun by us, or found again after a restart of the
- * daemon and attached to (P3): everything about it is then derived from its small record and its log.
+ * One process of an agent: the protocol engine joined to the shim that holds the process. Begun by us, or found again after a restart of the
+ * daemon and attached to (P3): everything about it is then derived from its small record and its log. What follows it is its supervisor's.
  * States: starting → idle ⇄ running ⇄ requires_action → stopping → ended.
  */
 export class AgentProcess {
@@ -72,36 +78,40 @@ export class AgentProcess {
   #past = false;
   #turnUnknown = false;
   #stopAsked = false;
+  #failedBy: string | undefined;
   #killed = false;
+  /** Its end is told; the agent's state is no longer this process's. */
+  #isOver = false;
 
   constructor(options: AgentProcessOptions) {
-    const { record, run, records, clock, logger, lineBytesMax, turnsWaitingMax } = options;
-    const { processId } = record;
+    const { facts, run, records, clock, lineBytesMax, turnsWaitingMax, earlierLog } = options;
+    const { processId, restarts: life } = facts;
     this.#options = options;
-    this.facts = new AgentFacts(record, records, logger);
+    this.facts = facts;
     this.facts.pid = run.pid;
     const logPosition = (): number => this.#output.position;
     this.#input = new AgentInput({
-      ...{ processId, run, records, logPosition },
+      ...{ processId, life, run, records, logPosition },
       turns: () => this.facts.turns,
       onTurn: ({ relayId, line }) =>
         this.#tell({ type: "agent.turn_started", relayId, sessionId: this.facts.sessionId, message: promptOf(line) }),
       onTornTurn: ({ uuid }) => this.facts.recordTurnEnd(uuid, "unknown", logPosition()),
     });
-    const protocol = protocolOf(record.protocol);
-    const { sessionId: id, workspacePath } = record;
+    const protocol = protocolOf(facts.protocol);
+    const { sessionId: id, workspacePath } = facts;
     this.#engine = protocol.engine({
-      session: { id, workspacePath, resume: false, ...options.asked, known: record.readyMs !== undefined },
+      session: { id, workspacePath, resume: false, ...options.asked, known: facts.ready },
       endInput: () => this.#input.end(),
       write: (line) => this.#input.write(line),
       writeTurn: (turn) => this.#input.writeTurn(turn),
       ...{ clock, lineBytesMax, turnsWaitingMax, newId: randomUUID },
       onEvent: (event) => this.#onEvent(event),
-      ...(options.judge === undefined ? {} : judgedBy(options.judge, this.facts)),
+      ...(options.judge === undefined ? {} : judgedBy(options.judge, facts, life)),
     });
-    this.#output = new ProgramOutput(run, this.#engine, record.logPosition);
+    this.#output = new ProgramOutput(run, this.#engine, options.logPosition);
     this.#relays = new Relays({
-      ...{ processId, protocol, engine: this.#engine, run, records, clock, lineBytesMax },
+      ...{ processId, protocol, engine: this.#engine, records, clock, lineBytesMax },
+      cursor: async (turn) => ((turn.life ?? 0) === life ? run.cursor(turn.beganAt) : earlierLog(turn)),
       sessionId: () => this.facts.sessionId,
       facts: () => this.#failureFacts(),
     });
@@ -178,7 +188,7 @@ export class AgentProcess {
   async stop(options: Readonly<{ force: boolean; timeoutMs: number }>): Promise<boolean> {
     const { run, clock } = this.#options;
     this.#stopAsked = true;
-    if (this.facts.state !== "ended") {
+    if (!this.#isOver) {
       this.facts.state = "stopping";
       if (!options.force) {
         await this.#engine.endSession(Math.max(1, options.timeoutMs)).catch(() => {});
@@ -196,6 +206,17 @@ export class AgentProcess {
     return this.#killed;
   }
 
+  /** Milliseconds until it answered. Rejects with an `AgentFailure`. */
+  ping(timeoutMs: number): Promise<number> {
+    return this.#engine.ping(timeoutMs);
+  }
+
+  /** Ends it as one that has failed. @param why told with its end */
+  fail(why: string): void {
+    this.#failedBy ??= why;
+    this.#options.run.stop("cancelled", killGraceMs);
+  }
+
   /** The daemon goes and the agent stays, with the turn in flight: the next daemon attaches to it. */
   detach(): void {
     this.#input.detach();
@@ -205,30 +226,18 @@ export class AgentProcess {
     this.#options.run.detach();
   }
 
-  forget(): Promise<void> {
-    return this.#options.run.forget();
-  }
-
   async #makeReady(timeoutMs: number): Promise<void> {
     try {
       const info = await this.#engine.initialize(timeoutMs);
       this.facts.pid = this.#options.run.pid; // Where the start was lost and found again it was not known before.
       this.facts.recordReady(this.#options.clock.wallMs(), info.agent_version);
-      this.#options.onStart(this.facts);
+      this.#options.onReady();
     } catch (error) {
       if (this.#input.detached) throw error;
       await this.stop({ force: true, timeoutMs: 0 });
-      const text = `the agent failed to start: ${this.#startFailure(error, timeoutMs)}`;
+      const text = `the agent failed to start: ${startFailureText(error, timeoutMs, this.#options.run.end)}`;
       throw new HlError("claude_unavailable", text, this.#failureFacts(), { cause: error });
     }
-  }
-
-  /** A pipe that broke is the sign of an end, and its exit code says more. */
-  #startFailure(error: unknown, timeoutMs: number): string {
-    const kind = error instanceof AgentFailure ? error.kind : undefined;
-    if (kind === "timeout") return `did not answer within ${timeoutMs} ms`;
-    const exitCode = this.#options.run.end?.exitCode;
-    return kind === "exited" && exitCode !== undefined ? `it ended with exit code ${exitCode}` : errorText(error);
   }
 
   async #follow(): Promise<void> {
@@ -244,14 +253,15 @@ export class AgentProcess {
   }
 
   async #finish(end: EndRecord): Promise<void> {
-    const { run, clock, onEnd } = this.#options;
+    const { run, clock, onEnded } = this.#options;
     const cut = this.#turnUnknown && this.#engine.turnInFlight?.confirmed === false ? "unknown" : "cut";
     const signal = end.signal === undefined ? null : String(end.signal);
-    this.#engine.closed({ code: end.exitCode ?? null, signal, stderrTail: this.#output.stderrTail });
+    const { stderrTail } = this.#output;
+    this.#isOver = true;
+    this.#engine.closed({ code: end.exitCode ?? null, signal, stderrTail });
     const endedMs = end.endedMs === 0 ? clock.wallMs() : end.endedMs; // 0: nobody saw it.
     this.facts.pid = run.pid;
-    const recorded = this.facts.recordEnd(endedMs, exitCodeOf(end), cut);
-    onEnd(this.facts);
+    const recorded = onEnded({ end, endedMs, exitCode: exitCodeOf(end), stderrTail, cut, failedBy: this.#failedBy });
     if (!this.#stopAsked) run.stop("cancelled", 0); // It died by itself: its tools and servers go with it (P1).
     await run.empty;
     // Only now may the shim leave: until then its end record is the only one, and where ours cannot be written the next daemon reads it (P3).

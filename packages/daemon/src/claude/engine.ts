@@ -16,6 +16,8 @@ export interface EngineSession {
   readonly workspacePath: string;
   /** The caller asked to go on with the conversation of this id. */
   readonly resume: boolean;
+  /** Where the conversation cannot be gone on with, a new one is begun; else that is a failure. */
+  readonly orNew?: boolean | undefined;
   /** How much the agent may do without asking, in its own words, where the caller has asked for it. */
   readonly mode?: string | undefined;
   /** An earlier life of the daemon has had this agent ready. */

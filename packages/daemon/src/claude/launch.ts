@@ -49,7 +49,7 @@ function folderOf(real: string): string {
 /** What the agent's program is started with, in the protocol's own words. Refuses what the protocol cannot carry. */
 export function protocolArguments(
   protocol: AgentInfo["protocol"],
-  params: ParamsOf<typeof claudeStart>,
+  params: Pick<ParamsOf<typeof claudeStart>, "resume" | "config_overrides">,
   sessionId: string,
 ): string[] {
   const { resume, config_overrides: overrides } = params;
@@ -69,7 +69,7 @@ export function protocolArguments(
   return ["--stdio", ...(resume === undefined ? [] : ["--resume", resume]), ...settingsOf(params)];
 }
 
-function settingsOf({ config_overrides: overrides }: ParamsOf<typeof claudeStart>): string[] {
+function settingsOf({ config_overrides: overrides }: Pick<ParamsOf<typeof claudeStart>, "config_overrides">): string[] {
   return [
     ...(overrides?.model === undefined ? [] : ["--model", overrides.model]),
     ...(overrides?.permission_mode === undefined ? [] : ["--permission-mode", overrides.permission_mode]),

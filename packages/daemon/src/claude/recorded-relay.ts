@@ -1,6 +1,6 @@
 import type { Clock } from "@hl/core/clock.ts";
 import type { LogCursor } from "../runner/log-cursor.ts";
-import type { AgentRecords } from "../store/agent-records.ts";
+import type { AgentRecords, TurnRecord } from "../store/agent-records.ts";
 import { AgentFailure } from "./agent.ts";
 import { hashOfLine } from "./agent-input.ts";
 import type { AgentProtocol } from "./engine.ts";
@@ -15,7 +15,8 @@ export interface RecordedRelayOptions {
   readonly sessionId: string;
   readonly relayId: string;
   readonly message: unknown;
-  readonly cursor: (from: number) => Promise<LogCursor | undefined>;
+  /** The log with the turn's output, from its beginning. */
+  readonly cursor: (turn: TurnRecord) => Promise<LogCursor | undefined>;
   readonly clock: Clock;
   readonly lineBytesMax: number;
 }
@@ -40,7 +41,7 @@ export async function recordedRelay(options: RecordedRelayOptions): Promise<unkn
     case undefined:
       return undefined;
     case "answered": {
-      const log = await cursor(turn.beganAt);
+      const log = await cursor(turn);
       const result = log && (await replayTurn({ cursor: log, turn, protocol, sessionId, clock, lineBytesMax }));
       return protocol.response(result ? { ...result, duplicate: true } : duplicateOf(undefined, undefined), message);
     }

@@ -2,12 +2,10 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { endStranger } from "../runner/end-stranger.ts";
-import type { Run } from "../runner/run.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
-import { AgentFacts } from "./agent-facts.ts";
-import type { AgentProcess } from "./agent-process.ts";
-import { EndedAgent } from "./ended-agent.ts";
+import { agentIdPrefix, runIdOf, runIdsOf } from "./agent-runs.ts";
+import type { SupervisedAgent } from "./supervised-agent.ts";
 
 export interface RecoveryOptions {
   readonly runner: Runner;
@@ -15,32 +13,26 @@ export interface RecoveryOptions {
   readonly host: { readonly temporaryRoot: string; removeFolder(temporary: string): void };
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly startTimeoutMs: number;
-  readonly lineBytesMax: number;
-  readonly onEnd: (agent: AgentFacts) => void;
-  /** Takes an agent of before into the table; it is not attached to yet. */
-  readonly processOf: (record: AgentRecord, run: Run) => AgentProcess;
-  readonly add: (agent: EndedAgent) => void;
+  /** Takes an agent of before into the table. */
+  readonly add: (record: AgentRecord) => SupervisedAgent;
 }
-
-/** Tells the runs of agents from those of commands. */
-export const agentIdPrefix = "agent_";
 
 /** One agent that cannot be read does not keep the daemon from starting; it is attached to when it can be. */
 const recoverMsMax = 5_000;
 
 /**
  * After a restart of the daemon (P3): attaches to every agent that a shim holds, takes up the ends that came meanwhile, says what nobody
- * saw, and ends what no record knows, with its whole tree (P1). Resolves after a bounded time; what takes longer goes on behind it.
+ * saw, and ends what no record knows, with its whole tree (P1). What has ended unasked is started again by the same rule as under a daemon
+ * that saw it. Resolves after a bounded time; what takes longer goes on behind it.
  */
 export async function recoverAgents(options: RecoveryOptions): Promise<void> {
   const { runner, records, clock, logger, add } = options;
   const strangers = new Set((await runner.list()).filter((name) => name.startsWith(agentIdPrefix)));
   const work: Promise<void>[] = [];
   for (const record of records.all()) {
-    strangers.delete(record.processId);
+    for (const id of runIdsOf(record.processId, record.life)) strangers.delete(id);
     if (record.endedMs === undefined) work.push(recoverOne(options, record));
-    else add(new EndedAgent({ ...options, facts: new AgentFacts(record, records, logger) }));
+    else add(record).over();
   }
   for (const id of strangers) work.push(endUnknown(options, id));
   const logged = work.map((one) =>
@@ -51,34 +43,13 @@ export async function recoverAgents(options: RecoveryOptions): Promise<void> {
   await settledWithin(clock, recoverMsMax, Promise.all(logged));
 }
 
-async function recoverOne(options: RecoveryOptions, record: AgentRecord): Promise<void> {
-  const { runner, records, logger, startTimeoutMs, processOf, add } = options;
-  const { processId } = record;
-  const run = await runner.find(processId);
-  if (run !== undefined) {
-    const agent = processOf(record, run);
-    try {
-      await agent.attach(startTimeoutMs);
-    } catch (error) {
-      logger.error({ process_id: processId, error: errorText(error) }, "an agent of before cannot be attached to");
-      await agent.stop({ force: true, timeoutMs: 0 });
-    }
-  } else if (record.readyMs === undefined) {
-    await records.forget(processId); // The daemon ended before the runner had started anything.
-  } else {
-    add(gone(options, record));
-  }
-}
-
-/** Not even its log is there. */
-function gone({ onEnd, ...options }: RecoveryOptions, record: AgentRecord): EndedAgent {
-  const { records, clock, logger, host } = options;
-  logger.warn({ process_id: record.processId }, "nothing is known of the end of this agent");
-  const facts = new AgentFacts(record, records, logger);
-  void facts.recordEnd(clock.wallMs(), -1, "unknown");
-  onEnd(facts);
-  host.removeFolder(`${host.temporaryRoot}/${record.processId}`);
-  return new EndedAgent({ ...options, facts });
+async function recoverOne({ runner, records, add }: RecoveryOptions, record: AgentRecord): Promise<void> {
+  const run = await runner.find(runIdOf(record.processId, record.life));
+  if (record.restartAtMs !== undefined) await add(record).awaitRestart(record, run);
+  else if (run !== undefined) await add(record).attach(run, record);
+  else if (record.readyMs === undefined && record.life === 0) {
+    await records.forget(record.processId); // The daemon ended before the runner had started anything.
+  } else add(record).lost();
 }
 
 async function endUnknown({ runner, host, logger }: RecoveryOptions, id: string): Promise<void> {

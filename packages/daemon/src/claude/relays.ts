@@ -1,7 +1,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import type { Run } from "../runner/run.ts";
-import type { AgentRecords } from "../store/agent-records.ts";
+import type { LogCursor } from "../runner/log-cursor.ts";
+import type { AgentRecords, TurnRecord } from "../store/agent-records.ts";
 import type { AgentEvent } from "./agent.ts";
 import { callersError } from "./agent-failure.ts";
 import type { AgentEngine, AgentProtocol } from "./engine.ts";
@@ -20,7 +20,8 @@ export interface RelaysOptions {
   readonly engine: AgentEngine;
   readonly protocol: AgentProtocol;
   readonly sessionId: () => string;
-  readonly run: Run;
+  /** The log with a turn's output, from its beginning. */
+  readonly cursor: (turn: TurnRecord) => Promise<LogCursor | undefined>;
   readonly records: AgentRecords;
   readonly clock: Clock;
   readonly lineBytesMax: number;
@@ -41,12 +42,11 @@ export class Relays {
 
   /** The result of the relay's turn: of one that is run now, of the one that is in flight, or of the one that was (A2). */
   async relay({ message, relayId, timeoutMs, signal, onEvent }: RelayRequest): Promise<unknown> {
-    const { engine, run, facts, ...past } = this.#options;
+    const { engine, facts, ...past } = this.#options;
     const listeners = this.#listeners.get(relayId) ?? new Set();
     this.#listeners.set(relayId, listeners.add(onEvent));
     try {
-      const cursor = async (from: number): Promise<ReturnType<Run["cursor"]>> => run.cursor(from);
-      const known = await recordedRelay({ ...past, sessionId: this.#options.sessionId(), relayId, message, cursor });
+      const known = await recordedRelay({ ...past, sessionId: this.#options.sessionId(), relayId, message });
       if (known !== undefined) return known;
       return await Promise.race([engine.relay(message, { relayId, timeoutMs, signal }), this.#detached.promise]);
     } catch (error) {

@@ -12,13 +12,16 @@ export interface ToolJudge {
   attached(agent: AgentFacts, openRequests: readonly string[]): void;
 }
 
+/** @param life number of the agent's process: each counts its requests anew, and none may be answered by a decision about another's. */
 export function judgedBy(
   judge: ToolJudge,
   agent: AgentFacts,
+  life: number,
 ): Pick<EngineOptions, "onPermission" | "onToolUse" | "onAttached"> {
+  const unique = (agentRequestId: string): string => (life === 0 ? agentRequestId : `${life}/${agentRequestId}`);
   return {
-    onPermission: (request) => judge.ask(agent, request),
+    onPermission: (request) => judge.ask(agent, { ...request, agentRequestId: unique(request.agentRequestId) }),
     onToolUse: (use) => judge.judge(agent, use),
-    onAttached: (openRequests) => judge.attached(agent, openRequests),
+    onAttached: (openRequests) => judge.attached(agent, openRequests.map(unique)),
   };
 }

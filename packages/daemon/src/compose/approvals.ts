@@ -38,6 +38,7 @@ export function composeApprovals(ports: ApprovalPorts): { readonly approvals: Ap
       events.emit("approval.decided", endOf(approval), severity, `${approval.approval_id}:${approval.state}`);
       if (approval.decision !== undefined) audit.approval(approval);
     },
+    onDecisionRefused: audit.decisionRefused,
     onRefused: ({ processId, toolName, toolUseId }, reason) =>
       audit.toolCall({ decision: "deny", processId, toolName, toolUseId, reason }),
   });

@@ -183,3 +183,14 @@ test("X3: what becomes of a permission request, and what a rule decides, is a re
   const call = { process_id: "p", tool_name: "Read", tool_use_id: "t" };
   assert.deepEqual(denied, ["warning", { kind: "tool_call", decision: "deny", ...call, rule: "rule 1" }]);
 });
+
+test("X3: a decision about a permission request that does not count is a record, once for the same", async () => {
+  using w = world();
+  const decider = { subject: "cloud", role: "vm-instance", via: "cloud", on_behalf_of: "ben" } as const;
+  const error = new HlError("approval_decided", "was approved by anna already");
+  for (let n = 0; n < 3; n += 1) w.audit.decisionRefused({ approval_id: "a", decision: "allow" }, decider, error);
+  const who = { caller: "cloud", role: "vm-instance", via: "cloud", on_behalf_of: "ben" };
+  const fields = { kind: "approval", decision: "deny", approval_id: "a", wanted: "allow", ...who };
+  const why = { error_type: "approval_decided", reason: "was approved by anna already" };
+  assert.deepEqual(await w.records(), [["warning", { ...fields, ...why }]]);
+});

@@ -3,7 +3,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import type { CallRecord } from "@hl/protocol/dispatch.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import type { Approval } from "@hl/protocol/methods/approval-list.ts";
+import type { Approval, Decider } from "@hl/protocol/methods/approval-list.ts";
 import type { CommandDecision } from "../commands/decision.ts";
 import type { EgressDecision } from "../egress/egress-proxy.ts";
 import type { Events } from "../events/events.ts";
@@ -14,6 +14,8 @@ export interface Audit extends Disposable {
   readonly egress: (decision: EgressDecision) => void;
   /** One that somebody, or time, has decided. */
   readonly approval: (approval: Approval) => void;
+  /** A decision about a permission request that does not count. */
+  readonly decisionRefused: (params: RefusedDecision, decider: Decider, error: HlError) => void;
   /** A tool call of an agent that was decided without asking anybody. */
   readonly toolCall: (decision: ToolCallDecision) => void;
   /** Of every request: those that no handler has seen are refusals. */
@@ -28,6 +30,11 @@ export interface ToolCallDecision {
   /** The rule of `claude_integration.approvals.rules`, where one decided. */
   readonly rule?: string | undefined;
   readonly reason?: string | undefined;
+}
+
+export interface RefusedDecision {
+  readonly approval_id: string;
+  readonly decision: string;
 }
 
 export interface AuditPorts {
@@ -82,6 +89,14 @@ export function auditor({ events, logger, clock }: AuditPorts): Audit {
       const allowed = approval.decision === "allow";
       const sentence = `a permission request of an agent was ${allowed ? "allowed" : "denied"}`;
       record(approvalFields(approval), allowed ? "info" : "warning", sentence);
+    },
+    decisionRefused: ({ approval_id, decision: wanted }, decider, error) => {
+      const { subject: caller, role, via, on_behalf_of } = decider;
+      const who = { caller, role, via, on_behalf_of };
+      const fields = { kind: "approval", decision: "deny", approval_id, wanted, ...who, error_type: error.type };
+      const key = JSON.stringify([approval_id, who, error.type]);
+      const sentence = "a decision about a permission request was refused";
+      bounded.report({ key, fields: { ...fields, reason: error.message }, sentence });
     },
     toolCall: ({ decision, processId, toolName, toolUseId, rule, reason }) => {
       const about = { process_id: processId, tool_name: toolName, tool_use_id: toolUseId };

@@ -95,6 +95,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       logger.error({ error: errorText(error) }, what);
       noteError(`${what}: ${errorText(error)}`);
     };
+  let checkHealth: () => void = () => {}; // Until there is a monitor.
   const onResidentLost = failure("hl-runner has ended; it is started again");
   const composedRunner = building.use(await composeRunner({ ...ports, config, user: host.user, onResidentLost }));
   const { runner, ownsResident } = composedRunner;
@@ -148,6 +149,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     judge,
     transcripts: composedTranscripts,
     onAgentEnded: (processId: string) => approvals.processEnded(processId),
+    onAgentSupervised: () => checkHealth(),
     tidy,
     onPruneError,
   };
@@ -253,6 +255,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       await agents.recover();
       await workspace.recover();
       database.beginServing();
+      checkHealth = () => monitor.check();
       for (const service of services) {
         await service.start();
         service.done.catch(failure(`${service.name} ended unexpectedly`));

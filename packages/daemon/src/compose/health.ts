@@ -11,6 +11,7 @@ import { HealthMonitor, type Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { Database } from "../store/database.ts";
 import type { EventSpool } from "../store/event-spool.ts";
+import { agentConditions, isAgentFailing } from "./agent-health.ts";
 import { firstProblem, type Enforceable } from "./enforceable.ts";
 import { inodeConditions, inodesOf, storeConditions } from "./store-health.ts";
 import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
@@ -64,6 +65,8 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       agents: () => agents.list().map(({ process_id, status }) => ({ process_id, status })),
       agentUsage: () => agents.usage(),
       agentFailed: () => agents.lastFailed,
+      agentFailing: () => isAgentFailing(agents.live()),
+      agentMemoryBytes: () => agents.live().reduce((sum, { memory }) => sum + (memory?.bytes ?? 0), 0),
       cloud: () => {
         const link = ports.cloud()?.link;
         const lastContactMs = link?.lastContactMs ?? null;
@@ -80,6 +83,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       conditions: () => [
         ...storeConditions(ports.database),
         ...inodeConditions(inodesOf(join(config.home, "data"))),
+        ...agentConditions(agents.live(), config.daemon.claude_integration.memory_alert_mb),
         ...conditionsOf(config, ports.enforceable, ports.cloud()),
       ],
     },

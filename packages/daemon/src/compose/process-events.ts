@@ -1,5 +1,6 @@
 import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
 import type { AgentFacts } from "../claude/agent-facts.ts";
+import type { OnSupervision } from "../claude/supervision-event.ts";
 import type { Command } from "../commands/command.ts";
 import { statusOf, usageOf, type Ending } from "../commands/ending.ts";
 import type { Events } from "../events/events.ts";
@@ -13,6 +14,7 @@ export interface ProcessEventReporter {
   readonly agentEnded: (agent: AgentFacts) => void;
   /** @param id the same for what is read in the log again */
   readonly agentItem: (item: AgentItem, id: string) => void;
+  readonly agentSupervised: OnSupervision;
 }
 
 export function processEventReporter(events: Events): ProcessEventReporter {
@@ -37,17 +39,32 @@ export function processEventReporter(events: Events): ProcessEventReporter {
         },
         statusOf(ending) === "completed" ? "info" : "warning",
       ),
-    agentStarted: ({ processId, pid, sessionId }) => {
+    agentStarted: (agent) => {
+      const { processId, pid, sessionId } = agent;
       const data = { kind: "agent", process_id: processId, pid, session_id: sessionId };
-      events.emit("process_start", data, "info", `${processId}:start`);
+      events.emit("process_start", data, "info", eventIdOf(agent, "start"));
     },
-    agentEnded: ({ processId, pid, sessionId, exitCode }) => {
+    agentEnded: (agent) => {
+      const { processId, pid, sessionId, exitCode } = agent;
       const data = { kind: "agent", process_id: processId, pid, session_id: sessionId, exit_code: exitCode };
-      events.emit("process_end", data, "info", `${processId}:end`);
+      events.emit("process_end", data, "info", eventIdOf(agent, "end"));
+    },
+    agentSupervised: (agent, { type, ...what }) => {
+      const { processId, pid, sessionId, restarts } = agent;
+      const data = { process_id: processId, pid, session_id: sessionId, restarts, ...what };
+      const expected = type === "agent.ready" || ("expected" in what && what.expected);
+      // Ready and ended a process is once; told again after a crash it is the same event (S1).
+      const once = type === "agent.ready" || type === "agent.exited" ? eventIdOf(agent, type) : undefined;
+      events.emit(type, data, expected ? "info" : "warning", once);
     },
     agentItem: ({ type, data, timestamp: _now, ...item }, id) => {
       const severity = (data as { is_error?: unknown }).is_error === true ? "warning" : "info";
       events.emit(`agent.${type}`, { ...item, ...(data as object) }, severity, id);
     },
   };
+}
+
+/** The first process of an agent has no number. */
+function eventIdOf({ processId, restarts }: AgentFacts, what: string): string {
+  return `${processId}:${what}${restarts === 0 ? "" : `-${restarts}`}`;
 }

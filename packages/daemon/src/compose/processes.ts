@@ -34,6 +34,8 @@ export interface ProcessPorts {
   readonly judge: ToolJudge;
   readonly transcripts: ComposedTranscripts;
   readonly onAgentEnded: (processId: string) => void;
+  /** Something of an agent has changed that its health depends on. */
+  readonly onAgentSupervised: () => void;
   /** Removes what other tables no longer need, as often as old results are removed. */
   readonly tidy: () => Promise<void>;
   readonly onPruneError: (error: unknown) => void;
@@ -116,6 +118,23 @@ export function composeProcesses(ports: ProcessPorts): {
     logBytesMax: processes.log_bytes_max,
     onEvent: ports.transcripts.onAgentEvent,
     onStart: report.agentStarted,
+    onSupervision: (agent, event) => {
+      report.agentSupervised(agent, event);
+      // Its last process has ended before.
+      const isGivenUp = event.type === "agent.restart_cancelled" || event.type === "agent.restart_failed";
+      if (isGivenUp && agent.state === "ended") ports.transcripts.onAgentEnd(agent, false);
+      ports.onAgentSupervised();
+    },
+    watch: {
+      intervalMs: claude.health_check_interval * 1000,
+      pingMsMax: claude.ping_timeout_seconds * 1000,
+      memoryAlertBytes: claude.memory_alert_mb * 2 ** 20,
+    },
+    restart: {
+      enabled: claude.restart_on_failure,
+      attemptsMax: claude.max_restart_attempts,
+      delayMs: claude.restart_delay * 1000,
+    },
     judge: ports.judge,
     onEnd: (agent) => {
       report.agentEnded(agent);

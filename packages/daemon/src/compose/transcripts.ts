@@ -1,6 +1,7 @@
 import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { AgentFacts } from "../claude/agent-facts.ts";
+import { runIdOf } from "../claude/agent-runs.ts";
 import type { OnAgentEvent } from "../claude/agent-process.ts";
 import type { Events } from "../events/events.ts";
 import type { Redactor } from "../redaction/redactor.ts";
@@ -22,11 +23,14 @@ export interface TranscriptPorts {
 export interface ComposedTranscripts {
   readonly transcripts: Transcripts;
   readonly onAgentEvent: OnAgentEvent;
-  readonly onAgentEnd: (agent: AgentFacts) => void;
+  /** @param isFound false for an end that no log tells, so that no later daemon finds it again */
+  readonly onAgentEnd: (agent: AgentFacts, isFound?: boolean) => void;
 }
 
 /** What an event has beside its data. */
 const envelopeBytes = 1_024;
+/** `process_end`, `agent.exited` and `agent.ready` of the supervision say it, also without a transcript. */
+const toldElsewhere: ReadonlySet<string> = new Set(["ended", "exited", "ready"]);
 /** Of events that follow from the end of a process and not from its output. */
 const behindTheLog = Number.MAX_SAFE_INTEGER;
 
@@ -45,7 +49,7 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
       Math.min(max_event_bytes, config.daemon.event_streaming.max_event_bytes - envelopeBytes),
     ),
     onKept: (item, { runId, position, index }) => {
-      if (item.type === "ended") return; // `process_end` says it.
+      if (toldElsewhere.has(item.type)) return;
       const { turn } = item.data as { turn?: unknown };
       const of = item.type === "turn_completed" ? `turn-${String(turn)}` : `${runId}.${position}.${index}`;
       report.agentItem(item, `${item.process_id}:${of}`);
@@ -60,12 +64,13 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
       if (event.type !== "agent.delta") transcripts.of(agent.processId).add(said, { runId, position, past });
       else if (!past) transcripts.of(agent.processId).tell(said);
     },
-    onAgentEnd: ({ processId, sessionId, exitCode }) => {
+    onAgentEnd: ({ processId, sessionId, exitCode, restarts, state }, isFound = true) => {
       const transcript = transcripts.of(processId);
-      const said = { type: "ended", sessionId, data: { exit_code: exitCode } };
+      const goesOn = state === "restarting";
+      const said = { type: goesOn ? "exited" : "ended", sessionId, data: { exit_code: exitCode } };
       // Past: an end that could not be stored is found again by the next daemon, and told once.
-      transcript.add(said, { runId: processId, position: behindTheLog, past: true });
-      transcript.close();
+      transcript.add(said, { runId: runIdOf(processId, restarts), position: behindTheLog, past: isFound });
+      if (!goesOn) transcript.close();
     },
   };
 }

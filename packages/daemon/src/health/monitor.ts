@@ -14,7 +14,12 @@ export interface HealthSources {
   readonly commands: () => Health["commands"];
   readonly agents: () => readonly { process_id: string; status: string }[];
   readonly agentUsage: () => Health["agents"]["usage"];
+  /** The newest one has. */
   readonly agentFailed: () => boolean;
+  /** One hangs, or is about to be started again. */
+  readonly agentFailing?: (() => boolean) | undefined;
+  /** Of all and what they have started, as last seen. */
+  readonly agentMemoryBytes?: (() => number) | undefined;
   readonly cloud: () => Health["cloud"] & { readonly connected: boolean; readonly lastError: string | undefined };
   /** Conditions that hold now: the runner, the store, the sandbox. */
   readonly conditions: () => readonly Alert[];
@@ -93,13 +98,20 @@ export class HealthMonitor extends LoopService {
       version,
       system_metrics: wireMetrics(this.#metrics),
       service_status: {
-        claude_code: running > 0 ? "running" : sources.agentFailed() ? "error" : "stopped",
+        claude_code: this.#agentsStatus(running),
         api_connection: connected ? "connected" : lastError === undefined ? "disconnected" : "error",
         event_streaming: !cloud.configured ? "inactive" : connected ? "active" : "inactive",
       },
       ...(detailed ? { recent_errors: this.#recentErrors } : {}),
       alerts,
-      agents: { running, usage: sources.agentUsage(), ...(detailed ? { list: [...agents] } : {}) },
+      agents: {
+        running,
+        usage: sources.agentUsage(),
+        ...(sources.agentMemoryBytes === undefined
+          ? {}
+          : { memory_mb: Math.round(sources.agentMemoryBytes() / 2 ** 20) }),
+        ...(detailed ? { list: [...agents] } : {}),
+      },
       spool: sources.spool(),
       commands: sources.commands(),
       cloud,
@@ -109,6 +121,12 @@ export class HealthMonitor extends LoopService {
         loop_delay_ms: Math.max(0, Math.round(this.#loopDelay.percentile(99) / 10_000) / 100 - loopSampleMs),
       },
     };
+  }
+
+  #agentsStatus(running: number): Health["service_status"]["claude_code"] {
+    const { agentFailed, agentFailing } = this.#options.sources;
+    if (agentFailing?.() === true) return "error";
+    return running > 0 ? "running" : agentFailed() ? "error" : "stopped";
   }
 
   /** Tells `onChange` when the verdict differs from the last one told. */

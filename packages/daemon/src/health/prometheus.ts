@@ -33,6 +33,12 @@ export function prometheusText(health: Health): string {
     ...agentFigures.map(
       ([name, help, key]) => [`hl_daemon_agent_${name}_total`, "counter", help, usage?.[key] ?? 0] as Line,
     ),
+    [
+      "hl_daemon_agents_memory_bytes",
+      "gauge",
+      "Memory of agents and what they have started, as last seen",
+      (health.agents.memory_mb ?? 0) * 1_048_576,
+    ],
     ["hl_daemon_spool_events", "gauge", "Events that wait for the cloud", health.spool.depth],
     ["hl_daemon_spool_bytes", "gauge", "Their size", health.spool.bytes],
     ["hl_daemon_spool_oldest_seconds", "gauge", "Age of the oldest of them", health.spool.oldest_age],

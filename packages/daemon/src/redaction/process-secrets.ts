@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { errorText, type Logger } from "@hl/core/logger.ts";
+import { secretVariables } from "./secret-variables.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** The secrets in the environments of processes, for whoever starts them and finds them again (X4). */
@@ -34,6 +35,20 @@ export class ProcessSecrets {
 
   release(owner: string): void {
     this.#secrets.release(owner);
+  }
+
+  /** The names of the variables that are secret. */
+  namesIn(environment: Readonly<Record<string, string>>): string[] {
+    return secretVariables(environment).map(({ name }) => name);
+  }
+
+  /** The variables that a process began its present program with; undefined where they cannot be read. */
+  environmentOf(pid: number): Record<string, string> | undefined {
+    try {
+      return environmentOf(pid);
+    } catch {
+      return undefined;
+    }
   }
 }
 

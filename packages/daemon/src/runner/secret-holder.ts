@@ -5,4 +5,8 @@ export interface SecretHolder {
   /** The same for a process that an earlier life of the daemon has started, as far as the kernel knows its environment. Never throws. */
   holdRunning(owner: string, pid: number): void;
   release(owner: string): void;
+  /** The names of the variables that are secret. */
+  namesIn?(environment: Readonly<Record<string, string>>): string[];
+  /** The variables that a process began its present program with; undefined where they cannot be read. */
+  environmentOf?(pid: number): Record<string, string> | undefined;
 }

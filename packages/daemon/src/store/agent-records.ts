@@ -1,3 +1,4 @@
+// Nearly long: statements about two tables that change together.
 import type { Database } from "./database.ts";
 
 /**
@@ -6,12 +7,20 @@ import type { Database } from "./database.ts";
  * between.
  */
 export interface AgentRecord {
-  /** Also names its run. */
+  /** Also names its runs. */
   readonly processId: string;
   readonly sessionId: string;
   readonly workspacePath: string;
   readonly protocol: string;
   readonly startedMs: number;
+  /** Number of its process, from 0; each has a run of its own. What follows is of that process. */
+  readonly life: number;
+  /** Restarts in a row. */
+  readonly attempts: number;
+  /** The process has ended, which is recorded, and the next begins then. */
+  readonly restartAtMs: number | undefined;
+  /** What it is started with again; undefined for one that cannot be. */
+  readonly launch: string | undefined;
   /** Undefined until it has been ready once. */
   readonly readyMs: number | undefined;
   readonly pid: number | undefined;
@@ -33,6 +42,8 @@ export type TurnOutcome = "answered" | "cut" | "unknown";
 
 export interface TurnRecord {
   readonly processId: string;
+  /** Of the process that had the message; the first where it is missing. */
+  readonly life?: number | undefined;
   /** The agent's key for the relay. */
   readonly uuid: string;
   readonly relayId: string;
@@ -61,6 +72,15 @@ export interface TurnEnd {
   readonly usage: Usage;
 }
 
+/** The end of a process behind which another begins. */
+export interface RestartDue {
+  readonly restartAtMs: number;
+  readonly attempts: number;
+  readonly exitCode: number;
+  /** How a turn in flight has ended with it. */
+  readonly cut: TurnOutcome;
+}
+
 /** A relay id sent again is answered from its record as long as the agent has had no more turns since. */
 export const turnsKeptMax = 10_000;
 
@@ -83,13 +103,14 @@ export class AgentRecords {
 
   /** Before the process is started, so that none is ever unknown to the daemon that comes next. */
   begin(
-    record: Pick<AgentRecord, "processId" | "sessionId" | "workspacePath" | "protocol" | "startedMs">,
+    record: Pick<AgentRecord, "processId" | "sessionId" | "workspacePath" | "protocol" | "startedMs"> &
+      Partial<Pick<AgentRecord, "launch">>,
   ): Promise<void> {
-    const { processId, sessionId, workspacePath, protocol, startedMs } = record;
+    const { processId, sessionId, workspacePath, protocol, startedMs, launch = null } = record;
     return this.#write(
       "committed",
-      "INSERT INTO agents (process_id, session_id, workspace_path, protocol, started_ms) VALUES (?, ?, ?, ?, ?)",
-      [processId, sessionId, workspacePath, protocol, startedMs],
+      "INSERT INTO agents (process_id, session_id, workspace_path, protocol, started_ms, launch) VALUES (?, ?, ?, ?, ?, ?)",
+      [processId, sessionId, workspacePath, protocol, startedMs, launch],
     );
   }
 
@@ -107,16 +128,36 @@ export class AgentRecords {
   /** The first end wins. What was in flight has ended with it. */
   end(processId: string, endedMs: number, exitCode: number, cut: TurnOutcome): Promise<void> {
     return this.#database.write(() => {
-      this.#run("UPDATE agents SET ended_ms = ?, exit_code = ? WHERE process_id = ? AND ended_ms IS NULL", [
-        endedMs,
+      this.#run(
+        "UPDATE agents SET ended_ms = ?, exit_code = ?, restart_at_ms = NULL, launch = NULL WHERE process_id = ? AND ended_ms IS NULL",
+        [endedMs, exitCode, processId],
+      );
+      this.#cutTurns(processId, cut);
+    }, "soon");
+  }
+
+  /** The process has ended, and with it what was in flight; another is to follow. */
+  restartDue(processId: string, { restartAtMs, attempts, exitCode, cut }: RestartDue): Promise<void> {
+    return this.#database.write(() => {
+      this.#run("UPDATE agents SET restart_at_ms = ?, attempts = ?, exit_code = ? WHERE process_id = ?", [
+        restartAtMs,
+        attempts,
         exitCode,
         processId,
       ]);
-      this.#run("UPDATE agent_turns SET outcome = ?, line = NULL WHERE process_id = ? AND outcome IS NULL", [
-        cut,
-        processId,
-      ]);
+      this.#cutTurns(processId, cut);
     }, "soon");
+  }
+
+  /** As `begin`, for a process that follows another. */
+  beginLife(processId: string, life: number, sessionId: string): Promise<void> {
+    return this.#database.write(() => {
+      this.#run(
+        "UPDATE agents SET life = ?, session_id = ?, restart_at_ms = NULL, ready_ms = NULL, pid = NULL, exit_code = NULL, log_position = 0 WHERE process_id = ?",
+        [life, sessionId, processId],
+      );
+      this.#cutTurns(processId, "cut");
+    }, "committed");
   }
 
   /** What it has used stays in the sum of all. */
@@ -153,8 +194,8 @@ export class AgentRecords {
         number - turnsKeptMax,
       ]);
       this.#run(
-        "INSERT OR REPLACE INTO agent_turns (process_id, uuid, relay_id, number, line_hash, line_bytes, line, input_offset, began_at) " +
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO agent_turns (process_id, uuid, relay_id, number, line_hash, line_bytes, line, input_offset, began_at, life) " +
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
           turn.processId,
           turn.uuid,
@@ -165,6 +206,7 @@ export class AgentRecords {
           turn.line ?? null,
           turn.inputOffset,
           turn.beganAt,
+          turn.life ?? 0,
         ],
       );
       this.#run("UPDATE agents SET log_position = ? WHERE process_id = ?", [turn.beganAt, turn.processId]);
@@ -208,6 +250,13 @@ export class AgentRecords {
     return end === undefined ? turn : { ...turn, outcome: end.outcome, endedAt: end.logPosition };
   }
 
+  /** Whether it has ever been sent a message. */
+  hasTurns(processId: string): boolean {
+    return (
+      this.#database.prepare("SELECT 1 FROM agent_turns WHERE process_id = ? LIMIT 1").get(processId) !== undefined
+    );
+  }
+
   /** The one in flight: there is never more than one. */
   openTurn(processId: string): TurnRecord | undefined {
     const select = this.#database.prepare(
@@ -227,6 +276,13 @@ export class AgentRecords {
     return { ...parseUsage(row?.["value"] ?? null) };
   }
 
+  #cutTurns(processId: string, cut: TurnOutcome): void {
+    this.#run("UPDATE agent_turns SET outcome = ?, line = NULL WHERE process_id = ? AND outcome IS NULL", [
+      cut,
+      processId,
+    ]);
+  }
+
   #write(urgency: "soon" | "committed", sql: string, values: readonly Value[]): Promise<void> {
     return this.#database.write(() => this.#run(sql, values), urgency);
   }
@@ -243,6 +299,10 @@ function agentOfRow(row: Row): AgentRecord {
     workspacePath: row["workspace_path"] as string,
     protocol: row["protocol"] as string,
     startedMs: row["started_ms"] as number,
+    life: row["life"] as number,
+    attempts: row["attempts"] as number,
+    restartAtMs: (row["restart_at_ms"] as number | null) ?? undefined,
+    launch: (row["launch"] as string | null) ?? undefined,
     readyMs: (row["ready_ms"] as number | null) ?? undefined,
     pid: (row["pid"] as number | null) ?? undefined,
     agentVersion: (row["agent_version"] as string | null) ?? undefined,
@@ -261,6 +321,7 @@ function parseUsage(text: unknown): Usage {
 function turnOfRow(row: Row): TurnRecord {
   return {
     processId: row["process_id"] as string,
+    life: row["life"] as number,
     uuid: row["uuid"] as string,
     relayId: row["relay_id"] as string,
     lineHash: row["line_hash"] as string,

@@ -131,4 +131,13 @@ export const migrations: readonly string[] = [
   -- As JSON; what those that are forgotten have used is in meta.
   ALTER TABLE agents ADD COLUMN usage TEXT;
   `,
+  `
+  -- Restarts. life: number of the process, from 0; its run has that in its name. attempts: restarts in a row. restart_at_ms: the process has
+  -- ended, and the next begins then. launch: what it is started with again, as long as it may be.
+  ALTER TABLE agents ADD COLUMN life INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE agents ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE agents ADD COLUMN restart_at_ms INTEGER;
+  ALTER TABLE agents ADD COLUMN launch TEXT;
+  ALTER TABLE agent_turns ADD COLUMN life INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

@@ -8,7 +8,7 @@ export const claudeInterrupt = defineMethod({
   permission: "process:execute",
   idempotent: true,
   timeoutMs: 10_000,
-  errors: ["claude_process_unknown", "claude_exited", "claude_timeout"],
+  errors: ["claude_process_unknown", "claude_exited", "claude_timeout", "claude_refused"],
   params: z.object({ process_id: z.string().min(1).max(128) }),
   result: z.object({ process_id: z.string(), interrupted: z.boolean().describe("False when no turn was in flight") }),
 });

@@ -18,16 +18,23 @@ export type AgentUsage = z.output<typeof agentUsage>;
 export const claudeProcess = z.object({
   process_id: z.string(),
   pid: z.int(),
-  status: z.enum(["starting", "idle", "running", "requires_action", "stopping", "ended"]),
+  status: z
+    .enum(["starting", "idle", "running", "requires_action", "restarting", "stopping", "ended"])
+    .describe("restarting = its process has ended unasked, and another is about to go on with its session"),
   session_id: z.string(),
   protocol: z.string(),
   workspace_path: z.string(),
   agent_version: z.string().optional(),
   started_at: z.number(),
   ended_at: z.number().optional(),
-  exit_code: z.int().optional(),
+  exit_code: z.int().optional().describe("Of the last process, where none runs"),
   turns: z.int(),
   usage: agentUsage.optional(),
+  memory_mb: z
+    .number()
+    .optional()
+    .describe("MiB of its process and all below it, as last seen; missing where nobody knows"),
+  restarts: z.int().optional().describe("How often its process was started again"),
 });
 
 export type ClaudeProcess = z.output<typeof claudeProcess>;

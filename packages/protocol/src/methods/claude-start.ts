@@ -11,6 +11,7 @@ export const claudeStart = defineMethod({
   timeoutMs: 120_000,
   errors: [
     "claude_unavailable",
+    "claude_session_in_use",
     "path_denied",
     "cwd_invalid",
     "process_limit",

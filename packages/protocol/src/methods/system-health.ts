@@ -41,6 +41,7 @@ export const systemHealth = defineMethod({
     agents: z.object({
       running: z.int(),
       usage: agentUsage.optional().describe("Of all agents since this daemon's database began; claude/status has each"),
+      memory_mb: z.number().optional().describe("MiB of all of them and what they have started, as last seen"),
       list: z.array(z.object({ process_id: z.string(), status: z.string() })).optional(),
     }),
     spool: z.object({

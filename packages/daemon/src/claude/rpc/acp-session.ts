@@ -26,7 +26,7 @@ const trustsNoRepository = { claudeCode: { options: { settingSources: ["user"] }
  * none is known to ask, the agent is refused: what asks nobody must be asked for by name.
  */
 export async function beginAcpSession(link: RpcLink, timeoutMs: number | undefined): Promise<AcpSession> {
-  const { id, workspacePath, resume, mode } = link.session;
+  const { id, workspacePath, resume, orNew, mode } = link.session;
   const startedAt = link.now();
   const ask = async (method: string, params: object): Promise<unknown> => {
     const left = timeoutMs === undefined ? undefined : Math.max(1, timeoutMs - (link.now() - startedAt));
@@ -43,15 +43,25 @@ export async function beginAcpSession(link: RpcLink, timeoutMs: number | undefin
   const { agentInfo, agentCapabilities, authMethods } = said.data;
   const offered = agentCapabilities?.sessionCapabilities;
   const common = { cwd: workspacePath, mcpServers: [], _meta: trustsNoRepository };
+  let isNew = !resume;
   const open = async (): Promise<unknown> => {
     if (!resume) return await ask("session/new", common);
+    try {
+      return await reopen();
+    } catch (error) {
+      if (orNew !== true || !(error instanceof AgentFailure && error.kind === "control_refused")) throw error;
+      isNew = true;
+      return await ask("session/new", common);
+    }
+  };
+  const reopen = async (): Promise<unknown> => {
     // A load repeats the conversation, which would look like new output, so it is the second choice.
     if (offered?.resume) return await ask("session/resume", { ...common, sessionId: id });
     if (agentCapabilities?.loadSession === true) return await ask("session/load", { ...common, sessionId: id });
     throw new AgentFailure("control_refused", "The agent cannot go on with an earlier session.");
   };
   const opened = sessionResult.safeParse(await open().catch((error: unknown) => withLogins(error, authMethods)));
-  const sessionId = opened.data?.sessionId ?? (resume ? id : undefined);
+  const sessionId = opened.data?.sessionId ?? (isNew ? undefined : id);
   if (sessionId === undefined) throw new AgentFailure("control_refused", "The agent opened a session without an id.");
   const modes = opened.data?.modes;
   const modeId = modes

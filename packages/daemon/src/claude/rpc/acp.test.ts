@@ -126,6 +126,19 @@ describe("acp adapter", () => {
     assert.match((await failed).message, /cannot go on/);
   });
 
+  test("A2: a session that an agent does not have any more is begun anew where that is asked for, under the id that it gives", async () => {
+    const session = { id: "old", workspacePath: "/work", resume: true, orNew: true, known: false };
+    const { engine, answer, request } = setUpRpc(acpProtocol, { session });
+    const starting = engine.initialize(1_000);
+    answer("initialize", { result: { protocolVersion: 1, agentCapabilities: capabilities } });
+    await settled();
+    assert.equal(request("session/resume").params.sessionId, "old");
+    answer("session/resume", { error: { code: -32002, message: "Resource not found: old" } });
+    await settled();
+    answer("session/new", { result: { sessionId: "new" } });
+    assert.equal((await starting).session_id, "new");
+  });
+
   test("A1: a turn: its text is what was said in it, its tools are told once each, its end says how", async () => {
     const { relay, say, answer, request, events } = await ready();
     const first = relay("hello");

@@ -288,6 +288,26 @@ describe("jsonrpc adapter", () => {
     }
   });
 
+  test("P3: a turn behind a gap in the log goes on where the agent says that it works, and has ended where it does not", async () => {
+    for (const state of ["running", "idle", undefined]) {
+      const session = { id: "s1", workspacePath: "/", resume: false, known: true };
+      const { engine, say, answer, relay } = setUpRpc(jsonRpcProtocol, { session });
+      engine.attach();
+      engine.adopt("r");
+      const joined = relay("x", { relayId: "r" }).catch((error: unknown) => error);
+      engine.lost(1_000);
+      const ready = engine.initialize(undefined);
+      answer("system/ping", { result: {} });
+      await settled();
+      answer("system/info", { result: { state } });
+      await ready;
+      if (state === "running") say({ id: uuidOfRelay("r"), result: { text: "behind the gap" } });
+      const outcome = await joined;
+      if (state === "running") assert.deepEqual((outcome as { result: unknown }).result, { text: "behind the gap" });
+      else assert.match(String(outcome), /not known here any more/);
+    }
+  });
+
   test("P3, A3: what was asked before a restart and is not over is asked again", async () => {
     const asked: string[] = [];
     const { engine, say, answer } = setUpRpc(jsonRpcProtocol, {

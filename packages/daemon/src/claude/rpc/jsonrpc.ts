@@ -21,6 +21,7 @@ const systemInfo = z.looseObject({
   agent_version: z.string().optional().catch(undefined),
   session_id: z.string().optional().catch(undefined),
   permission_mode: z.string().optional().catch(undefined),
+  state: z.string().optional().catch(undefined),
 });
 
 const approvalRequest = z.looseObject({
@@ -123,6 +124,11 @@ function jsonRpcDialect(link: RpcLink): RpcDialect {
       throw refused(interruptMethod, answer.error);
     },
     ping,
+    isBusy: async () => {
+      const answer = await link.ask("system/info", {}, optionalAnswerMs).catch(ignoreTimeout);
+      const state = answer && "result" in answer ? systemInfo.safeParse(answer.result).data?.state : undefined;
+      return state === undefined ? undefined : state !== "idle";
+    },
     end: async (timeoutMs) => {
       // The end of its input is the end of the session for a program that does not know the method.
       await link.ask("session/end", {}, Math.min(timeoutMs, optionalAnswerMs)).catch(ignoreTimeout);

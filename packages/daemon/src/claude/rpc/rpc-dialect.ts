@@ -47,6 +47,8 @@ export interface RpcDialect {
   interrupt(timeoutMs: number): Promise<void>;
   ping(timeoutMs: number | undefined): Promise<void>;
   end(timeoutMs: number): Promise<void>;
+  /** Whether the agent works on a turn; undefined where it does not say. */
+  isBusy?(): Promise<boolean | undefined>;
   /** Whether a turn that does not end although it was interrupted gives its place to the next one. */
   readonly givesUp: boolean;
 }

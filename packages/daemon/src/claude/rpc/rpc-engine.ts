@@ -107,8 +107,10 @@ export class RpcEngine implements AgentEngine {
     const info = again ? await this.#pinged(timeoutMs) : await this.#dialect.begin(timeoutMs);
     this.#emit({ type: "agent.ready", info, raw: null });
     this.#permissions.attached();
-    // What the agent has said before is read: where an answer is missing in it, and a part of it as well, the answer was there.
-    if (this.#attaching) this.#turns.endLost();
+    // What the agent has said before is read: where an answer is missing in it, and a part of it as well, the answer was there, unless the
+    // agent says that it still works.
+    const mayBeLost = this.#attaching && this.#turns.active?.lineSkipped === true;
+    if (mayBeLost && (await this.#dialect.isBusy?.()) !== true) this.#turns.endLost();
     this.#attaching = false;
     this.#turns.release("attaching");
     return info;
