@@ -23,8 +23,6 @@ const systemInfo = z.looseObject({
   permission_mode: z.string().optional().catch(undefined),
 });
 
-const turnResult = z.looseObject({ session_id: z.string().optional().catch(undefined) });
-
 const approvalRequest = z.looseObject({
   tool_name: z.string(),
   input: z.record(z.string(), z.unknown()),
@@ -111,9 +109,9 @@ function jsonRpcDialect(link: RpcLink): RpcDialect {
     permissionOf: (method, params, raw) => (method === "approval/request" ? permissionOf(params, raw) : undefined),
     withdrawnBy: (method, params) => (method === "$/cancelRequest" && isObject(params) ? params["id"] : undefined),
     resultOf: (answer, _turn, raw) => {
-      // A conversation that was begun with the first turn has no id before it.
-      sessionId = turnResult.safeParse("result" in answer ? answer.result : undefined).data?.session_id ?? sessionId;
-      return resultOf(answer, raw, sessionId);
+      const result = resultOf(answer, raw, sessionId);
+      sessionId = result.session_id; // A conversation that is begun with the first turn has no id before it.
+      return result;
     },
     response,
     interrupt: async (timeoutMs) => {
