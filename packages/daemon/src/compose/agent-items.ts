@@ -19,11 +19,15 @@ function dataOf(agent: AgentFacts, event: AgentEvent): object {
     case "agent.turn_started":
       return { message: event.message };
     case "agent.message":
-      return { text: event.text, thinking: event.thinking };
-    case "agent.tool_call":
-      return { tool_use_id: event.toolUseId, tool_name: event.toolName, input: event.input };
-    case "agent.tool_result":
-      return { tool_use_id: event.toolUseId, is_error: event.isError, content: event.content };
+      return { text: event.text, thinking: event.thinking, subagent_of: event.subagentOf };
+    case "agent.tool_call": {
+      const { toolUseId: tool_use_id, toolName: tool_name, input, subagentOf: subagent_of } = event;
+      return { tool_use_id, tool_name, input, subagent_of };
+    }
+    case "agent.tool_result": {
+      const { toolUseId: tool_use_id, isError: is_error, content, subagentOf: subagent_of } = event;
+      return { tool_use_id, is_error, content, subagent_of };
+    }
     case "agent.retry":
       return { attempt: event.attempt, delay_ms: event.delayMs, status: event.status };
     case "agent.turn_completed": {

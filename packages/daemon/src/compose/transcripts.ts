@@ -61,8 +61,12 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
     onAgentEvent: (agent, event, { runId, position, past }) => {
       const { sessionId = agent.sessionId, relayId } = event;
       const said = { ...itemOf(agent, event), sessionId, relayId };
-      if (event.type !== "agent.delta") transcripts.of(agent.processId).add(said, { runId, position, past });
-      else if (!past) transcripts.of(agent.processId).tell(said);
+      try {
+        if (event.type !== "agent.delta") transcripts.of(agent.processId).add(said, { runId, position, past });
+        else if (!past) transcripts.of(agent.processId).tell(said);
+      } catch (error) {
+        onStoreError(error); // The database cannot be read at present: no reason to end the agent.
+      }
     },
     onAgentEnd: ({ processId, sessionId, exitCode, restarts, state }, isFound = true) => {
       const transcript = transcripts.of(processId);

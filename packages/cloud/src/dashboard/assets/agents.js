@@ -137,7 +137,7 @@ function transcriptPane(list) {
     note: (text) => add("note", "", text),
     show(item) {
       if (item.type === "delta") {
-        if (item.data.kind !== "text") return;
+        if (item.data.kind !== "text" || item.data.subagent_of !== undefined) return;
         live ??= add("message", "agent", "");
         live.textContent = (live.textContent + visible(item.data.text)).slice(-textCharsMax);
         return;
@@ -158,7 +158,7 @@ function rowOf({ type, data }) {
     case "turn_started":
       return ["asked", text(data.message)];
     case "message":
-      return data.text === "" ? undefined : ["agent", data.text];
+      return data.text === "" ? undefined : [data.subagent_of === undefined ? "agent" : "subagent", data.text];
     case "tool_call":
       return [`calls ${data.tool_name}`, text(data.input)];
     case "tool_result":
