@@ -19,11 +19,19 @@ function dataOf(agent: AgentFacts, event: AgentEvent): object {
     case "agent.turn_started":
       return { message: event.message };
     case "agent.message":
-      return { text: event.text, thinking: event.thinking };
+      return { text: event.text, thinking: event.thinking, subagent_of: event.subagentOf };
     case "agent.tool_call":
-      return { tool_use_id: event.toolUseId, tool_name: event.toolName, input: event.input };
+      return {
+        tool_use_id: event.toolUseId,
+        tool_name: event.toolName,
+        input: event.input,
+        subagent_of: event.subagentOf,
+      };
     case "agent.tool_result":
-      return { tool_use_id: event.toolUseId, is_error: event.isError, content: event.content };
+      return {
+        ...{ tool_use_id: event.toolUseId, is_error: event.isError, content: event.content },
+        subagent_of: event.subagentOf,
+      };
     case "agent.retry":
       return { attempt: event.attempt, delay_ms: event.delayMs, status: event.status };
     case "agent.turn_completed": {
