@@ -4,12 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { FakeAgents, type FakeAgent } from "@hl/testkit/fake-agent.ts";
 import { http } from "@hl/testkit/http.ts";
 import type { Message } from "@hl/testkit/message-client.ts";
 import { printedToken, temporaryFolder } from "@hl/testkit/programs.ts";
 import { startSystem, type TestSystem } from "@hl/testkit/system.ts";
+import { until } from "@hl/testkit/waiting.ts";
 
 let agents: FakeAgents;
 let system: TestSystem;
@@ -91,4 +94,47 @@ test("limits: a hundred requests of one agent are open at most; one more is deni
   for (const id of ids) agent.claude.ask(id);
   assert.match((await answered(ids[100]!)).message, /100 permission requests are open/);
   for (const id of ids) agent.claude.say({ type: "control_cancel_request", request_id: id });
+});
+
+test("SIGHUP: new rules and a new time limit hold at once, what waits keeps its own, and what needs a start is named", async () => {
+  const file = join(system.daemon.home, "config/daemon.json");
+  const configure = (approvals: object, more: object = {}): void => {
+    const config = JSON.parse(readFileSync(file, "utf8"));
+    Object.assign(config.claude_integration, { approvals }, more);
+    writeFileSync(file, JSON.stringify(config));
+    system.daemon.program.signal("SIGHUP");
+  };
+  const pending = async (): Promise<Message[]> =>
+    (await system.operator.call("approval/list", { state: "pending" })).approvals;
+  const before = randomUUID();
+  agent.claude.ask(before);
+  const [waiting] = await until("the request", async () => {
+    const approvals = await pending();
+    return approvals.length === 1 ? approvals : undefined;
+  });
+
+  const rules = [{ tool: "Bash", pattern: "touch by-rule*", decision: "allow" }];
+  configure({ rules, timeout_seconds: 120 }, { stdio_timeout: 77 });
+  await until("the new rules in the log", () => system.daemon.log.includes("what is new holds from now on"));
+  assert.match(system.daemon.log, /"waiting":\["\/claude_integration\/stdio_timeout"\]/);
+  const allowed = randomUUID();
+  agent.claude.ask(allowed, { input: { command: "touch by-rule.txt" } });
+  assert.equal((await answered(allowed)).behavior, "allow");
+  const shown = (await system.operator.call("system/config/get")).config.claude_integration;
+  assert.deepEqual([shown.approvals.rules, shown.stdio_timeout === 77], [rules, false]);
+
+  const after = randomUUID();
+  agent.claude.ask(after, { input: { command: "touch after.txt" } });
+  const [old, fresh] = await until("the second request", async () => {
+    const approvals = await pending();
+    return approvals.length === 2 ? approvals : undefined;
+  });
+  assert.deepEqual([old.approval_id, old.expires_at], [waiting.approval_id, waiting.expires_at]);
+  assert.equal(Math.round(fresh.expires_at - fresh.created_at), 120);
+  configure({ rules: "none" });
+  await until("the refusal in the log", () => system.daemon.log.includes("the old one stays in force"));
+  const still = randomUUID();
+  agent.claude.ask(still, { input: { command: "touch by-rule.txt" } });
+  assert.equal((await answered(still)).behavior, "allow");
+  for (const id of [before, after]) agent.claude.say({ type: "control_cancel_request", request_id: id });
 });

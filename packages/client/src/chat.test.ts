@@ -8,6 +8,7 @@ import { test, type TestContext } from "node:test";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { MethodCall } from "@hl/protocol/method.ts";
 import type { Approval } from "@hl/protocol/methods/approval-list.ts";
+import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
 import { Human } from "@hl/testkit/human.ts";
 import { FakeDaemon, type FakeHandlers } from "./testing/fake-daemon.ts";
 import { inProcess, InProcess } from "./testing/in-process.ts";
@@ -191,6 +192,70 @@ test("A2: a connection that is lost in a turn is made again, the same relay goes
   assert.equal(ids.length, 4, "the second is asked about once more, then it is told that nobody knows");
   assert.match(stderr, /nobody knows/);
   assert.equal(code, 1);
+});
+
+test("A2: by number: what a lost connection has swallowed is told, once and in order, before the end of the turn", async (t) => {
+  const world = await World.start(t);
+  const kept: AgentItem[] = [];
+  const deltas: AgentItem[] = [];
+  const wakes: (() => void)[] = [];
+  const from: unknown[] = [];
+  const keep = (type: string, data: object, relay_id: string, more: Partial<AgentItem> = {}): void => {
+    const item = { process_id: "p1", timestamp: 1, type, session_id: "s1", relay_id, data, ...more };
+    if (type === "delta") deltas.push(item);
+    else kept.push({ ...item, seq: kept.length + 1 });
+    for (const wake of wakes.splice(0)) wake();
+  };
+  keep("message", { text: "of another turn, before", thinking: "" }, "other");
+  world.daemon.handlers["claude/subscribe"] = async ({ process_id, from_seq }, call) => {
+    from.push(from_seq);
+    const next_seq = kept.length + 1;
+    call.stream(async (signal) => {
+      let cursor = (from_seq ?? next_seq) - 1;
+      let live = deltas.length;
+      while (!signal.aborted) {
+        const woken = new Promise<void>((resolve) => wakes.push(resolve));
+        for (const item of [...deltas.slice(live), ...kept.slice(cursor)]) {
+          if (item.seq === 4) await call.notify("claude/gap", { process_id, from: 4, to: 4 });
+          else await call.notify("claude/event", item);
+        }
+        cursor = kept.length;
+        live = deltas.length;
+        await woken;
+      }
+    });
+    return { process_id, status: "running", first_seq: 1, next_seq };
+  };
+  const second = Promise.withResolvers<undefined>();
+  const third = Promise.withResolvers<undefined>();
+  world.daemon.handlers["claude/relay"] = async ({ process_id, relay_id = "" }, call) => {
+    const answer = { process_id, response: { text: "Hello you" }, execution_time: 1234, relay_id };
+    await call.notify("claude/message", { process_id, type: "message", data: { text: "told twice", thinking: "" } });
+    if (world.relayed.length === 1) {
+      keep("delta", { kind: "text", text: "Hel" }, relay_id);
+      keep("message", { text: "of another turn", thinking: "" }, "other");
+      await second.promise;
+      world.daemon.cutConnections();
+      keep("message", { text: "Hello", thinking: "" }, relay_id);
+      keep("message", { text: "lost in a gap", thinking: "" }, relay_id);
+      return await new Promise(() => {});
+    }
+    // The answer is faster than what is kept.
+    void third.promise.then(() => {
+      keep("tool_call", { tool_use_id: "1", tool_name: "Bash", input: { command: "ls" } }, relay_id);
+      keep("message", { text: "Hello you", thinking: "" }, relay_id);
+      keep("turn_completed", {}, relay_id);
+    });
+    setImmediate(() => third.resolve(undefined));
+    return answer;
+  };
+  const client = new InProcess([...world.daemon.local, "claude", "chat", "p1"], { stdin: "x\n" });
+  await client.until(() => client.stdout === "Hel");
+  second.resolve(undefined);
+  assert.equal(await client.exitCode, 0, client.stderr);
+  assert.equal(client.stdout, "Hel\nlo\n▸ Bash ls\nHello you\n— 1.2 s\n");
+  assert.match(client.stderr, /1 event of the agent are missing here/);
+  assert.deepEqual(from, [undefined, 3]);
 });
 
 test("Ctrl-C through a pipe interrupts the turn and ends the conversation behind it", async (t) => {
@@ -400,6 +465,31 @@ test("a terminal: a connection that is lost at the prompt is said above the line
   human.signal("SIGTERM");
   const { code, terminal } = await human.leaves();
   assert.deepEqual([code, terminal.same], [143, true]);
+});
+
+test("claude status: for people, and as JSON", async (t) => {
+  const status = {
+    ...{ process_id: "p1", pid: 7, status: "requires_action" as const, session_id: "s1", protocol: "acp" },
+    workspace_path: "/w",
+    ...{
+      started_at: 1,
+      turns: 3,
+      model: "m\u001b[2J",
+      relays_waiting: 0,
+      approvals_open: 2,
+      first_seq: 1,
+      next_seq: 9,
+    },
+    usage: {
+      ...{ turns: 3, errors: 0, tool_calls: 1, input_tokens: 5, output_tokens: 7, cache_read_tokens: 11 },
+      ...{ cache_creation_tokens: 13, cost_usd: 0.5 },
+    },
+  };
+  const world = await World.start(t, { "claude/status": async () => status });
+  const people = await world.run(["claude", "status", "p1"], "");
+  assert.match(people.stdout, /status +requires_action\n[^]*model +m\\x1b\[2J\n/);
+  assert.match(people.stdout, /used +1 tool call, 18 \+ 7 tokens, 11 from the cache, \$0.5000\n *approvals +2 wait/);
+  assert.deepEqual(JSON.parse((await world.run(["--json", "claude", "status", "p1"], "")).stdout), status);
 });
 
 test("claude relay and interrupt: what is sent, what is printed, exit codes", async (t) => {

@@ -58,7 +58,7 @@ const output = `### Output
 - \`claude chat\` at a terminal: text as it comes, a line for each tool, permission requests where they are asked, answered with one key as in
   \`approvals watch\`. Ctrl-C interrupts the turn and a second one within 2 s leaves (130); Ctrl-D leaves (0); \`/help\` says the rest.
 - \`claude chat\` without a terminal: each line of standard input, at most 10 MiB, is a message and waits for the turn before; 1 where a turn failed. With \`--json\` what the
-  agent does is \`{process_id, type, data}\`, a permission request has \`approval_id\`, the end of a turn \`response\`.
+  agent does is an item of \`claude/subscribe\` (it has a \`type\`), a permission request has \`approval_id\`, the end of a turn \`response\`.
 - \`claude chat\`, \`send\` and \`relay\` survive a lost connection for two minutes and ask again with the same relay id, so no message is sent twice.
 - Ctrl-C cancels the command of \`exec\`, and interrupts the turn of \`claude send\`; once more leaves at once. When the reader of standard
   output goes (\`| head\`), \`exec\` cancels its command and exits 141.

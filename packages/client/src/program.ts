@@ -10,6 +10,7 @@ import { addClaudeList } from "./commands/claude-list.ts";
 import { addClaudeRelay } from "./commands/claude-relay.ts";
 import { addClaudeSend } from "./commands/claude-send.ts";
 import { addClaudeStart } from "./commands/claude-start.ts";
+import { addClaudeStatus } from "./commands/claude-status.ts";
 import { addClaudeStop } from "./commands/claude-stop.ts";
 import { addConfigCheck } from "./commands/config-check.ts";
 import { addEventsEmit } from "./commands/events-emit.ts";
@@ -62,7 +63,7 @@ export function buildProgram(cli: Cli): Command {
   addEventsTail(events, cli);
   const claude = program.command("claude").description("coding agents");
   for (const add of [addClaudeChat, addClaudeStart, addClaudeSend, addClaudeRelay]) add(claude, cli);
-  for (const add of [addClaudeList, addClaudeInterrupt, addClaudeStop]) add(claude, cli);
+  for (const add of [addClaudeList, addClaudeStatus, addClaudeInterrupt, addClaudeStop]) add(claude, cli);
   const approvals = program.command("approvals").description("what agents may not do before somebody has said so");
   for (const add of [addApprovalsList, addApprovalsApprove, addApprovalsDeny, addApprovalsWatch]) add(approvals, cli);
   addRpc(program, cli);

@@ -100,7 +100,7 @@ What \`logging.json\` or \`api-endpoints.json\` replace with another value is wa
 - Sizes are bytes, or text: \`"100MB"\` is 100 000 000, \`"10MiB"\` is 10 485 760. Durations are numbers of the key's unit, or text: \`"250ms"\`,
   \`"5s"\`, \`"10m"\`, \`"1h"\`, \`"7d"\`.
 - Relative paths, also those among the defaults below, hang from the home directory (\`${DEFAULT_HOME}\`, \`--home\`). Absolute ones stay as they are.
-- \`reload\`: \`live\` is taken over by a running daemon (SIGHUP, \`system/config/update\`), \`restart\` at the next start.
+- \`reload\`: \`live\` may be taken over by a running daemon, \`restart\` at the next start. At SIGHUP it takes over \`claude_integration.approvals\`, and its log names what else has changed and waits for the next start.
   A reload with a problem changes nothing and says what is wrong.
 
 ## With and without a cloud

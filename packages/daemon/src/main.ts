@@ -106,8 +106,13 @@ async function serveSignals(
         files: { daemon: configFile, security: securityFile },
         env: process.env,
       });
-      if (loaded.ok) logger.warn({}, "the configuration is valid; this version applies it at the next start");
-      else logger.error({ problems: loaded.problems }, "the configuration is not valid; the old one stays in force");
+      if (loaded.ok) {
+        const { applied, waiting } = daemon.reload(loaded.config);
+        logger.info({ applied }, applied.length === 0 ? "nothing new holds at once" : "what is new holds from now on");
+        if (waiting.length > 0) logger.warn({ waiting }, "the rest of the configuration holds at the next start");
+      }
+      if (!loaded.ok)
+        logger.error({ problems: loaded.problems }, "the configuration is not valid; the old one stays in force");
     } else {
       logger.info({ signal }, "stopping");
       const forced = signals.nextStop().then(() => "forced" as const);

@@ -1,12 +1,18 @@
 import { z } from "zod";
 
 /**
- * Something that an agent did, as `claude/message` tells it: a type, and data that is read here and nowhere else. What cannot be read
+ * Something that an agent did, as `claude/subscribe` and `claude/message` tell it: a type, and data that is read here and nowhere else. What cannot be read
  * is `other`.
  */
 export type AgentItem =
   | { readonly kind: "delta"; readonly of: "text" | "thinking"; readonly text: string }
-  | { readonly kind: "message"; readonly text: string; readonly thinking: string }
+  | {
+      readonly kind: "message";
+      readonly text: string;
+      readonly thinking: string;
+      /** It is not the whole. */
+      readonly cut: boolean;
+    }
   | {
       readonly kind: "tool_call";
       readonly id: string;
@@ -45,7 +51,7 @@ const readers: Readonly<Record<string, (data: unknown) => AgentItem | undefined>
     isSet(subagentOf) ? undefined : { kind: "delta", of: kind, text },
   ),
   message: read(message, ({ text, thinking, subagentOf, raw: said }) =>
-    isSet(subagentOf ?? said?.parent_tool_use_id) ? undefined : { kind: "message", text, thinking },
+    isSet(subagentOf ?? said?.parent_tool_use_id) ? undefined : { kind: "message", text, thinking, cut: false },
   ),
   tool_call: read(call, ({ toolUseId: id, toolName: name, input, subagentOf, raw: said }) => {
     return { kind: "tool_call", id, name, input, bySubagent: isSet(subagentOf ?? said?.parent_tool_use_id) };
@@ -60,9 +66,23 @@ const readers: Readonly<Record<string, (data: unknown) => AgentItem | undefined>
   notification: read(notification, ({ method }) => ({ kind: "notification", method })),
 };
 
+const snake = /_([a-z])/g;
+
+/** `claude/subscribe` has the names of the wire, `claude/message` those of the daemon's events. */
+function camelCased(data: unknown): unknown {
+  if (typeof data !== "object" || data === null || Array.isArray(data)) return data;
+  const entries = Object.entries(data).map(([name, value]) => [
+    name.replace(snake, (_all, letter: string) => letter.toUpperCase()),
+    value as unknown,
+  ]);
+  return Object.fromEntries(entries);
+}
+
 /** The words of a subagent are no part of the conversation; its tool calls are told, they change the same files. */
-export function agentItemOf(type: string, data: unknown): AgentItem {
-  return (Object.hasOwn(readers, type) ? readers[type]?.(data) : undefined) ?? { kind: "other" };
+export function agentItemOf(type: string, data: unknown, omittedBytes = 0): AgentItem {
+  const item = Object.hasOwn(readers, type) ? readers[type]?.(camelCased(data)) : undefined;
+  if (item?.kind === "message") return { ...item, cut: omittedBytes > 0 };
+  return item ?? { kind: "other" };
 }
 
 function read<Shape extends z.ZodType>(

@@ -8,13 +8,15 @@ import { HlError } from "@hl/protocol/errors.ts";
 import type { InputOf } from "@hl/protocol/method.ts";
 import type { approvalDecide } from "@hl/protocol/methods/approval-decide.ts";
 import { approval as approvalSchema, type Approval } from "@hl/protocol/methods/approval-list.ts";
-import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
 import { claudeRelay } from "@hl/protocol/methods/claude-relay.ts";
 import type { Connection } from "../connect/connection.ts";
 import { persist, untilClosed } from "../connect/persist.ts";
 import { isPassing } from "../failure.ts";
+import { plural } from "../render/quantity.ts";
 import type { Session } from "../session.ts";
+import type { AgentStatus } from "./chat-help.ts";
 import type { ChatFront, ToldItem } from "./front.ts";
+import { ItemFollower } from "./item-follower.ts";
 
 interface Turn {
   readonly text: string;
@@ -45,12 +47,23 @@ export class Chat {
   #asked: Promise<string | undefined> | undefined;
   #turn: Turn | undefined;
   #maySeeApprovals = true;
+  readonly #items: ItemFollower;
 
   constructor(session: Session, processId: string, front: (chat: Chat) => ChatFront) {
     this.#session = session;
     this.#processId = processId;
     this.#leaving.promise.catch(() => {});
     this.#front = front(this);
+    this.#items = new ItemFollower({
+      ...{ processId, clock: session.clock },
+      onItem: (connection, item) => {
+        // Turns of others are theirs.
+        if (this.#turn !== undefined && (item.relay_id ?? this.#turn.relayId) === this.#turn.relayId)
+          this.#take(connection, item);
+      },
+      onGap: (items) =>
+        this.#front.notice(`${plural(items, "event")} of the agent are missing here: they are not kept`),
+    });
   }
 
   /** Resolves when the person, or the end of the input, ends it: undefined, or the exit code of a way to leave. */
@@ -95,8 +108,10 @@ export class Chat {
   }
 
   /** What the daemon knows of the agent; undefined where it knows none. */
-  async status(): Promise<ClaudeProcess | undefined> {
-    const { processes } = await this.#connected().call("claude/list", {});
+  async status(): Promise<AgentStatus | undefined> {
+    const connection = this.#connected();
+    if (this.#items.follows) return await connection.call("claude/status", { process_id: this.#processId });
+    const { processes } = await connection.call("claude/list", {});
     return processes.find(({ process_id }) => process_id === this.#processId);
   }
 
@@ -108,6 +123,7 @@ export class Chat {
   async #converse(connection: Connection, progress: () => void): Promise<void> {
     this.#connection = connection;
     this.#front.approvalsReset();
+    await this.#items.follow(connection, progress);
     await this.#followApprovals(connection, progress);
     progress();
     for (;;) {
@@ -132,12 +148,13 @@ export class Chat {
   async #run(connection: Connection, turn: Turn, progress: () => void): Promise<void> {
     const onNotification = (method: string, params: unknown): void => {
       progress();
-      const item = method === "claude/message" ? itemSchema?.safeParse(params).data : undefined;
+      const item = method === "claude/message" && !this.#items.follows ? itemSchema?.safeParse(params).data : undefined;
       if (item !== undefined) this.#take(connection, item as ToldItem);
     };
     const params = { process_id: this.#processId, message: turn.text, relay_id: turn.relayId };
     try {
       const answer = await connection.call("claude/relay", params, { onNotification });
+      await this.#items.toldUntilEnd(turn.relayId);
       if (connection !== this.#connection) return;
       this.#turn = undefined;
       this.#front.turnEnded(answer);

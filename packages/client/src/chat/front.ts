@@ -13,7 +13,7 @@ export interface ChatFront extends Disposable {
   /** The next message, or undefined for the end of the conversation. */
   next(): Promise<string | undefined>;
   turnBegins(): void;
-  /** As `claude/message` told it. Answers whether there is room for more. */
+  /** As `claude/subscribe` or `claude/message` told it. Answers whether there is room for more. */
   item(item: ToldItem): boolean;
   turnEnded(answer: TurnAnswer): void;
   /** The turn is over without an answer, and the conversation goes on. */
@@ -30,4 +30,6 @@ export interface ToldItem {
   readonly process_id: string;
   readonly type: string;
   readonly data?: unknown;
+  /** Of `data`, which was cut. */
+  readonly omitted_bytes?: number | undefined;
 }

@@ -54,7 +54,7 @@ export class LineFront implements ChatFront {
 
   item(item: ToldItem): boolean {
     if (this.#session.json) return this.#session.printJson(item);
-    const text = this.#transcript.item(agentItemOf(item.type, item.data));
+    const text = this.#transcript.item(agentItemOf(item.type, item.data, item.omitted_bytes));
     return text === "" || this.#session.out.write(text);
   }
 

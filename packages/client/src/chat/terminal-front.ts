@@ -86,8 +86,8 @@ export class TerminalFront implements ChatFront {
     this.#desk.open = true;
   }
 
-  item({ type, data }: ToldItem): boolean {
-    return this.#screen.write(this.#transcript.item(agentItemOf(type, data)));
+  item({ type, data, omitted_bytes }: ToldItem): boolean {
+    return this.#screen.write(this.#transcript.item(agentItemOf(type, data, omitted_bytes)));
   }
 
   turnEnded({ response, execution_time }: TurnAnswer): void {

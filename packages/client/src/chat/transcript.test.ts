@@ -143,6 +143,23 @@ test("retries of the API, what is missing, and what is no part of the protocol a
   );
 });
 
+test("items of claude/subscribe have the names of the wire; of a message that was cut the pieces are the whole", () => {
+  assert.equal(
+    told([
+      ["tool_call", { tool_use_id: "1", tool_name: "Bash", input: { file_path: "/a" }, subagent_of: "0" }],
+      ["tool_result", { tool_use_id: "1", is_error: true, content: "x" }],
+      ["retry", { attempt: 1, delay_ms: 500, status: 529 }],
+      ["message", { text: "inner", thinking: "", subagent_of: "0" }],
+    ]),
+    "  ▸ Bash /a\n  error: x\n… the model's API answered 529; attempt 1 in 500 ms\n",
+  );
+  const transcript = newTranscript();
+  const cut = agentItemOf("message", { text: "long… [4 more characters]", thinking: "" }, 4);
+  assert.equal(told([text("long text")], transcript) + transcript.item(cut), "long text\n");
+  assert.equal(transcript.end(turnOutcomeOf({ text: "long text" }), 10), "— 10 ms\n");
+  assert.equal(transcript.item(cut), "long… [4 more characters]\n");
+});
+
 test("the end of a turn: its numbers; an answer that nobody has told yet; a failure once", () => {
   const usage = { input_tokens: 100, cache_read_input_tokens: 20, output_tokens: 30 };
   const good = turnOutcomeOf({ text: "Hi", is_error: false, num_turns: 2, usage, cost_usd: 0.00123 });

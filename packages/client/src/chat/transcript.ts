@@ -78,7 +78,7 @@ export class Transcript {
     const { paint } = this.#options;
     let text = "";
     const untold = outcome.text.trim() !== "" && outcome.text.trim() !== this.#said.trim();
-    if (!outcome.isError && untold) text += this.#message({ text: outcome.text, thinking: "" });
+    if (!outcome.isError && untold) text += this.#message({ text: outcome.text, thinking: "", cut: false });
     text += this.breakLine();
     if (outcome.isError && (outcome.error ?? "").trim() !== this.#said.trim()) {
       text += `${paint("bad", outcome.interrupted ? "interrupted" : `the agent reports an error: ${escapeText(outcome.error ?? "")}`)}\n`;
@@ -100,16 +100,18 @@ export class Transcript {
   }
 
   /** A message that was told piece by piece is not told again; of one that was told in part, the rest is. */
-  #message({ text, thinking }: { readonly text: string; readonly thinking: string }): string {
-    const told = this.#rest("thinking", thinking) + this.#rest("text", text);
-    if (text !== "") this.#said = text;
+  #message({ text, thinking, cut }: Omit<Extract<AgentItem, { kind: "message" }>, "kind">): string {
+    const { text: streamed } = this.#streamed;
+    if (text !== "") this.#said = cut && streamed !== "" ? streamed : text;
+    const told = this.#rest("thinking", thinking, cut) + this.#rest("text", text, cut);
     return told + (text !== "" || thinking !== "" ? this.breakLine() : "");
   }
 
-  #rest(of: "text" | "thinking", whole: string): string {
+  #rest(of: "text" | "thinking", whole: string, cut: boolean): string {
     if (whole === "") return "";
     const streamed = this.#streamed[of];
     this.#streamed[of] = "";
+    if (cut && streamed !== "") return ""; // The pieces are more than what was kept of it.
     let shown: string;
     if (whole.startsWith(streamed)) shown = this.#piece(of, whole.slice(streamed.length));
     else shown = this.breakLine() + this.#piece(of, whole); // Pieces were lost: it is told as a whole.

@@ -12,7 +12,8 @@ import type { Database } from "../store/database.ts";
 import type { Audit } from "./audit.ts";
 
 export interface ApprovalPorts {
-  readonly config: Config;
+  /** Looked at whenever one is asked or ends: they may change on the way. */
+  readonly settings: () => Config["daemon"]["claude_integration"]["approvals"];
   readonly clock: Clock;
   readonly logger: Logger;
   readonly database: Database;
@@ -22,15 +23,18 @@ export interface ApprovalPorts {
 
 /** Permission requests of agents, joined to the agents, to events and to the audit. */
 export function composeApprovals(ports: ApprovalPorts): { readonly approvals: Approvals; readonly judge: ToolJudge } {
-  const { config, clock, events, audit } = ports;
-  const { timeout_seconds, default: byDefault, rules } = config.daemon.claude_integration.approvals;
+  const { settings, clock, events, audit } = ports;
   const approvals = new Approvals({
     records: new ApprovalRecords(ports.database),
     clock,
     logger: ports.logger.child({ part: "approvals" }),
     limits: defaultApprovalLimits,
-    timeoutMs: timeout_seconds * 1000,
-    byDefault,
+    get timeoutMs() {
+      return settings().timeout_seconds * 1000;
+    },
+    get byDefault() {
+      return settings().default;
+    },
     onRequested: (approval) =>
       events.emit("approval.requested", aboutOf(approval), "info", `${approval.approval_id}:requested`),
     onEnded: (approval) => {
@@ -42,7 +46,13 @@ export function composeApprovals(ports: ApprovalPorts): { readonly approvals: Ap
     onRefused: ({ processId, toolName, toolUseId }, reason) =>
       audit.toolCall({ decision: "deny", processId, toolName, toolUseId, reason }),
   });
-  const policy = new ApprovalPolicy({ rules, approvals, onDecision: audit.toolCall });
+  const policy = new ApprovalPolicy({
+    get rules() {
+      return settings().rules;
+    },
+    approvals,
+    onDecision: audit.toolCall,
+  });
   return {
     approvals,
     judge: {

@@ -37,6 +37,7 @@ import { composeHealth } from "./health.ts";
 import { knownSecrets } from "./secrets.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
+import { LiveConfig, type Reloaded } from "./live-config.ts";
 import { composeRunner, runnerPathsOf } from "./runner.ts";
 import { composeTranscripts } from "./transcripts.ts";
 
@@ -59,6 +60,8 @@ export interface Daemon {
   start(): Promise<void>;
   /** Refuses new work, lets what runs end or go on under its shim, ships what it can, and releases everything. */
   stop(): Promise<void>;
+  /** Takes over what a running daemon can of a newer configuration. */
+  readonly reload: (next: Config) => Reloaded;
   readonly dumpState: () => object;
 }
 
@@ -102,6 +105,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const probe = await runner.probe();
 
   // Features.
+  const live = new LiveConfig(config);
   const secrets = knownSecrets(config, clock);
   const { max_queue_size: queueEventsMax, max_queue_bytes: queueBytesMax } = settings.event_streaming;
   const onStoreError = failure("an event could not be stored");
@@ -123,7 +127,9 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
   const egress = composeEgress({ config, clock, socketPath: proxySocket, audit });
   if (egress !== undefined) building.use(egress);
-  const { approvals, judge } = composeApprovals({ config, clock, logger, database, events, audit });
+  const { approvals, judge } = composeApprovals({
+    ...{ settings: () => live.approvals, clock, logger, database, events, audit },
+  });
   building.use(approvals);
   const composedTranscripts = composeTranscripts({ config, clock, database, events, redactor, onStoreError });
   const { transcripts } = composedTranscripts;
@@ -172,7 +178,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       diskPath: home,
     });
   const handlers = {
-    ...systemHandlers({ info, health: (detailed) => monitor.read(detailed), config: () => shownConfig(config) }),
+    ...systemHandlers({ info, health: (detailed) => monitor.read(detailed), config: () => shownConfig(live.inForce) }),
     ...commandHandlers({
       commands,
       clock,
@@ -267,6 +273,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       stopping.abort();
       await owned.disposeAsync();
     },
+    reload: (next) => live.take(next),
     dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
   };
 }
