@@ -6,7 +6,7 @@ import { plural } from "../render/quantity.ts";
 import { renderFacts } from "../render/table.ts";
 
 /** An older daemon knows less of it. */
-export type AgentStatus = ClaudeProcess & Partial<ResultOf<typeof claudeStatus>>;
+export type AgentStatus = ClaudeProcess & Partial<Omit<ResultOf<typeof claudeStatus>, keyof ClaudeProcess>>;
 
 export const chatHelp: readonly string[] = [
   "  /status     the agent and its session",
