@@ -36,7 +36,9 @@ async function run(context: BenchContext): Promise<Row[]> {
   const rounds = context.quick ? 200 : 1_000;
   const samples = await interleave(rounds, { relay: rested(relay), directly: rested(directly) });
   const inARow: number[] = [];
+  const cpuBefore = daemon.cpuMs();
   for (let round = 0; round < rounds; round += 1) inARow.push(...(await relay()));
+  const cpuMs = (daemon.cpuMs() - cpuBefore) / rounds;
   const unrested = summarize(inARow);
   await client.request("claude/stop", { process_id, force: true, timeout: 1 });
   const overhead = summarize(pairedDifferences(samples["relay"]!, samples["directly"]!));
@@ -63,6 +65,14 @@ async function run(context: BenchContext): Promise<Row[]> {
       measured: `p50 ${ms(unrested.p50)}, p99 ${ms(unrested.p99)}`,
       verdict: "info",
       values: { p50: unrested.p50, p99: unrested.p99 },
+    },
+    {
+      // Says something also where others are at work on the machine, whom every change of processes on the way waits for.
+      what: "claude/relay, processor time of the daemon",
+      budget: "",
+      measured: `${ms(cpuMs)} a relay`,
+      verdict: "info",
+      values: { cpuMs },
     },
   ];
 }
