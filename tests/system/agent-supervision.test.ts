@@ -121,6 +121,13 @@ describe("agent supervision", () => {
       );
       await client.call("claude/stop", { process_id });
       assert.equal((await listed(client)).status, "ended");
+      const told = await transcript(daemon, process_id);
+      const lives = told.map(({ type }) => type).filter((type) => /^(ready|exited|ended)$/.test(type));
+      assert.deepEqual(lives, ["ready", "exited", "ready", "ended"], "one transcript for all its processes");
+      assert.deepEqual(
+        told.map(({ seq }) => seq),
+        told.map((_, index) => index + 1),
+      );
       await noProcessOf(daemon.workspace);
     });
   }
@@ -183,3 +190,16 @@ describe("agent supervision", () => {
     await noProcessOf(daemon.workspace);
   });
 });
+
+/** All that was kept of an agent that has ended. */
+async function transcript(daemon: TestDaemon, process_id: string): Promise<Message[]> {
+  using reader = await daemon.connect();
+  const told: Message[] = [];
+  reader.listener = ({ method, params }) => {
+    if (method === "claude/event") told.push(params);
+    return method === "claude/event";
+  };
+  await reader.call("claude/subscribe", { process_id, from_seq: 1 });
+  await until("its end", () => told.some(({ type }) => type === "ended"));
+  return told;
+}

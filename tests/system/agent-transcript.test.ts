@@ -68,7 +68,8 @@ function shipped(daemon: TestDaemon, process_id: string): Message[] {
   const select = "SELECT body, lane FROM events WHERE event_type LIKE 'agent.%' ORDER BY seq";
   const rows = inDatabase(daemon, (database) => database.prepare(select).all());
   const events = rows.map(({ body, lane }) => ({ ...JSON.parse(body as string), lane }));
-  return events.filter(({ data }) => data.process_id === process_id);
+  // Those without a number are about its process, not of its transcript.
+  return events.filter(({ data }) => data.process_id === process_id && data.seq !== undefined);
 }
 
 describe("the transcript of an agent that says what the test wants", () => {
@@ -134,7 +135,7 @@ describe("the transcript of an agent that says what the test wants", () => {
   });
 
   test("an agent that has ended is replayed to its end; what is used is counted once over crashes", async () => {
-    await using w = await world();
+    await using w = await world({ claude_integration: { restart_on_failure: false } });
     const turn = async (n: number): Promise<void> => {
       const answer = w.relay(`turn ${n}`);
       await w.agent.prompt(n);

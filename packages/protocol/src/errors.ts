@@ -175,7 +175,7 @@ export const errorTable = {
     1204,
     "backoff",
     "the agent died before it answered",
-    "data has the exit code and its last stderr lines; start it again, with resume to keep the conversation.",
+    "data has the exit code and its last stderr lines, and whether the message was sent. Where claude_integration.restart_on_failure is on the agent comes back with its conversation; else start it again with resume.",
   ),
   claude_busy: row(
     1205,
