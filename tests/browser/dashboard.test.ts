@@ -174,7 +174,9 @@ test(
   async () => {
     await using agents = await FakeAgents.start();
     using folder = temporaryFolder("hl-browser");
-    await using system = await startSystem({ config: { claude_integration: agents.config(folder.path) } });
+    await using system = await startSystem({
+      config: { claude_integration: { ...agents.config(folder.path), restart_on_failure: false } },
+    });
     const starting = system.operator.call("claude/start", { workspace_path: system.daemon.workspace });
     const agent = await agents.next();
     await agent.initialized(1);

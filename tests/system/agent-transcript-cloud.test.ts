@@ -81,7 +81,10 @@ test("P3, S2: through the cloud: list, status, replay, deltas, a crash of the da
   const types = ["turn_started", "message", "turn_completed"];
   assert.deepEqual(
     (await operator.events())
-      .filter(({ event_type, data }) => event_type.startsWith("agent.") && data.process_id === process_id)
+      .filter(
+        ({ event_type, data }) =>
+          event_type.startsWith("agent.") && data.process_id === process_id && data.seq !== undefined,
+      )
       .map(({ event_type, data }) => [event_type, data.seq]),
     all.filter(({ type }) => types.includes(type)).map((one) => [`agent.${one.type}`, one.seq]),
   );

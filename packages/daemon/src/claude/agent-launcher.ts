@@ -40,7 +40,7 @@ export interface LauncherOptions {
 }
 
 export interface Launched {
-  readonly record: Pick<AgentRecord, "processId" | "sessionId" | "workspacePath" | "protocol" | "startedMs">;
+  readonly record: Pick<AgentRecord, "processId" | "sessionId" | "workspacePath" | "protocol" | "startedMs" | "usage">;
   readonly launch: Launch;
   readonly run: Run;
 }
@@ -64,8 +64,11 @@ export class AgentLauncher {
     this.#probe = new ProtocolProbe(options.runner);
   }
 
-  /** The first process of a new agent, behind its record. */
-  async first(params: StartParams): Promise<Launched> {
+  /**
+   * The first process of a new agent, behind its record.
+   * @param usage what its count begins with
+   */
+  async first(params: StartParams, usage: AgentRecord["usage"]): Promise<Launched> {
     const { records, clock, secrets } = this.#options;
     const processId = `${agentIdPrefix}${randomUUID()}`;
     const sessionId = params.resume ?? randomUUID();
@@ -75,7 +78,7 @@ export class AgentLauncher {
       const args = protocolArguments(protocol, params, sessionId);
       const launch = launchOf(params, sessionId);
       const { cwd: workspacePath } = prepared.common;
-      const record = { processId, sessionId, workspacePath, protocol, startedMs: clock.wallMs() };
+      const record = { processId, sessionId, workspacePath, protocol, startedMs: clock.wallMs(), usage };
       const secretNames = secrets?.namesIn?.(params.environment ?? {}) ?? [];
       await records.begin({ ...record, launch: launchText(launch, secretNames) });
       const run = await this.#start(prepared, processId, args).catch(async (error: unknown) => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentEvent, RelayResult } from "./agent.ts";
-import { noUsage, sumOf, UsageMeter } from "./agent-usage.ts";
+import { noUsage, savedCost, sumOf, UsageMeter } from "./agent-usage.ts";
 
 const ended = (result: Partial<RelayResult>): AgentEvent => ({
   type: "agent.turn_completed",
@@ -31,7 +31,7 @@ test("tokens, tool calls and errors of turns add up; a tool call of the turn in 
   assert.deepEqual([meter.lastTurn.tool_calls, meter.lastTurn.input_tokens], [2, 1]);
 });
 
-test("an agent tells the cost of its process so far: a turn's is the difference, and a process that begins anew begins at nothing", () => {
+test("an agent tells the cost of its session so far: a turn's is the difference, and a session that begins anew begins at nothing", () => {
   const meter = new UsageMeter();
   meter.onEvent(ended({ cost_usd: 0.25 }));
   meter.onEvent(ended({ cost_usd: 0.75 }));
@@ -43,6 +43,16 @@ test("an agent tells the cost of its process so far: a turn's is the difference,
   assert.deepEqual([next.total.cost_usd, next.lastTurn.cost_usd, next.total.turns], [1, 0.25, 4]);
   next.onEvent(ended({ cost_usd: 0.125 }));
   assert.deepEqual([next.total.cost_usd, next.lastTurn.cost_usd], [1.125, 0.125]);
+});
+
+test("of a session that goes on and of which nothing is known the first turn costs nothing, the others what they cost", () => {
+  const meter = new UsageMeter(savedCost(undefined));
+  const next = new UsageMeter(meter.saved);
+  for (const cost_usd of [5, 5.25]) next.onEvent(ended({ cost_usd }));
+  assert.deepEqual([next.total.cost_usd, next.lastTurn.cost_usd], [0.25, 0.25]);
+  const known = new UsageMeter(savedCost(5));
+  known.onEvent(ended({ cost_usd: 5.5 }));
+  assert.equal(known.total.cost_usd, 0.5);
 });
 
 test("what is no number counts as nothing, and sums have the figures that are known", () => {

@@ -32,13 +32,13 @@ export class UsageMeter {
   #ended: AgentUsage;
   /** Of the turn in flight. */
   #toolCalls = 0;
-  /** The agent tells the sum of all turns of its process. */
-  #costSeen: number;
+  /** The agent tells the sum of all turns of its session; undefined where what it was before is not known. */
+  #costSeen: number | undefined;
   #lastTurn: TurnUsage = noUsage;
 
   constructor(saved: Readonly<Record<string, number>> = {}) {
     this.#ended = usageOf(saved);
-    this.#costSeen = saved["cost_seen_usd"] ?? 0;
+    this.#costSeen = saved["cost_unknown"] === 1 ? undefined : (saved["cost_seen_usd"] ?? 0);
   }
 
   /** With the tool calls of the turn in flight. */
@@ -51,7 +51,7 @@ export class UsageMeter {
   }
 
   get saved(): Readonly<Record<string, number>> {
-    return { ...this.#ended, cost_seen_usd: this.#costSeen };
+    return { ...this.#ended, ...savedCost(this.#costSeen) };
   }
 
   onEvent(event: AgentEvent): void {
@@ -60,6 +60,7 @@ export class UsageMeter {
   }
 
   #endTurn({ usage, cost_usd: cost = this.#costSeen, is_error: isError }: RelayResult): void {
+    const before = this.#costSeen;
     const said = saidUsage.parse(usage ?? {});
     this.#lastTurn = {
       tool_calls: this.#toolCalls,
@@ -67,13 +68,23 @@ export class UsageMeter {
       output_tokens: said.output_tokens ?? said.outputTokens ?? 0,
       cache_read_tokens: said.cache_read_input_tokens ?? said.cachedReadTokens ?? 0,
       cache_creation_tokens: said.cache_creation_input_tokens ?? said.cachedWriteTokens ?? 0,
-      // Less than before: it has begun to count anew.
-      cost_usd: cost >= this.#costSeen ? cost - this.#costSeen : cost,
+      cost_usd: turnCost(before, cost),
     };
     this.#costSeen = cost;
     this.#toolCalls = 0;
     this.#ended = sumOf([this.#ended, { ...this.#lastTurn, turns: 1, errors: isError ? 1 : 0 }]);
   }
+}
+
+/** What a meter of an agent begins with that goes on with a session of which so much is known. */
+export function savedCost(costSeen: number | undefined): Readonly<Record<string, number>> {
+  return costSeen === undefined ? { cost_unknown: 1 } : { cost_seen_usd: costSeen };
+}
+
+/** Less than before: the session has begun to count anew. */
+function turnCost(before: number | undefined, now: number | undefined): number {
+  if (before === undefined || now === undefined) return 0;
+  return now >= before ? now - before : now;
 }
 
 export function usageOf(saved: Readonly<Record<string, number>>): AgentUsage {

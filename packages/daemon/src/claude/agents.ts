@@ -7,7 +7,7 @@ import type { AgentRecord } from "../store/agent-records.ts";
 import { AgentFacts } from "./agent-facts.ts";
 import { AgentLauncher, type LauncherOptions } from "./agent-launcher.ts";
 import { forgetAgent } from "./agent-runs.ts";
-import { sumOf } from "./agent-usage.ts";
+import { savedCost, sumOf } from "./agent-usage.ts";
 import { launchOfText, type Launch, type StartParams } from "./launch-record.ts";
 import { recoverAgents } from "./recovery.ts";
 import { SupervisedAgent, type SupervisionOptions } from "./supervised-agent.ts";
@@ -79,7 +79,7 @@ export class Agents {
     let agent: SupervisedAgent;
     let run;
     try {
-      const launched = await this.#launcher.first(params);
+      const launched = await this.#launcher.first(params, this.#usageBefore(params.resume));
       run = launched.run;
       agent = this.#add({ ...newRecord, ...launched.record }, launched.launch);
     } finally {
@@ -144,6 +144,13 @@ export class Agents {
       this.#forgetOldest();
     });
     return agent;
+  }
+
+  /** What the count of a new agent begins with: one that goes on with a session tells what that has cost already. */
+  #usageBefore(resume: string | undefined): AgentRecord["usage"] {
+    if (resume === undefined) return {};
+    const before = [...this.#agents.values()].findLast(({ facts }) => facts.sessionId === resume);
+    return savedCost(before?.facts.usage.saved["cost_seen_usd"]);
   }
 
   /** Two processes of one session would each go on with it in their own way. */

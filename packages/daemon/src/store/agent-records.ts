@@ -104,13 +104,13 @@ export class AgentRecords {
   /** Before the process is started, so that none is ever unknown to the daemon that comes next. */
   begin(
     record: Pick<AgentRecord, "processId" | "sessionId" | "workspacePath" | "protocol" | "startedMs"> &
-      Partial<Pick<AgentRecord, "launch">>,
+      Partial<Pick<AgentRecord, "launch" | "usage">>,
   ): Promise<void> {
-    const { processId, sessionId, workspacePath, protocol, startedMs, launch = null } = record;
+    const { processId, sessionId, workspacePath, protocol, startedMs, launch = null, usage = {} } = record;
     return this.#write(
       "committed",
-      "INSERT INTO agents (process_id, session_id, workspace_path, protocol, started_ms, launch) VALUES (?, ?, ?, ?, ?, ?)",
-      [processId, sessionId, workspacePath, protocol, startedMs, launch],
+      "INSERT INTO agents (process_id, session_id, workspace_path, protocol, started_ms, launch, usage) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      [processId, sessionId, workspacePath, protocol, startedMs, launch, JSON.stringify(usage)],
     );
   }
 
