@@ -157,17 +157,20 @@ test("a pipe: who may not decide is told so and talks on; an agent that is gone 
   world.turn = async () => {
     throw new HlError("claude_exited", "the agent ended", { exit_code: 3 });
   };
+  const restarted = await world.run(["claude", "chat", "p1"], "x\ny\n");
+  assert.deepEqual([restarted.code, world.relayed.length], [1, 3], "it is listed as running: started again");
+  world.daemon.handlers["claude/list"] = async () => ({ processes: [] });
   const gone = await world.run(["claude", "chat", "p1"], "x\ny\n");
   assert.equal(gone.code, 1);
   assert.match(gone.stderr, /the agent ended/);
-  assert.equal(world.relayed.length, 2);
+  assert.equal(world.relayed.length, 4);
   world.turn = async () => {
     throw new HlError("claude_timeout", "too slow");
   };
   const slow = await world.run(["claude", "chat", "p1"], "x\ny\n");
-  assert.deepEqual([slow.code, world.relayed.length], [1, 4], "a turn without an answer does not end the conversation");
+  assert.deepEqual([slow.code, world.relayed.length], [1, 6], "a turn without an answer does not end the conversation");
   const long = await world.run(["claude", "chat", "p1"], `${"x".repeat(10 * 1024 * 1024 + 1)}\n`);
-  assert.deepEqual([long.code, world.relayed.length], [64, 4]);
+  assert.deepEqual([long.code, world.relayed.length], [64, 6]);
 });
 
 test("A2: a connection that is lost in a turn is made again, the same relay goes on, and nothing is told twice", async (t) => {
@@ -389,6 +392,46 @@ test("a terminal: a command while a turn runs, and what the agent says meanwhile
   await human.sees(/\[1G\//);
   human.type("quit\r");
   assert.equal((await human.leaves()).code, 0);
+});
+
+test("a terminal: a turn that ends while a command is typed, and while a reason is: one prompt, and the keys are its own", async (t) => {
+  const world = await World.start(t);
+  const ends: (() => void)[] = [];
+  world.turn = async (text, say) => {
+    await say("delta", { kind: "text", text: "working" });
+    if (text === "ask") await world.tell(asked("one"));
+    await new Promise<void>((resolve) => ends.push(resolve));
+    return { text: `done: ${text}` };
+  };
+  using human = world.human("p1");
+  await human.sees(/> /);
+  human.type("go\r");
+  await human.sees(/working/);
+  human.type("/");
+  await human.sees(/\[1G\//);
+  ends.shift()?.();
+  await world.daemon.untilAnswered("claude/relay");
+  human.type("help\r");
+  await human.sees(/help[^]*done: go[^]*1.2 s\r\n/);
+  await human.sees(/> /);
+  human.type("ask\r");
+  await human.sees(/n deny/);
+  human.type("n");
+  await human.sees(/why\?/);
+  ends.shift()?.();
+  await world.daemon.untilAnswered("claude/relay", 2);
+  human.type("because\r");
+  await human.sees(/done: ask[^]*> /);
+  human.type("more\r");
+  await human.sees(/working/);
+  ends.shift()?.();
+  await human.sees(/done: more[^]*> /);
+  human.type("\u0004");
+  assert.equal((await human.leaves()).terminal.same, true);
+  assert.deepEqual(
+    world.relayed.map(({ message }) => message),
+    ["go", "ask", "more"],
+  );
 });
 
 test("A3: a terminal: requests are shown in the turn and answered by a key; a reason; somebody else; expiry", async (t) => {

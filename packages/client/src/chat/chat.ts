@@ -160,12 +160,19 @@ export class Chat {
       this.#front.turnEnded(answer);
     } catch (error) {
       if (connection !== this.#connection || this.#left.signal.aborted) throw error;
-      this.#judge(connection, turn, error);
+      const exited = error instanceof HlError && error.type === "claude_exited";
+      this.#judge(connection, turn, error, exited && (await this.#isThere()));
     }
   }
 
+  /** An agent that ended by itself may be started again under its id. */
+  async #isThere(): Promise<boolean> {
+    const agent = await this.status();
+    return agent !== undefined && agent.status !== "ended" && agent.status !== "stopping";
+  }
+
   /** What may pass is tried again over another connection; what ends the turn is told; what ends the agent ends the conversation. */
-  #judge(connection: Connection, turn: Turn, error: unknown): void {
+  #judge(connection: Connection, turn: Turn, error: unknown, isThere: boolean): void {
     if (error instanceof ConnectionClosed) throw error;
     const type = error instanceof HlError ? error.type : undefined;
     // Told of a crash in between; the daemon that is there now reads in the agent's log what became of the turn.
@@ -178,7 +185,7 @@ export class Chat {
     }
     this.#turn = undefined;
     const turnOnly = error instanceof HlError || error instanceof RequestTimeout;
-    if (!turnOnly || type === "claude_exited" || type === "claude_process_unknown") throw error;
+    if (!turnOnly || (type === "claude_exited" && !isThere) || type === "claude_process_unknown") throw error;
     this.#front.turnFailed(error);
   }
 

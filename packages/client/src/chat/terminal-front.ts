@@ -37,6 +37,10 @@ export class TerminalFront implements ChatFront {
   #interruptedAt = -Infinity;
   #typedAt = -Infinity;
   #answered: (() => void) | undefined;
+  /** Keys are looked at. */
+  #inTurn = false;
+  /** Resolves when the keyboard is ours again. */
+  #aside: PromiseWithResolvers<undefined> | undefined;
   readonly #over = new AbortController();
   readonly #gone: AbortSignal;
 
@@ -67,6 +71,7 @@ export class TerminalFront implements ChatFront {
 
   async next(): Promise<string | undefined> {
     while (!this.#gone.aborted) {
+      await this.#aside?.promise; // The turn has ended while a command was typed.
       if (this.#desk.size > 0) await this.#answerAll();
       this.#mode = "line";
       this.#screen.breakLine();
@@ -81,6 +86,7 @@ export class TerminalFront implements ChatFront {
 
   turnBegins(): void {
     this.#interruptedAt = -Infinity;
+    this.#inTurn = true;
     this.#mode = "keys";
     this.#keys.resume();
     this.#desk.open = true;
@@ -142,9 +148,10 @@ export class TerminalFront implements ChatFront {
   }
 
   #idle(): void {
+    this.#inTurn = false;
     this.#desk.open = false;
     this.#keys.suspend();
-    this.#mode = "line";
+    if (this.#mode === "keys") this.#mode = "line";
   }
 
   #onKey(key: string): void {
@@ -189,7 +196,7 @@ export class TerminalFront implements ChatFront {
   async #command(text: string): Promise<boolean> {
     switch (text) {
       case "/help":
-        for (const line of chatHelp) this.#screen.line(line);
+        for (const line of chatHelp) this.#say(line);
         return true;
       case "/quit":
         this.#chat.leave(exitCode.ok);
@@ -209,7 +216,7 @@ export class TerminalFront implements ChatFront {
   async #status(): Promise<void> {
     try {
       const agent = await this.#chat.status();
-      for (const line of statusLines(agent, this.#session.paint)) this.#screen.line(line);
+      for (const line of statusLines(agent, this.#session.paint)) this.#say(line);
     } catch (error) {
       this.notice(tell(error).message);
     }
@@ -229,13 +236,16 @@ export class TerminalFront implements ChatFront {
     this.#screen.hold();
     this.#keys.suspend();
     this.#mode = "away";
+    this.#aside = Promise.withResolvers<undefined>();
   }
 
   #back(): void {
     this.#screen.lineEnded();
-    this.#mode = "keys";
-    this.#keys.resume();
+    this.#mode = this.#inTurn ? "keys" : "line";
+    if (this.#inTurn) this.#keys.resume();
     this.#screen.release();
+    this.#aside?.resolve(undefined);
+    this.#aside = undefined;
   }
 
   #say(text: string): void {

@@ -39,6 +39,7 @@ export class FakeDaemon implements AsyncDisposable {
   readonly #server: Server;
   readonly #http: HttpServer;
   readonly #webSockets = new WebSocketServer({ noServer: true });
+  readonly #answered = new Map<string, number>();
   #waiters: (() => void)[] = [];
 
   private constructor(handlers: FakeHandlers) {
@@ -108,6 +109,11 @@ export class FakeDaemon implements AsyncDisposable {
     while (this.countOf(method) < count) await new Promise<void>((resolve) => this.#waiters.push(resolve));
   }
 
+  /** Resolves when a method has been answered so many times. */
+  async untilAnswered(method: string, count = 1): Promise<void> {
+    while ((this.#answered.get(method) ?? 0) < count) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  }
+
   /** As a crash or a broken network would. */
   cutConnections(): void {
     for (const socket of this.#sockets) socket.destroy();
@@ -155,7 +161,10 @@ export class FakeDaemon implements AsyncDisposable {
         for (const wake of this.#waiters.splice(0)) wake();
         const handler = this.handlers[name] as ((params: unknown, call: unknown) => Promise<unknown>) | undefined;
         if (handler === undefined) throw new HlError("method_not_found", `the fake daemon has no ${name}`);
-        return handler(params, call);
+        const answer = await handler(params, call);
+        this.#answered.set(name, (this.#answered.get(name) ?? 0) + 1);
+        for (const wake of this.#waiters.splice(0)) wake();
+        return answer;
       },
     ];
     return Object.fromEntries(names.map(entry));
