@@ -36,9 +36,12 @@ export class LiveReader {
     this.wake();
   }
 
-  /** The next for a reader that has everything up to `cursor`. What it has passed is in what it was told since. */
-  next(cursor: number): AgentItem | undefined {
+  /**
+   * The next for a reader that has everything up to `cursor`, and `upTo` all that can be had for now. What it has passed is in what it was
+   * told since.
+   */
+  next(cursor: number, upTo: number): AgentItem | undefined {
     while (this.#waiting[0] !== undefined && this.#waiting[0].behind < cursor) this.#waiting.shift();
-    return this.#waiting[0]?.behind === cursor ? this.#waiting.shift()?.item : undefined;
+    return (this.#waiting[0]?.behind ?? Infinity) <= upTo ? this.#waiting.shift()?.item : undefined;
   }
 }

@@ -71,6 +71,11 @@ function read(transcript: Transcript, from: number, hold?: Promise<void>): Reade
   return { told, shown, done, leave: () => leaving.abort() };
 }
 
+function fillDisk({ database }: World): void {
+  const fail = "SELECT RAISE(FAIL, 'the disk is full')";
+  database.prepare(`CREATE TRIGGER full BEFORE INSERT ON agent_events BEGIN ${fail}; END`).run();
+}
+
 const line = (position: number, past = false) => ({ runId: "run", position, past });
 const said = (text: string, relayId?: string) => ({ type: "message", sessionId: "s", relayId, data: { text } });
 const delta = { type: "delta", sessionId: "s", data: { text: "…" } };
@@ -162,31 +167,51 @@ test("at its limit of bytes the oldest go and a reader is told the gap; the newe
   await until("only the newest is left", () => small.firstSeq === 10);
 });
 
-test("S2: what could not be stored is told as a gap, at once and to whoever comes later", async () => {
+test("S2, S3: what could not be stored is told as a gap as soon as something behind it is kept, and to whoever comes later", async () => {
   using w = world();
   const transcript = w.open();
   transcript.add(said("a"), line(1));
   const reader = read(transcript, 1);
   await count(reader, 1);
-  const fail = "SELECT RAISE(FAIL, 'the disk is full')";
-  w.database.prepare(`CREATE TRIGGER full BEFORE INSERT ON agent_events BEGIN ${fail}; END`).run();
+  fillDisk(w);
   transcript.add(said("b"), line(2));
   transcript.add(said("c"), line(3));
-  await until("it is told", () => w.errors.length === 2);
-  await count(reader, 2);
+  await until("it has failed", () => w.errors.length === 2);
+  assert.deepEqual(reader.shown(), [1]);
+  transcript.tell(delta);
+  await until("what is not kept goes on", () => reader.shown().at(-1) === "delta");
   w.database.prepare("DROP TRIGGER full").run();
   transcript.add(said("d"), line(4));
   await until("it goes on", () => reader.shown().at(-1) === 4);
-  assert.equal(
-    reader
-      .shown()
-      .filter((one) => typeof one === "string")
-      .join(),
-    "2-3",
-  );
+  assert.deepEqual(reader.shown(), [1, "delta", "2-3", 4]);
   const late = read(transcript, 1);
   await count(late, 3);
   assert.deepEqual(late.shown(), [1, "2-3", 4]);
+});
+
+test("S3: the next daemon gives no number to something else that a reader was told, nor refuses one that it was told to come back with", async () => {
+  using w = world();
+  const transcript = w.open();
+  const reader = read(transcript, 1);
+  transcript.add(said("a"), line(1));
+  assert.equal(transcript.nextSeq, 1, "of what is not on disk no number is told");
+  await count(reader, 1);
+  assert.equal(transcript.nextSeq, 2);
+  fillDisk(w);
+  transcript.add(said("b"), line(2));
+  transcript.add(said("c"), line(3));
+  await until("it has failed", () => w.errors.length === 2);
+  const told = { next: transcript.nextSeq, shown: reader.shown() };
+  transcript.close();
+  await reader.done;
+  w.database.prepare("DROP TRIGGER full").run();
+  assert.deepEqual(told, { next: 2, shown: [1] });
+  const after = w.open();
+  assert.equal(after.nextSeq, told.next);
+  after.add(said("d"), line(4));
+  const resumed = read(after, told.next);
+  await count(resumed, 1);
+  assert.deepEqual(resumed.shown(), [2]);
 });
 
 test("deltas come between what is kept, and only to who is there; what has passed is not told behind it", async () => {

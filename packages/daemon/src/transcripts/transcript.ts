@@ -1,8 +1,8 @@
 /**
  * The transcript of one agent: numbers what it says, has it kept, and tells it to whoever follows.
  *
- * Numbers are given at once and shown only when what they stand for is on disk or has failed to get there, so that none is told and then
- * used again (S3). One that is missing in the table was here, or could not be stored: followers are told the gap (S2).
+ * Numbers are given at once and shown only when what they stand for, or something behind it, is on disk, so that none is told and then used
+ * again by the next daemon (S3). One that is missing in the table was here, or could not be stored: followers are told the gap (S2).
  */
 import type { Clock } from "@hl/core/clock.ts";
 import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
@@ -51,6 +51,8 @@ export class Transcript {
   /** Numbers that are given and not on disk yet, oldest first. */
   readonly #pending = new Set<number>();
   #last: number;
+  /** The newest that is on disk: the next daemon goes on behind it. */
+  #stored: number;
   #bytes: number;
   #trimming = false;
   /** Up to there everything of the log is here. */
@@ -62,19 +64,19 @@ export class Transcript {
     this.#processId = processId;
     this.#options = options;
     const { last, bytes } = options.records.use(processId);
-    this.#last = last?.seq ?? 0;
+    this.#last = this.#stored = last?.seq ?? 0;
     this.#recorded = last?.place;
     this.#bytes = bytes;
   }
 
   /** The oldest that is kept. */
   get firstSeq(): number {
-    const [pending] = this.#pending;
-    return this.#options.records.firstSeq(this.#processId) ?? pending ?? this.nextSeq;
+    return this.#options.records.firstSeq(this.#processId) ?? this.nextSeq;
   }
 
+  /** Behind everything that can be told. */
   get nextSeq(): number {
-    return this.#last + 1;
+    return this.#settledUpTo + 1;
   }
 
   /** Something to be kept. Of the past what is here already is not taken again. */
@@ -91,7 +93,10 @@ export class Transcript {
     const body = JSON.stringify(item);
     this.#pending.add(item.seq);
     this.#options.records.append(this.#processId, { seq: item.seq, place, body }).then(
-      () => this.#settled(item.seq, Buffer.byteLength(body)),
+      () => {
+        this.#stored = Math.max(this.#stored, item.seq);
+        this.#settled(item.seq, Buffer.byteLength(body));
+      },
       (error: unknown) => {
         this.#options.onStoreError(error);
         this.#settled(item.seq, 0);
@@ -151,9 +156,9 @@ export class Transcript {
           cursor = settled;
           continue;
         }
-        const live = reader.next(cursor);
+        const live = reader.next(cursor, this.#decidedUpTo);
         if (live !== undefined) await notify("claude/event", live);
-        else if (this.#closed && cursor >= this.#last) return;
+        else if (this.#closed && this.#pending.size === 0) return;
         else await woken;
       }
     } finally {
@@ -163,9 +168,14 @@ export class Transcript {
   }
 
   /** Everything up to there is on disk, or never will be. */
-  get #settledUpTo(): number {
+  get #decidedUpTo(): number {
     const [oldest] = this.#pending;
     return oldest === undefined ? this.#last : oldest - 1;
+  }
+
+  /** So is this, and no later daemon gives one of these numbers to something else. */
+  get #settledUpTo(): number {
+    return Math.min(this.#decidedUpTo, this.#stored);
   }
 
   #itemOf({ type, sessionId, relayId, data }: Said): AgentItem & { readonly seq: number } {
