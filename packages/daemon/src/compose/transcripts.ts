@@ -48,10 +48,9 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
       512,
       Math.min(max_event_bytes, config.daemon.event_streaming.max_event_bytes - envelopeBytes),
     ),
-    onKept: (item, { runId, position, index }) => {
+    onKept: (item, { runId, position, index }, turn) => {
       if (toldElsewhere.has(item.type)) return;
-      const { turn } = item.data as { turn?: unknown };
-      const of = item.type === "turn_completed" ? `turn-${String(turn)}` : `${runId}.${position}.${index}`;
+      const of = turn === undefined ? `${runId}.${position}.${index}` : `turn-${turn}`;
       report.agentItem(item, `${item.process_id}:${of}`);
     },
     onStoreError,
@@ -60,7 +59,8 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
     transcripts,
     onAgentEvent: (agent, event, { runId, position, past }) => {
       const { sessionId = agent.sessionId, relayId } = event;
-      const said = { ...itemOf(agent, event), sessionId, relayId };
+      const turn = event.type === "agent.turn_completed" ? agent.turns : undefined;
+      const said = { ...itemOf(agent, event), sessionId, relayId, turn };
       if (event.type !== "agent.delta") transcripts.of(agent.processId).add(said, { runId, position, past });
       else if (!past) transcripts.of(agent.processId).tell(said);
     },

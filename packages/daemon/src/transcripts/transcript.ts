@@ -20,7 +20,7 @@ export interface TranscriptOptions {
   /** `data` of one event as JSON; the rest is cut off. */
   readonly dataBytesMax: number;
   /** Called in the turn of the loop in which it is handed over to be kept, so that what follows from it is in the same transaction. */
-  readonly onKept: (item: AgentItem & { readonly seq: number }, place: LogPlace) => void;
+  readonly onKept: (item: AgentItem & { readonly seq: number }, place: LogPlace, turn: number | undefined) => void;
   readonly onStoreError: (error: unknown) => void;
 }
 
@@ -30,6 +30,8 @@ export interface Said {
   readonly sessionId: string;
   readonly relayId?: string | undefined;
   readonly data: unknown;
+  /** Of the turn that has ended with it. */
+  readonly turn?: number | undefined;
 }
 
 /** Where it was read. */
@@ -102,7 +104,7 @@ export class Transcript {
         this.#settled(item.seq, 0);
       },
     );
-    this.#options.onKept(item, place);
+    this.#options.onKept(item, place, said.turn);
   }
 
   /** Something that is told to whoever follows at this moment, and not kept. */
