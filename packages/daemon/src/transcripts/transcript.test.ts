@@ -246,16 +246,33 @@ test("P5, P7: a reader that does not read delays nobody, holds a bounded number 
   assert.deepEqual(slow.shown(), numbers, "deltas over the limit are left out with all of their message");
 });
 
+test("P7: a delta that is larger than an event may be is left out, and the rest of its message with it", async () => {
+  using w = world();
+  const transcript = w.open({ dataBytesMax: 100 });
+  const reader = read(transcript, 1);
+  const fits = { ...delta, data: { text: "x".repeat(100 - JSON.stringify({ text: "" }).length) } };
+  transcript.tell(fits);
+  await count(reader, 1);
+  transcript.tell({ ...delta, data: { text: `${fits.data.text}x` } });
+  transcript.tell(delta);
+  transcript.add(said("all of it"), line(1));
+  await count(reader, 2);
+  transcript.tell(delta);
+  await count(reader, 3);
+  assert.deepEqual(reader.shown(), ["delta", 1, "delta"]);
+});
+
 test("X4, P7: secrets are taken out before anything is cut, kept or told", async () => {
   using w = world();
   const redact = (value: unknown): unknown => JSON.parse(JSON.stringify(value).replaceAll("hunter2", "[redacted:X]"));
   const transcript = w.open({ redact, dataBytesMax: 1_000 });
   const reader = read(transcript, 1);
-  transcript.tell({ ...delta, data: { text: "hunter2" } });
-  transcript.add(said(`hunter2 ${"long ".repeat(1_000)}`), line(1));
+  transcript.tell({ ...delta, sessionId: "hunter2", data: { text: "hunter2" } });
+  transcript.add({ ...said(`hunter2 ${"long ".repeat(1_000)}`), sessionId: "of hunter2" }, line(1));
   await count(reader, 2);
   assert.ok(!JSON.stringify(reader.told).includes("hunter2"));
   const [, { params } = assert.fail("nothing")] = reader.told;
+  assert.equal(params.session_id, "of [redacted:X]");
   assert.match((params.data as { text: string }).text, /^\[redacted:X\] long /);
   assert.ok((params.omitted_bytes ?? 0) > 4_000 && Buffer.byteLength(JSON.stringify(params.data)) <= 1_000);
   reader.leave();

@@ -107,16 +107,19 @@ export class Transcript {
     this.#options.onKept(item, place, said.turn);
   }
 
-  /** Something that is told to whoever follows at this moment, and not kept. */
+  /** Something that is told to whoever follows at this moment, and not kept. What is too large for an event is left out. */
   tell(said: Said): void {
     if (this.#readers.size === 0) return;
-    const { type, sessionId, relayId, data } = said;
     const item: AgentItem = {
-      ...{ process_id: this.#processId, timestamp: this.#options.clock.wallMs() / 1000, type, session_id: sessionId },
-      ...(relayId === undefined ? {} : { relay_id: relayId }),
-      data: this.#options.redact(data),
+      ...{ process_id: this.#processId, timestamp: this.#options.clock.wallMs() / 1000 },
+      ...this.#redacted(said),
     };
-    for (const reader of this.#readers) reader.offer(item, this.#last);
+    const bytes = Buffer.byteLength(JSON.stringify(item.data));
+    const isTooLarge = bytes > this.#options.dataBytesMax;
+    for (const reader of this.#readers) {
+      if (isTooLarge) reader.leaveOut(this.#last);
+      else reader.offer(item, this.#last, bytes);
+    }
   }
 
   /** Nothing follows: readers that have it all are done. */
@@ -180,22 +183,24 @@ export class Transcript {
     return Math.min(this.#decidedUpTo, this.#stored);
   }
 
-  #itemOf({ type, sessionId, relayId, data }: Said): AgentItem & { readonly seq: number } {
-    const { clock, redact, dataBytesMax } = this.#options;
-    const cut = cutToFit(redact(data), dataBytesMax);
+  #itemOf(said: Said): AgentItem & { readonly seq: number } {
+    const { clock, dataBytesMax } = this.#options;
+    const { data, ...words } = this.#redacted(said);
+    const cut = cutToFit(data, dataBytesMax);
     this.#last += 1;
     return {
-      ...{
-        process_id: this.#processId,
-        seq: this.#last,
-        timestamp: clock.wallMs() / 1000,
-        type,
-        session_id: sessionId,
-      },
-      ...(relayId === undefined ? {} : { relay_id: relayId }),
+      ...{ process_id: this.#processId, seq: this.#last, timestamp: clock.wallMs() / 1000 },
+      ...words,
       ...(cut.omittedBytes === 0 ? {} : { omitted_bytes: cut.omittedBytes }),
       data: cut.data,
     };
+  }
+
+  /** The agent chooses the name of its session too. */
+  #redacted({ type, sessionId, relayId, data }: Said): Pick<AgentItem, "type" | "session_id" | "relay_id" | "data"> {
+    const relay = relayId === undefined ? {} : { relay_id: relayId };
+    const [session_id, redacted] = this.#options.redact([sessionId, data]) as [string, unknown];
+    return { type, session_id, ...relay, data: redacted };
   }
 
   #settled(seq: number, bytes: number): void {
