@@ -23,6 +23,8 @@ export interface TranscriptPorts {
 export interface ComposedTranscripts {
   readonly transcripts: Transcripts;
   readonly onAgentEvent: OnAgentEvent;
+  /** What is to be waited for before more of this agent is read. */
+  readonly pace: (processId: string) => Promise<void> | undefined;
   /** @param isFound false for an end that no log tells, so that no later daemon finds it again */
   readonly onAgentEnd: (agent: AgentFacts, isFound?: boolean) => void;
 }
@@ -57,6 +59,7 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
   });
   return {
     transcripts,
+    pace: (processId) => transcripts.of(processId).room(),
     onAgentEvent: (agent, event, { runId, position, past }) => {
       const { sessionId = agent.sessionId, relayId } = event;
       const turn = event.type === "agent.turn_completed" ? agent.turns : undefined;

@@ -246,6 +246,83 @@ test("P5, P7: a reader that does not read delays nobody, holds a bounded number 
   assert.deepEqual(slow.shown(), numbers, "deltas over the limit are left out with all of their message");
 });
 
+const log = (text: string) => ({ type: "log", sessionId: "s", data: { stream: "stdout", text } });
+const unknown = { type: "unknown", sessionId: "s", data: { raw: {} } };
+
+test("P5, P7: lines of log that are read at once are one event up to its largest size, in their place, and are not read twice", async () => {
+  using w = world();
+  const transcript = w.open({ dataBytesMax: 1_000 });
+  const reader = read(transcript, 1);
+  transcript.add(log("a"), line(10));
+  transcript.add(log("b"), line(20));
+  transcript.add(said("in between"), line(30));
+  transcript.add(log("c"), line(40));
+  transcript.tell(delta);
+  transcript.add(log("d"), line(50));
+  await count(reader, 5);
+  assert.deepEqual(reader.shown(), [1, 2, 3, "delta", 4]);
+  const texts = reader.told.map(({ params }) => (params.data as { text: string }).text);
+  assert.deepEqual(texts, ["a\nb", "in between", "c", "…", "d"]);
+  for (let at = 0; at < 10_000; at += 1) transcript.add(log("xy"), line(100 + at));
+  await until("all are kept", () => w.kept.at(-1)?.endsWith("=run.10099.0"));
+  await count(reader, w.kept.length + 1);
+  const all = reader.told.slice(5).map(({ params }) => params.data as { text: string });
+  assert.equal(all.map(({ text }) => text).join("\n"), Array(10_000).fill("xy").join("\n"));
+  assert.ok(all.length <= 55 && all.every((data) => Buffer.byteLength(JSON.stringify(data)) <= 1_000));
+  const before = w.kept.length;
+  const next = w.open();
+  for (let at = 9_990; at < 10_000; at += 1) next.add(log("xy"), line(100 + at, true));
+  next.add(log("new"), line(20_000, true));
+  next.close();
+  assert.deepEqual(w.kept.slice(before), [`${before + 1}=run.20000.0`]);
+});
+
+test("P5, P7: of more than 100 events of noise in one read there is the number", async () => {
+  using w = world();
+  const transcript = w.open();
+  const reader = read(transcript, 1);
+  const flood = (times: number, from: number): void => {
+    for (let at = 0; at < times; at += 1) transcript.add(at % 2 === 0 ? unknown : log("x"), line(from + at));
+  };
+  flood(100, 1);
+  await count(reader, 100);
+  assert.ok(
+    reader.told.every(({ params }) => params.type !== "left_out"),
+    "at the limit all are there",
+  );
+  flood(103, 201);
+  transcript.add(said("not noise"), line(400));
+  flood(2, 401);
+  await count(reader, 203);
+  assert.deepEqual(
+    reader.told.slice(200).map(({ params }) => [params.type, params.data]),
+    [
+      ["left_out", { events: 3 }],
+      ["message", { text: "not noise" }],
+      ["left_out", { events: 2 }],
+    ],
+  );
+});
+
+test("P5, P7: who adds is asked to wait while more than 1,000 are on their way to disk", async () => {
+  using w = world();
+  const transcript = w.open();
+  for (let at = 1; at <= 1_000; at += 1) transcript.add(said("x"), line(at));
+  assert.equal(transcript.room(), undefined);
+  transcript.add(said("x"), line(1_001));
+  await transcript.room();
+  assert.equal(transcript.room(), undefined);
+  await until("all are kept", () => transcript.nextSeq === 1_002);
+});
+
+test("what follows from no line has its place behind a gap that was told before it", () => {
+  using w = world();
+  const transcript = w.open();
+  transcript.add({ type: "gap", sessionId: "s", data: {} }, line(100));
+  transcript.add(said("by the daemon"), line(40));
+  assert.deepEqual(w.kept, ["1=run.100.0", "2=run.100.1"]);
+});
+
 test("P7: a delta that is larger than an event may be is left out, and the rest of its message with it", async () => {
   using w = world();
   const transcript = w.open({ dataBytesMax: 100 });

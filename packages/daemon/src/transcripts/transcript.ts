@@ -9,6 +9,7 @@ import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
 import type { LogPlace, TranscriptRecords } from "../store/transcript-records.ts";
 import { cutToFit } from "./cut.ts";
 import { LiveReader } from "./live-reader.ts";
+import { Noise, type Placed } from "./noise.ts";
 
 export interface TranscriptOptions {
   readonly records: TranscriptRecords;
@@ -43,6 +44,10 @@ export interface ReadAt {
 }
 
 const rowsPerRead = 16;
+/** On their way to disk; over it the agent is not read. */
+const pendingMax = 1_000;
+/** What a log event has beside its text. */
+const noiseEnvelopeBytes = 64;
 /** After a trim there is room for a while: it looks at every row. */
 const trimmedShare = 0.75;
 
@@ -50,6 +55,7 @@ export class Transcript {
   readonly #processId: string;
   readonly #options: TranscriptOptions;
   readonly #readers = new Set<LiveReader>();
+  readonly #noise: Noise;
   /** Numbers that are given and not on disk yet, oldest first. */
   readonly #pending = new Set<number>();
   #last: number;
@@ -61,10 +67,12 @@ export class Transcript {
   #recorded: LogPlace | undefined;
   #reading: LogPlace | undefined;
   #closed = false;
+  #room: PromiseWithResolvers<undefined> | undefined;
 
   constructor(processId: string, options: TranscriptOptions) {
     this.#processId = processId;
     this.#options = options;
+    this.#noise = new Noise(options.dataBytesMax - noiseEnvelopeBytes, (placed) => this.#keep(placed));
     const { last, bytes } = options.records.use(processId);
     this.#last = this.#stored = last?.seq ?? 0;
     this.#recorded = last?.place;
@@ -87,9 +95,13 @@ export class Transcript {
     this.#reading = reading;
     this.#closed = false;
     if (past && isRecorded(reading, this.#recorded)) return;
+    this.#noise.add({ said, place: reading, past });
+  }
+
+  #keep({ said, place: read, past }: Placed): void {
     // What follows from no line of its own is not read again, so its place is behind whatever was read there before.
-    const place = past ? reading : placeNotBefore(reading, this.#recorded);
-    this.#reading = place;
+    const place = past ? read : placeNotBefore(read, this.#recorded);
+    if (isRecorded(this.#reading ?? place, place)) this.#reading = place;
     this.#recorded = place;
     const item = this.#itemOf(said);
     const body = JSON.stringify(item);
@@ -110,6 +122,7 @@ export class Transcript {
   /** Something that is told to whoever follows at this moment, and not kept. What is too large for an event is left out. */
   tell(said: Said): void {
     if (this.#readers.size === 0) return;
+    this.#noise.flush();
     const item: AgentItem = {
       ...{ process_id: this.#processId, timestamp: this.#options.clock.wallMs() / 1000 },
       ...this.#redacted(said),
@@ -122,8 +135,15 @@ export class Transcript {
     }
   }
 
+  /** Resolves when more should be added: the disk sets the pace, not the agent (P5, P7). Undefined when it may be at once. */
+  room(): Promise<void> | undefined {
+    if (this.#pending.size <= pendingMax) return undefined;
+    return (this.#room ??= Promise.withResolvers<undefined>()).promise;
+  }
+
   /** Nothing follows: readers that have it all are done. */
   close(): void {
+    this.#noise.flush();
     this.#closed = true;
     this.#wake();
   }
@@ -205,6 +225,10 @@ export class Transcript {
 
   #settled(seq: number, bytes: number): void {
     this.#pending.delete(seq);
+    if (this.#pending.size <= pendingMax / 2) {
+      this.#room?.resolve(undefined);
+      this.#room = undefined;
+    }
     this.#bytes += bytes;
     this.#wake();
     const { records, bytesMax, onStoreError } = this.#options;
@@ -228,8 +252,7 @@ function placeBehind(before: LogPlace | undefined, runId: string, position: numb
 }
 
 function placeNotBefore(place: LogPlace, recorded: LogPlace | undefined): LogPlace {
-  if (!isRecorded(place, recorded)) return place;
-  return { ...place, index: (recorded?.index ?? -1) + 1 };
+  return recorded !== undefined && isRecorded(place, recorded) ? { ...recorded, index: recorded.index + 1 } : place;
 }
 
 /** Another run is another log: nothing of it was recorded with this place. */
