@@ -5,6 +5,7 @@ import type { AgentRecord, AgentRecords, RestartDue, TurnOutcome } from "../stor
 import type { AgentEvent } from "./agent.ts";
 import { UsageMeter } from "./agent-usage.ts";
 import { uuidOfRelay } from "./relay-message.ts";
+import { agentWord } from "./session-id.ts";
 
 const saidModel = z.object({ message: z.object({ model: z.string() }) });
 
@@ -71,8 +72,8 @@ export class AgentFacts {
   onEvent(event: AgentEvent, logPosition: number): void {
     if (event.sessionId !== undefined) this.sessionId = event.sessionId;
     this.usage.onEvent(event);
-    if (event.type === "agent.message") this.model = saidModel.safeParse(event.raw).data?.message.model ?? this.model;
-    if (event.type === "agent.ready") this.permissionMode = event.info.permission_mode ?? this.permissionMode;
+    if (event.type === "agent.message") this.#onModel(event.raw);
+    if (event.type === "agent.ready") this.#onMode(event.info.permission_mode);
     if (event.type === "agent.status") this.#become(event.state);
     if (event.type === "agent.ready" && this.ready && event.info.state !== undefined) this.#become(event.info.state);
     if (event.type !== "agent.turn_completed") return;
@@ -84,10 +85,15 @@ export class AgentFacts {
 
   recordReady(readyMs: number, agentVersion: string | undefined): void {
     this.ready = true;
-    this.agentVersion = agentVersion;
+    this.agentVersion = agentVersion === undefined ? undefined : agentWord(agentVersion);
     if (this.state === "starting" || this.state === "restarting") this.state = "idle";
     void this.#written(
-      this.#records.ready(this.processId, { readyMs, pid: this.pid, agentVersion, sessionId: this.sessionId }),
+      this.#records.ready(this.processId, {
+        readyMs,
+        pid: this.pid,
+        agentVersion: this.agentVersion,
+        sessionId: this.sessionId,
+      }),
     );
   }
 
@@ -143,6 +149,15 @@ export class AgentFacts {
       restarts: this.restarts,
       ...(this.memory === undefined ? {} : { memory_mb: Math.round(this.memory.bytes / 2 ** 20) }),
     };
+  }
+
+  #onModel(raw: unknown): void {
+    const model = saidModel.safeParse(raw).data?.message.model;
+    if (model !== undefined) this.model = agentWord(model);
+  }
+
+  #onMode(mode: string | undefined): void {
+    if (mode !== undefined) this.permissionMode = agentWord(mode);
   }
 
   #become(state: "idle" | "running" | "requires_action"): void {

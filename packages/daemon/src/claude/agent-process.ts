@@ -47,6 +47,8 @@ export interface AgentProcessOptions {
   /** Without one nobody can be asked, and no answer means deny (A3). */
   readonly judge?: ToolJudge | undefined;
   readonly onEvent: OnAgentEvent;
+  /** What is to be waited for before more of the agent is read; without it nothing is. */
+  readonly pace?: ((processId: string) => Promise<void> | undefined) | undefined;
   readonly onReady: () => void;
   /** Records the end; answers whether it is on disk. */
   readonly onEnded: (end: ProcessEnd) => Promise<boolean>;
@@ -108,7 +110,7 @@ export class AgentProcess {
       onEvent: (event) => this.#onEvent(event),
       ...(options.judge === undefined ? {} : judgedBy(options.judge, facts, life)),
     });
-    this.#output = new ProgramOutput(run, this.#engine, options.logPosition);
+    this.#output = new ProgramOutput(run, this.#engine, options.logPosition, () => options.pace?.(processId));
     this.#relays = new Relays({
       ...{ processId, protocol, engine: this.#engine, records, clock, lineBytesMax },
       cursor: async (turn) => ((turn.life ?? 0) === life ? run.cursor(turn.beganAt) : earlierLog(turn)),

@@ -4,8 +4,8 @@
  */
 import { z } from "zod";
 import type { AgentInfo } from "./agent.ts";
+import { agentSessionId } from "./session-id.ts";
 
-const sessionId = z.string().optional();
 const contentBlock = z.looseObject({ type: z.string() });
 
 const controlResponse = z.looseObject({
@@ -32,10 +32,10 @@ const commandLifecycle = z.looseObject({
   type: z.literal("command_lifecycle"),
   command_uuid: z.string(),
   state: z.string(),
-  session_id: sessionId,
+  session_id: agentSessionId,
 });
 
-const system = z.looseObject({ type: z.literal("system"), subtype: z.string(), session_id: sessionId });
+const system = z.looseObject({ type: z.literal("system"), subtype: z.string(), session_id: agentSessionId });
 
 const streamEvent = z.looseObject({
   type: z.literal("stream_event"),
@@ -46,14 +46,14 @@ const streamEvent = z.looseObject({
       .optional(),
   }),
   parent_tool_use_id: z.string().nullish(),
-  session_id: sessionId,
+  session_id: agentSessionId,
 });
 
 const conversationMessage = z.looseObject({
   type: z.enum(["assistant", "user"]),
   message: z.looseObject({ content: z.union([z.string(), z.array(contentBlock)]) }),
   parent_tool_use_id: z.string().nullish(),
-  session_id: sessionId,
+  session_id: agentSessionId,
 });
 
 const result = z.looseObject({
@@ -71,7 +71,7 @@ const result = z.looseObject({
   permission_denials: z.array(z.unknown()).optional(),
   user_message_uuid: z.string().nullish(),
   user_message_uuids: z.array(z.string()).nullish(),
-  session_id: sessionId,
+  session_id: agentSessionId,
 });
 
 const incoming = z.discriminatedUnion("type", [
@@ -167,7 +167,7 @@ export function parsePendingRequest(raw: unknown): ControlRequest | undefined {
 const initializeAnswer = z.looseObject({
   pid: z.number().optional(),
   claude_code_version: z.string().optional(),
-  session_id: sessionId,
+  session_id: agentSessionId,
   session_state: z.enum(["idle", "running", "requires_action"]).optional(),
   current_permission_mode: z.string().optional(),
   capabilities: z.array(z.string()).optional().catch(undefined),

@@ -117,6 +117,7 @@ export function composeProcesses(ports: ProcessPorts): {
     openFilesMax: agentOpenFilesMax,
     logBytesMax: processes.log_bytes_max,
     onEvent: ports.transcripts.onAgentEvent,
+    pace: ports.transcripts.pace,
     onStart: report.agentStarted,
     onSupervision: (agent, event) => {
       report.agentSupervised(agent, event);

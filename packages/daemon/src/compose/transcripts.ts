@@ -23,6 +23,8 @@ export interface TranscriptPorts {
 export interface ComposedTranscripts {
   readonly transcripts: Transcripts;
   readonly onAgentEvent: OnAgentEvent;
+  /** What is to be waited for before more of this agent is read. */
+  readonly pace: (processId: string) => Promise<void> | undefined;
   /** @param isFound false for an end that no log tells, so that no later daemon finds it again */
   readonly onAgentEnd: (agent: AgentFacts, isFound?: boolean) => void;
 }
@@ -48,19 +50,20 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
       512,
       Math.min(max_event_bytes, config.daemon.event_streaming.max_event_bytes - envelopeBytes),
     ),
-    onKept: (item, { runId, position, index }) => {
+    onKept: (item, { runId, position, index }, turn) => {
       if (toldElsewhere.has(item.type)) return;
-      const { turn } = item.data as { turn?: unknown };
-      const of = item.type === "turn_completed" ? `turn-${String(turn)}` : `${runId}.${position}.${index}`;
+      const of = turn === undefined ? `${runId}.${position}.${index}` : `turn-${turn}`;
       report.agentItem(item, `${item.process_id}:${of}`);
     },
     onStoreError,
   });
   return {
     transcripts,
+    pace: (processId) => transcripts.of(processId).room(),
     onAgentEvent: (agent, event, { runId, position, past }) => {
       const { sessionId = agent.sessionId, relayId } = event;
-      const said = { ...itemOf(agent, event), sessionId, relayId };
+      const turn = event.type === "agent.turn_completed" ? agent.turns : undefined;
+      const said = { ...itemOf(agent, event), sessionId, relayId, turn };
       try {
         if (event.type !== "agent.delta") transcripts.of(agent.processId).add(said, { runId, position, past });
         else if (!past) transcripts.of(agent.processId).tell(said);

@@ -19,11 +19,14 @@ export class ProgramOutput {
   readonly #run: Run;
   readonly #reader: LineReader;
   readonly #stop = new AbortController();
+  readonly #pace: () => Promise<void> | undefined;
   #position: number;
   #readUpTo: number;
   #stderr = "";
 
-  constructor(run: Run, reader: LineReader, from: number) {
+  /** @param pace asked behind each read: what it answers is waited for before the next */
+  constructor(run: Run, reader: LineReader, from: number, pace: () => Promise<void> | undefined = () => undefined) {
+    this.#pace = pace;
     this.#run = run;
     this.#reader = reader;
     this.#position = from;
@@ -48,12 +51,17 @@ export class ProgramOutput {
       if (read.chunks.length === 0) return;
       this.#take(read);
       read.release();
+      await this.#pace();
     }
   }
 
   /** Reads as the log grows, until the run has ended and everything was read, or `stop` is called. */
   async follow(): Promise<void> {
-    for await (const read of followRun(this.#run, this.#readUpTo, this.#stop.signal)) this.#take(read);
+    for await (const read of followRun(this.#run, this.#readUpTo, this.#stop.signal)) {
+      this.#take(read);
+      read.release();
+      await this.#pace();
+    }
   }
 
   stop(): void {

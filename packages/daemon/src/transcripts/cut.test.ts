@@ -25,9 +25,22 @@ test("an answer of 5 MB keeps its beginning, and the small texts beside it stay 
 });
 
 test("what is large without long texts becomes the beginning of its JSON", () => {
-  const { data, omittedBytes } = cutToFit({ list: Array.from({ length: 100_000 }, (_, at) => at) }, 4_096);
-  assert.match((data as { json: string }).json, /^\{"list":\[0,1,2,/);
+  const list = Array.from({ length: 100_000 }, (_, at) => at);
+  const { data, omittedBytes } = cutToFit(list, 4_096);
+  assert.match((data as { json: string }).json, /^\[0,1,2,/);
   assert.ok(bytesOf(data) <= 4_096 && omittedBytes > 400_000);
+});
+
+test("only the largest members do: what stands beside them is left as it is", () => {
+  const many = Array.from({ length: 900 }, (_, at) => ({ tool_name: "Bash", tool_input: { command: `ls ${at}` } }));
+  const small = { turn: 7, is_error: true, usage: { input_tokens: 3 }, none: undefined };
+  for (const max of [1_024, 16_384]) {
+    const { data, omittedBytes } = cutToFit({ ...small, denials: many, more: many }, max);
+    const { denials, more, ...rest } = data as Record<string, unknown>;
+    assert.deepEqual(rest, small);
+    const heads = JSON.stringify([denials, more]);
+    assert.ok(heads.includes("tool_name") && bytesOf(data) <= max && omittedBytes > 50_000);
+  }
 });
 
 test("any value fits afterwards, is well-formed, and tells that it was cut", () => {

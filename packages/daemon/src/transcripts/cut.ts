@@ -1,6 +1,8 @@
 /** What stands in the place of what was cut; its length in characters is at most this. */
 const markCharsMax = 40;
 const shortestCharsMax = 64;
+/** The rest of an event is small. */
+const membersCutMax = 4;
 /** From one attempt to the next. */
 const shorter = 0.7;
 
@@ -12,7 +14,7 @@ export interface Cut {
 
 /**
  * The data so that it has at most `bytesMax` as JSON: of long texts only the beginning is left, each with the number of characters that
- * are missing. What is large without long texts becomes the beginning of its JSON.
+ * are missing. Where that is not enough, the largest members, and only they, become the beginning of their JSON.
  */
 export function cutToFit(data: unknown, bytesMax: number): Cut {
   const bytes = jsonBytes(data);
@@ -23,9 +25,27 @@ export function cutToFit(data: unknown, bytesMax: number): Cut {
     const left = jsonBytes(cut);
     if (left <= bytesMax) return { data: cut, omittedBytes: bytes - left };
   }
-  // A character takes up to six bytes as JSON, twice escaped.
-  const json = headOf(JSON.stringify(data), Math.max(0, Math.floor((bytesMax - 2 * markCharsMax) / 12)));
-  return { data: { json }, omittedBytes: Math.max(1, bytes - jsonBytes(json)) };
+  const cut = cutMembers(data, bytesMax) ?? { json: jsonHead(data, bytesMax) };
+  return { data: cut, omittedBytes: Math.max(1, bytes - jsonBytes(cut)) };
+}
+
+/** Undefined where the small members alone, or their number, are too much. */
+function cutMembers(data: unknown, bytesMax: number): object | undefined {
+  if (typeof data !== "object" || data === null || Array.isArray(data)) return undefined;
+  const sized = Object.entries(data).map(([key, value]) => ({ key, bytes: jsonBytes(value ?? null) }));
+  const largest = sized.sort((a, b) => b.bytes - a.bytes).slice(0, membersCutMax);
+  const cut: Record<string, unknown> = { ...data };
+  for (const { key } of largest) {
+    const left = bytesMax - jsonBytes({ ...cut, [key]: { json: "" } });
+    if (left >= shortestCharsMax) return { ...cut, [key]: { json: jsonHead(cut[key], left) } };
+    cut[key] = { json: "" };
+  }
+  return undefined;
+}
+
+/** As JSON at most `bytesMax` long. A character takes up to six bytes as JSON, twice escaped. */
+function jsonHead(value: unknown, bytesMax: number): string {
+  return headOf(JSON.stringify(value), Math.max(0, Math.floor((bytesMax - 2 * markCharsMax) / 12)));
 }
 
 function cutTexts(value: unknown, charsMax: number): unknown {

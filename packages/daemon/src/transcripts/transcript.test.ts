@@ -71,6 +71,11 @@ function read(transcript: Transcript, from: number, hold?: Promise<void>): Reade
   return { told, shown, done, leave: () => leaving.abort() };
 }
 
+function fillDisk({ database }: World): void {
+  const fail = "SELECT RAISE(FAIL, 'the disk is full')";
+  database.prepare(`CREATE TRIGGER full BEFORE INSERT ON agent_events BEGIN ${fail}; END`).run();
+}
+
 const line = (position: number, past = false) => ({ runId: "run", position, past });
 const said = (text: string, relayId?: string) => ({ type: "message", sessionId: "s", relayId, data: { text } });
 const delta = { type: "delta", sessionId: "s", data: { text: "…" } };
@@ -162,31 +167,51 @@ test("at its limit of bytes the oldest go and a reader is told the gap; the newe
   await until("only the newest is left", () => small.firstSeq === 10);
 });
 
-test("S2: what could not be stored is told as a gap, at once and to whoever comes later", async () => {
+test("S2, S3: what could not be stored is told as a gap as soon as something behind it is kept, and to whoever comes later", async () => {
   using w = world();
   const transcript = w.open();
   transcript.add(said("a"), line(1));
   const reader = read(transcript, 1);
   await count(reader, 1);
-  const fail = "SELECT RAISE(FAIL, 'the disk is full')";
-  w.database.prepare(`CREATE TRIGGER full BEFORE INSERT ON agent_events BEGIN ${fail}; END`).run();
+  fillDisk(w);
   transcript.add(said("b"), line(2));
   transcript.add(said("c"), line(3));
-  await until("it is told", () => w.errors.length === 2);
-  await count(reader, 2);
+  await until("it has failed", () => w.errors.length === 2);
+  assert.deepEqual(reader.shown(), [1]);
+  transcript.tell(delta);
+  await until("what is not kept goes on", () => reader.shown().at(-1) === "delta");
   w.database.prepare("DROP TRIGGER full").run();
   transcript.add(said("d"), line(4));
   await until("it goes on", () => reader.shown().at(-1) === 4);
-  assert.equal(
-    reader
-      .shown()
-      .filter((one) => typeof one === "string")
-      .join(),
-    "2-3",
-  );
+  assert.deepEqual(reader.shown(), [1, "delta", "2-3", 4]);
   const late = read(transcript, 1);
   await count(late, 3);
   assert.deepEqual(late.shown(), [1, "2-3", 4]);
+});
+
+test("S3: the next daemon gives no number to something else that a reader was told, nor refuses one that it was told to come back with", async () => {
+  using w = world();
+  const transcript = w.open();
+  const reader = read(transcript, 1);
+  transcript.add(said("a"), line(1));
+  assert.equal(transcript.nextSeq, 1, "of what is not on disk no number is told");
+  await count(reader, 1);
+  assert.equal(transcript.nextSeq, 2);
+  fillDisk(w);
+  transcript.add(said("b"), line(2));
+  transcript.add(said("c"), line(3));
+  await until("it has failed", () => w.errors.length === 2);
+  const told = { next: transcript.nextSeq, shown: reader.shown() };
+  transcript.close();
+  await reader.done;
+  w.database.prepare("DROP TRIGGER full").run();
+  assert.deepEqual(told, { next: 2, shown: [1] });
+  const after = w.open();
+  assert.equal(after.nextSeq, told.next);
+  after.add(said("d"), line(4));
+  const resumed = read(after, told.next);
+  await count(resumed, 1);
+  assert.deepEqual(resumed.shown(), [2]);
 });
 
 test("deltas come between what is kept, and only to who is there; what has passed is not told behind it", async () => {
@@ -221,16 +246,110 @@ test("P5, P7: a reader that does not read delays nobody, holds a bounded number 
   assert.deepEqual(slow.shown(), numbers, "deltas over the limit are left out with all of their message");
 });
 
+const log = (text: string) => ({ type: "log", sessionId: "s", data: { stream: "stdout", text } });
+const unknown = { type: "unknown", sessionId: "s", data: { raw: {} } };
+
+test("P5, P7: lines of log that are read at once are one event up to its largest size, in their place, and are not read twice", async () => {
+  using w = world();
+  const transcript = w.open({ dataBytesMax: 1_000 });
+  const reader = read(transcript, 1);
+  transcript.add(log("a"), line(10));
+  transcript.add(log("b"), line(20));
+  transcript.add(said("in between"), line(30));
+  transcript.add(log("c"), line(40));
+  transcript.tell(delta);
+  transcript.add(log("d"), line(50));
+  await count(reader, 5);
+  assert.deepEqual(reader.shown(), [1, 2, 3, "delta", 4]);
+  const texts = reader.told.map(({ params }) => (params.data as { text: string }).text);
+  assert.deepEqual(texts, ["a\nb", "in between", "c", "…", "d"]);
+  for (let at = 0; at < 10_000; at += 1) transcript.add(log("xy"), line(100 + at));
+  await until("all are kept", () => w.kept.at(-1)?.endsWith("=run.10099.0"));
+  await count(reader, w.kept.length + 1);
+  const all = reader.told.slice(5).map(({ params }) => params.data as { text: string });
+  assert.equal(all.map(({ text }) => text).join("\n"), Array(10_000).fill("xy").join("\n"));
+  assert.ok(all.length <= 55 && all.every((data) => Buffer.byteLength(JSON.stringify(data)) <= 1_000));
+  const before = w.kept.length;
+  const next = w.open();
+  for (let at = 9_990; at < 10_000; at += 1) next.add(log("xy"), line(100 + at, true));
+  next.add(log("new"), line(20_000, true));
+  next.close();
+  assert.deepEqual(w.kept.slice(before), [`${before + 1}=run.20000.0`]);
+});
+
+test("P5, P7: of more than 100 events of noise in one read there is the number", async () => {
+  using w = world();
+  const transcript = w.open();
+  const reader = read(transcript, 1);
+  const flood = (times: number, from: number): void => {
+    for (let at = 0; at < times; at += 1) transcript.add(at % 2 === 0 ? unknown : log("x"), line(from + at));
+  };
+  flood(100, 1);
+  await count(reader, 100);
+  assert.ok(
+    reader.told.every(({ params }) => params.type !== "left_out"),
+    "at the limit all are there",
+  );
+  flood(103, 201);
+  transcript.add(said("not noise"), line(400));
+  flood(2, 401);
+  await count(reader, 203);
+  assert.deepEqual(
+    reader.told.slice(200).map(({ params }) => [params.type, params.data]),
+    [
+      ["left_out", { events: 3 }],
+      ["message", { text: "not noise" }],
+      ["left_out", { events: 2 }],
+    ],
+  );
+});
+
+test("P5, P7: who adds is asked to wait while more than 1,000 are on their way to disk", async () => {
+  using w = world();
+  const transcript = w.open();
+  for (let at = 1; at <= 1_000; at += 1) transcript.add(said("x"), line(at));
+  assert.equal(transcript.room(), undefined);
+  transcript.add(said("x"), line(1_001));
+  await transcript.room();
+  assert.equal(transcript.room(), undefined);
+  await until("all are kept", () => transcript.nextSeq === 1_002);
+});
+
+test("what follows from no line has its place behind a gap that was told before it", () => {
+  using w = world();
+  const transcript = w.open();
+  transcript.add({ type: "gap", sessionId: "s", data: {} }, line(100));
+  transcript.add(said("by the daemon"), line(40));
+  assert.deepEqual(w.kept, ["1=run.100.0", "2=run.100.1"]);
+});
+
+test("P7: a delta that is larger than an event may be is left out, and the rest of its message with it", async () => {
+  using w = world();
+  const transcript = w.open({ dataBytesMax: 100 });
+  const reader = read(transcript, 1);
+  const fits = { ...delta, data: { text: "x".repeat(100 - JSON.stringify({ text: "" }).length) } };
+  transcript.tell(fits);
+  await count(reader, 1);
+  transcript.tell({ ...delta, data: { text: `${fits.data.text}x` } });
+  transcript.tell(delta);
+  transcript.add(said("all of it"), line(1));
+  await count(reader, 2);
+  transcript.tell(delta);
+  await count(reader, 3);
+  assert.deepEqual(reader.shown(), ["delta", 1, "delta"]);
+});
+
 test("X4, P7: secrets are taken out before anything is cut, kept or told", async () => {
   using w = world();
   const redact = (value: unknown): unknown => JSON.parse(JSON.stringify(value).replaceAll("hunter2", "[redacted:X]"));
   const transcript = w.open({ redact, dataBytesMax: 1_000 });
   const reader = read(transcript, 1);
-  transcript.tell({ ...delta, data: { text: "hunter2" } });
-  transcript.add(said(`hunter2 ${"long ".repeat(1_000)}`), line(1));
+  transcript.tell({ ...delta, sessionId: "hunter2", data: { text: "hunter2" } });
+  transcript.add({ ...said(`hunter2 ${"long ".repeat(1_000)}`), sessionId: "of hunter2" }, line(1));
   await count(reader, 2);
   assert.ok(!JSON.stringify(reader.told).includes("hunter2"));
   const [, { params } = assert.fail("nothing")] = reader.told;
+  assert.equal(params.session_id, "of [redacted:X]");
   assert.match((params.data as { text: string }).text, /^\[redacted:X\] long /);
   assert.ok((params.omitted_bytes ?? 0) > 4_000 && Buffer.byteLength(JSON.stringify(params.data)) <= 1_000);
   reader.leave();

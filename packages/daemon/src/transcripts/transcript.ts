@@ -1,14 +1,15 @@
 /**
  * The transcript of one agent: numbers what it says, has it kept, and tells it to whoever follows.
  *
- * Numbers are given at once and shown only when what they stand for is on disk or has failed to get there, so that none is told and then
- * used again (S3). One that is missing in the table was here, or could not be stored: followers are told the gap (S2).
+ * Numbers are given at once and shown only when what they stand for, or something behind it, is on disk, so that none is told and then used
+ * again by the next daemon (S3). One that is missing in the table was here, or could not be stored: followers are told the gap (S2).
  */
 import type { Clock } from "@hl/core/clock.ts";
 import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
 import type { LogPlace, TranscriptRecords } from "../store/transcript-records.ts";
 import { cutToFit } from "./cut.ts";
 import { LiveReader } from "./live-reader.ts";
+import { Noise, type Placed } from "./noise.ts";
 
 export interface TranscriptOptions {
   readonly records: TranscriptRecords;
@@ -20,7 +21,7 @@ export interface TranscriptOptions {
   /** `data` of one event as JSON; the rest is cut off. */
   readonly dataBytesMax: number;
   /** Called in the turn of the loop in which it is handed over to be kept, so that what follows from it is in the same transaction. */
-  readonly onKept: (item: AgentItem & { readonly seq: number }, place: LogPlace) => void;
+  readonly onKept: (item: AgentItem & { readonly seq: number }, place: LogPlace, turn: number | undefined) => void;
   readonly onStoreError: (error: unknown) => void;
 }
 
@@ -30,6 +31,8 @@ export interface Said {
   readonly sessionId: string;
   readonly relayId?: string | undefined;
   readonly data: unknown;
+  /** Of the turn that has ended with it. */
+  readonly turn?: number | undefined;
 }
 
 /** Where it was read. */
@@ -41,6 +44,10 @@ export interface ReadAt {
 }
 
 const rowsPerRead = 16;
+/** On their way to disk; over it the agent is not read. */
+const pendingMax = 1_000;
+/** What a log event has beside its text. */
+const noiseEnvelopeBytes = 64;
 /** After a trim there is room for a while: it looks at every row. */
 const trimmedShare = 0.75;
 
@@ -48,33 +55,38 @@ export class Transcript {
   readonly #processId: string;
   readonly #options: TranscriptOptions;
   readonly #readers = new Set<LiveReader>();
+  readonly #noise: Noise;
   /** Numbers that are given and not on disk yet, oldest first. */
   readonly #pending = new Set<number>();
   #last: number;
+  /** The newest that is on disk: the next daemon goes on behind it. */
+  #stored: number;
   #bytes: number;
   #trimming = false;
   /** Up to there everything of the log is here. */
   #recorded: LogPlace | undefined;
   #reading: LogPlace | undefined;
   #closed = false;
+  #room: PromiseWithResolvers<undefined> | undefined;
 
   constructor(processId: string, options: TranscriptOptions) {
     this.#processId = processId;
     this.#options = options;
+    this.#noise = new Noise(options.dataBytesMax - noiseEnvelopeBytes, (placed) => this.#keep(placed));
     const { last, bytes } = options.records.use(processId);
-    this.#last = last?.seq ?? 0;
+    this.#last = this.#stored = last?.seq ?? 0;
     this.#recorded = last?.place;
     this.#bytes = bytes;
   }
 
   /** The oldest that is kept. */
   get firstSeq(): number {
-    const [pending] = this.#pending;
-    return this.#options.records.firstSeq(this.#processId) ?? pending ?? this.nextSeq;
+    return this.#options.records.firstSeq(this.#processId) ?? this.nextSeq;
   }
 
+  /** Behind everything that can be told. */
   get nextSeq(): number {
-    return this.#last + 1;
+    return this.#settledUpTo + 1;
   }
 
   /** Something to be kept. Of the past what is here already is not taken again. */
@@ -83,37 +95,55 @@ export class Transcript {
     this.#reading = reading;
     this.#closed = false;
     if (past && isRecorded(reading, this.#recorded)) return;
+    this.#noise.add({ said, place: reading, past });
+  }
+
+  #keep({ said, place: read, past }: Placed): void {
     // What follows from no line of its own is not read again, so its place is behind whatever was read there before.
-    const place = past ? reading : placeNotBefore(reading, this.#recorded);
-    this.#reading = place;
+    const place = past ? read : placeNotBefore(read, this.#recorded);
+    if (isRecorded(this.#reading ?? place, place)) this.#reading = place;
     this.#recorded = place;
     const item = this.#itemOf(said);
     const body = JSON.stringify(item);
     this.#pending.add(item.seq);
     this.#options.records.append(this.#processId, { seq: item.seq, place, body }).then(
-      () => this.#settled(item.seq, Buffer.byteLength(body)),
+      () => {
+        this.#stored = Math.max(this.#stored, item.seq);
+        this.#settled(item.seq, Buffer.byteLength(body));
+      },
       (error: unknown) => {
         this.#options.onStoreError(error);
         this.#settled(item.seq, 0);
       },
     );
-    this.#options.onKept(item, place);
+    this.#options.onKept(item, place, said.turn);
   }
 
-  /** Something that is told to whoever follows at this moment, and not kept. */
+  /** Something that is told to whoever follows at this moment, and not kept. What is too large for an event is left out. */
   tell(said: Said): void {
     if (this.#readers.size === 0) return;
-    const { type, sessionId, relayId, data } = said;
+    this.#noise.flush();
     const item: AgentItem = {
-      ...{ process_id: this.#processId, timestamp: this.#options.clock.wallMs() / 1000, type, session_id: sessionId },
-      ...(relayId === undefined ? {} : { relay_id: relayId }),
-      data: this.#options.redact(data),
+      ...{ process_id: this.#processId, timestamp: this.#options.clock.wallMs() / 1000 },
+      ...this.#redacted(said),
     };
-    for (const reader of this.#readers) reader.offer(item, this.#last);
+    const bytes = Buffer.byteLength(JSON.stringify(item.data));
+    const isTooLarge = bytes > this.#options.dataBytesMax;
+    for (const reader of this.#readers) {
+      if (isTooLarge) reader.leaveOut(this.#last);
+      else reader.offer(item, this.#last, bytes);
+    }
+  }
+
+  /** Resolves when more should be added: the disk sets the pace, not the agent (P5, P7). Undefined when it may be at once. */
+  room(): Promise<void> | undefined {
+    if (this.#pending.size <= pendingMax) return undefined;
+    return (this.#room ??= Promise.withResolvers<undefined>()).promise;
   }
 
   /** Nothing follows: readers that have it all are done. */
   close(): void {
+    this.#noise.flush();
     this.#closed = true;
     this.#wake();
   }
@@ -151,9 +181,9 @@ export class Transcript {
           cursor = settled;
           continue;
         }
-        const live = reader.next(cursor);
+        const live = reader.next(cursor, this.#decidedUpTo);
         if (live !== undefined) await notify("claude/event", live);
-        else if (this.#closed && cursor >= this.#last) return;
+        else if (this.#closed && this.#pending.size === 0) return;
         else await woken;
       }
     } finally {
@@ -163,31 +193,42 @@ export class Transcript {
   }
 
   /** Everything up to there is on disk, or never will be. */
-  get #settledUpTo(): number {
+  get #decidedUpTo(): number {
     const [oldest] = this.#pending;
     return oldest === undefined ? this.#last : oldest - 1;
   }
 
-  #itemOf({ type, sessionId, relayId, data }: Said): AgentItem & { readonly seq: number } {
-    const { clock, redact, dataBytesMax } = this.#options;
-    const cut = cutToFit(redact(data), dataBytesMax);
+  /** So is this, and no later daemon gives one of these numbers to something else. */
+  get #settledUpTo(): number {
+    return Math.min(this.#decidedUpTo, this.#stored);
+  }
+
+  #itemOf(said: Said): AgentItem & { readonly seq: number } {
+    const { clock, dataBytesMax } = this.#options;
+    const { data, ...words } = this.#redacted(said);
+    const cut = cutToFit(data, dataBytesMax);
     this.#last += 1;
     return {
-      ...{
-        process_id: this.#processId,
-        seq: this.#last,
-        timestamp: clock.wallMs() / 1000,
-        type,
-        session_id: sessionId,
-      },
-      ...(relayId === undefined ? {} : { relay_id: relayId }),
+      ...{ process_id: this.#processId, seq: this.#last, timestamp: clock.wallMs() / 1000 },
+      ...words,
       ...(cut.omittedBytes === 0 ? {} : { omitted_bytes: cut.omittedBytes }),
       data: cut.data,
     };
   }
 
+  /** The agent chooses the name of its session too. */
+  #redacted({ type, sessionId, relayId, data }: Said): Pick<AgentItem, "type" | "session_id" | "relay_id" | "data"> {
+    const relay = relayId === undefined ? {} : { relay_id: relayId };
+    const [session_id, redacted] = this.#options.redact([sessionId, data]) as [string, unknown];
+    return { type, session_id, ...relay, data: redacted };
+  }
+
   #settled(seq: number, bytes: number): void {
     this.#pending.delete(seq);
+    if (this.#pending.size <= pendingMax / 2) {
+      this.#room?.resolve(undefined);
+      this.#room = undefined;
+    }
     this.#bytes += bytes;
     this.#wake();
     const { records, bytesMax, onStoreError } = this.#options;
@@ -211,8 +252,7 @@ function placeBehind(before: LogPlace | undefined, runId: string, position: numb
 }
 
 function placeNotBefore(place: LogPlace, recorded: LogPlace | undefined): LogPlace {
-  if (!isRecorded(place, recorded)) return place;
-  return { ...place, index: (recorded?.index ?? -1) + 1 };
+  return recorded !== undefined && isRecorded(place, recorded) ? { ...recorded, index: recorded.index + 1 } : place;
 }
 
 /** Another run is another log: nothing of it was recorded with this place. */

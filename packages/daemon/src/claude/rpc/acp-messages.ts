@@ -3,6 +3,7 @@
  * that some agent leaves out; what has another shape is reported and never fatal.
  */
 import { z } from "zod";
+import { agentSessionId } from "../session-id.ts";
 
 export const initializeResult = z.looseObject({
   protocolVersion: z.number(),
@@ -24,7 +25,7 @@ const modes = z.looseObject({
   availableModes: z.array(z.looseObject({ id: z.string() })),
 });
 
-export const sessionResult = z.looseObject({ sessionId: z.string().optional(), modes: modes.nullish() });
+export const sessionResult = z.looseObject({ sessionId: agentSessionId, modes: modes.nullish() });
 
 const toolCall = {
   toolCallId: z.string(),

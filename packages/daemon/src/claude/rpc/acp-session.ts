@@ -62,7 +62,8 @@ export async function beginAcpSession(link: RpcLink, timeoutMs: number | undefin
   };
   const opened = sessionResult.safeParse(await open().catch((error: unknown) => withLogins(error, authMethods)));
   const sessionId = opened.data?.sessionId ?? (isNew ? undefined : id);
-  if (sessionId === undefined) throw new AgentFailure("control_refused", "The agent opened a session without an id.");
+  if (sessionId === undefined)
+    throw new AgentFailure("control_refused", "The agent opened a session without an id of at most 256 characters.");
   const modes = opened.data?.modes;
   const modeId = modes
     ? modeOf(

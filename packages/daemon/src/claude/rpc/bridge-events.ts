@@ -4,13 +4,14 @@
  */
 import { z } from "zod";
 import type { AgentEvent } from "../agent.ts";
+import { agentSessionId } from "../session-id.ts";
 
 export const bridgeEventMethod = "message/event";
 
 const envelope = z.looseObject({
   type: z.string(),
   relay_id: z.string().optional(),
-  session_id: z.string().optional(),
+  session_id: agentSessionId,
   data: z.unknown(),
 });
 

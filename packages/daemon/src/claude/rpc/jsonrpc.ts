@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { AgentFailure, type AgentEvent, type Decision, type RelayResult } from "../agent.ts";
 import type { AgentProtocol } from "../engine.ts";
+import { agentSessionId } from "../session-id.ts";
 import { bridgeEventMethod, bridgeEventOf } from "./bridge-events.ts";
 import { interruptMethod, parseJsonRpcRelay } from "./jsonrpc-message.ts";
 import type { RpcDialect, RpcLink } from "./rpc-dialect.ts";
@@ -19,7 +20,7 @@ const methodNotFound = -32601;
 const systemInfo = z.looseObject({
   version: z.string().optional().catch(undefined),
   agent_version: z.string().optional().catch(undefined),
-  session_id: z.string().optional().catch(undefined),
+  session_id: agentSessionId.catch(undefined),
   permission_mode: z.string().optional().catch(undefined),
   state: z.string().optional().catch(undefined),
 });
@@ -48,7 +49,7 @@ const turnResult = z
       message: z.string(),
     }),
     stop_reason: z.string().nullable(),
-    session_id: z.string(),
+    session_id: agentSessionId,
     num_turns: z.number(),
     usage: z.unknown(),
     cost_usd: z.number(),
