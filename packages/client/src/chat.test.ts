@@ -287,6 +287,29 @@ test("Ctrl-C through a pipe interrupts the turn and ends the conversation behind
   assert.deepEqual([world.relayed.length, world.daemon.countOf("claude/stop")], [1, 1]);
 });
 
+test("P1: Ctrl-C while the agent is being started: it is waited for and stopped, or, the second time, named", async (t) => {
+  const world = await World.start(t);
+  const starting = Promise.withResolvers<undefined>();
+  const { "claude/start": start } = world.daemon.handlers;
+  world.daemon.handlers["claude/start"] = async (...asked) => {
+    await starting.promise;
+    return await start!(...asked);
+  };
+  const again = new InProcess([...world.daemon.local, "claude", "chat"], { stdin: "x\n" });
+  await world.daemon.untilAsked("claude/start");
+  again.interrupt();
+  again.interrupt();
+  assert.equal(await again.exitCode, 130);
+  assert.match(again.stderr, /may have been started: see hl-client claude list/);
+  const once = new InProcess([...world.daemon.local, "claude", "chat"], { stdin: "x\n" });
+  await world.daemon.untilAsked("claude/start", 2);
+  once.interrupt();
+  await once.until(() => once.stderr.includes("being started"));
+  starting.resolve(undefined);
+  assert.equal(await once.exitCode, 130);
+  assert.deepEqual([world.relayed.length, world.daemon.countOf("claude/stop")], [0, 1]);
+});
+
 test("a terminal: lines, history, several lines by a backslash and by a paste, commands, Ctrl-D", async (t) => {
   const world = await World.start(t);
   using human = world.human();
@@ -686,6 +709,8 @@ test("claude relay and interrupt: what is sent, what is printed, exit codes", as
   assert.equal(world.relayed[0]?.relay_id, id);
   assert.equal(JSON.parse((await relay("-")).stdout).response, "piped");
   assert.equal((await relay("bad")).code, 1);
+  const hostile = await relay("\u009b2J\u202e");
+  assert.match(hostile.stdout, /"response":"\\u009b2J\\u202e"/);
   const broken = await relay('{"a"');
   assert.equal(broken.code, 64);
   assert.match(broken.stderr, /begins like a JSON object and is none/);
