@@ -4,6 +4,8 @@
  * scripted daemon on real sockets.
  */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { MethodCall } from "@hl/protocol/method.ts";
@@ -56,7 +58,11 @@ class World {
   }
 
   human(...args: string[]): Human {
-    const env = { HL_DAEMON_HOME: this.daemon.home, NO_COLOR: "1" };
+    return this.humanWith({}, ...args);
+  }
+
+  humanWith(more: Readonly<Record<string, string>>, ...args: string[]): Human {
+    const env = { HL_DAEMON_HOME: this.daemon.home, NO_COLOR: "1", ...more };
     return new Human("hl-client", [...this.daemon.local, "claude", "chat", ...args], { env, columns: 100 });
   }
 
@@ -281,6 +287,29 @@ test("Ctrl-C through a pipe interrupts the turn and ends the conversation behind
   assert.deepEqual([world.relayed.length, world.daemon.countOf("claude/stop")], [1, 1]);
 });
 
+test("P1: Ctrl-C while the agent is being started: it is waited for and stopped, or, the second time, named", async (t) => {
+  const world = await World.start(t);
+  const starting = Promise.withResolvers<undefined>();
+  const { "claude/start": start } = world.daemon.handlers;
+  world.daemon.handlers["claude/start"] = async (...asked) => {
+    await starting.promise;
+    return await start!(...asked);
+  };
+  const again = new InProcess([...world.daemon.local, "claude", "chat"], { stdin: "x\n" });
+  await world.daemon.untilAsked("claude/start");
+  again.interrupt();
+  again.interrupt();
+  assert.equal(await again.exitCode, 130);
+  assert.match(again.stderr, /may have been started: see hl-client claude list/);
+  const once = new InProcess([...world.daemon.local, "claude", "chat"], { stdin: "x\n" });
+  await world.daemon.untilAsked("claude/start", 2);
+  once.interrupt();
+  await once.until(() => once.stderr.includes("being started"));
+  starting.resolve(undefined);
+  assert.equal(await once.exitCode, 130);
+  assert.deepEqual([world.relayed.length, world.daemon.countOf("claude/stop")], [0, 1]);
+});
+
 test("a terminal: lines, history, several lines by a backslash and by a paste, commands, Ctrl-D", async (t) => {
   const world = await World.start(t);
   using human = world.human();
@@ -459,7 +488,7 @@ test("A3: a terminal: requests are shown in the turn and answered by a key; a re
   human.type("not on a Friday\r");
   await human.sees(/denied\r\n/);
   await world.tell(asked("three"));
-  await human.sees(/touch three/);
+  await human.sees(/touch three\r\n.*s allow/);
   human.type("s");
   await human.sees(/approved\r\n/);
   await world.tell(asked("four"));
@@ -468,7 +497,7 @@ test("A3: a terminal: requests are shown in the turn and answered by a key; a re
   await world.tell(asked("four", { state: "approved", decided_by }));
   await human.sees(/approved by anna\r\n/);
   await world.tell(asked("five"));
-  await human.sees(/touch five/);
+  await human.sees(/touch five\r\n.*n deny/);
   human.type("n");
   await human.sees(/why\?/);
   await world.tell(asked("five", { state: "expired" }));
@@ -492,6 +521,132 @@ test("A3: a terminal: requests are shown in the turn and answered by a key; a re
     { approval_id: "three", decision: "allow", remember: "session", ...hash },
     { approval_id: "six", decision: "allow", ...hash },
   ]);
+});
+
+test("A3: a terminal: letters of a reason, and a second key, do not decide the request that comes next", async (t) => {
+  const world = await World.start(t);
+  const end = Promise.withResolvers<undefined>();
+  const decision = Promise.withResolvers<undefined>();
+  world.daemon.handlers["approval/decide"] = async ({ approval_id }) => {
+    await decision.promise;
+    return asked(approval_id, { state: "approved" });
+  };
+  world.turn = async () => {
+    for (const id of ["one", "two", "three"]) await world.tell(asked(id));
+    await end.promise;
+    return { text: "x" };
+  };
+  using human = world.human("p1");
+  await human.sees(/> /);
+  human.type("go\r");
+  await human.sees(/touch one\r\n.*n deny/);
+  human.type("n");
+  await human.sees(/why\?/);
+  human.type("ple");
+  await human.sees(/ple/);
+  await world.tell(asked("one", { state: "expired" }));
+  await human.sees(/touch two\r\n/);
+  human.type("a");
+  await human.sees(/y allow/);
+  human.type("y");
+  await world.daemon.untilAsked("approval/decide");
+  human.type("y");
+  decision.resolve(undefined);
+  await human.sees(/touch three\r\n/);
+  human.type("y");
+  await human.sees(/y allow/);
+  human.type("l");
+  await human.sees(/left to others/);
+  end.resolve(undefined);
+  await human.sees(/> /);
+  human.type("\u0004");
+  assert.equal((await human.leaves()).terminal.same, true);
+  assert.deepEqual(world.params("approval/decide"), [
+    { approval_id: "two", decision: "allow", input_hash: "ab".repeat(32) },
+  ]);
+});
+
+test("a terminal: an editor has it for itself, whatever ends meanwhile: the request, the turn, the agent", async (t) => {
+  const world = await World.start(t);
+  const ends: (() => void)[] = [];
+  world.turn = async (text) => {
+    await world.tell(asked(text));
+    await new Promise<void>((resolve) => ends.push(resolve));
+    if (text === "two") throw new HlError("claude_exited", "the agent ended", { exit_code: 3 });
+    return { text: "the turn is over" };
+  };
+  world.daemon.handlers["claude/list"] = async () => ({ processes: [] });
+  // It is in the editor until a line is typed there.
+  const editor = join(world.daemon.home, "editor");
+  const script = `#!/bin/sh\necho "in the editor"\nread line\necho "typed: $line"\necho '{"command": "SAFE"}' >"$1"\n`;
+  writeFileSync(editor, script, { mode: 0o755 });
+  using human = world.humanWith({ EDITOR: editor }, "p1");
+  await human.sees(/> /);
+  human.type("one\r");
+  await human.sees(/e edit/);
+  human.type("e");
+  await human.sees(/in the editor/);
+  await world.tell(asked("one", { state: "expired" }));
+  ends.shift()?.();
+  await world.daemon.untilAnswered("claude/relay");
+  human.type("rm -rf build\r");
+  await human.sees(/typed: rm -rf build[^]*expired[^]*the turn is over[^]*the edit was not used: the request is over/);
+  assert.doesNotMatch(human.shown.slice(human.shown.indexOf("in the editor")).split("typed:")[0] ?? "", /> /);
+  await human.sees(/> /);
+  human.type("two\r");
+  await human.sees(/e edit/);
+  human.type("e");
+  await human.sees(/in the editor/);
+  ends.shift()?.();
+  await world.daemon.untilAsked("claude/list");
+  human.type("still here\r");
+  await human.sees(/typed: still here/);
+  const { code, terminal } = await human.leaves();
+  assert.deepEqual([code, terminal.same], [1, true], human.shown);
+  assert.match(human.shown, /the agent ended/);
+  assert.deepEqual(
+    world.relayed.map(({ message }) => message),
+    ["one", "two"],
+  );
+  assert.equal(world.daemon.countOf("approval/decide"), 0);
+});
+
+test("A3: a terminal: an edit outlives a lost connection, and is what is asked then", async (t) => {
+  const world = await World.start(t);
+  world.turn = async () => {
+    await world.tell(asked("one"));
+    return await new Promise(() => {});
+  };
+  const editor = join(world.daemon.home, "editor");
+  const script = `#!/bin/sh\necho "in the editor"\nread line\necho '{"command": "SAFE"}' >"$1"\n`;
+  writeFileSync(editor, script, { mode: 0o755 });
+  using human = world.humanWith({ EDITOR: editor }, "p1");
+  await human.sees(/> /);
+  human.type("go\r");
+  await human.sees(/e edit/);
+  human.type("e");
+  await human.sees(/in the editor/);
+  world.daemon.cutConnections();
+  await world.daemon.untilAsked("claude/relay", 2);
+  human.type("\r");
+  await human.sees(/connected again[^]*touch one[^]*edited:\r\n {2}command: SAFE\r\n {2}y allow, n deny/);
+  human.type("y");
+  await human.sees(/approved\r\n/);
+  human.type("\u0004");
+  assert.equal((await human.leaves()).code, 0);
+  const [decided] = world.params("approval/decide") as { updated_input: unknown }[];
+  assert.deepEqual(decided?.updated_input, { command: "SAFE" });
+});
+
+test("a terminal: Ctrl-D leaves also while the connection is being made again", async (t) => {
+  const world = await World.start(t);
+  using human = world.human("p1");
+  await human.sees(/> /);
+  await world.daemon[Symbol.asyncDispose]();
+  await human.sees(/connecting again[^]*> /);
+  human.type("\u0004");
+  const { code, terminal } = await human.leaves();
+  assert.deepEqual([code, terminal.same], [0, true], human.shown);
 });
 
 test("a terminal: a connection that is lost at the prompt is said above the line, which stays as it was", async (t) => {
@@ -554,6 +709,8 @@ test("claude relay and interrupt: what is sent, what is printed, exit codes", as
   assert.equal(world.relayed[0]?.relay_id, id);
   assert.equal(JSON.parse((await relay("-")).stdout).response, "piped");
   assert.equal((await relay("bad")).code, 1);
+  const hostile = await relay("\u009b2J\u202e");
+  assert.match(hostile.stdout, /"response":"\\u009b2J\\u202e"/);
   const broken = await relay('{"a"');
   assert.equal(broken.code, 64);
   assert.match(broken.stderr, /begins like a JSON object and is none/);

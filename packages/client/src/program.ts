@@ -34,7 +34,7 @@ import { tell, type Told } from "./failure.ts";
 import { Failed } from "./failed.ts";
 import { Interrupted, Interrupts } from "./interrupts.ts";
 import type { EndingSignal, Ports } from "./ports.ts";
-import { escapeText } from "./render/escape.ts";
+import { escapeText, jsonText } from "./render/escape.ts";
 import { Session } from "./session.ts";
 import { Sink } from "./sink.ts";
 
@@ -127,5 +127,5 @@ function toldAsText({ message, help }: Told): string {
 }
 
 function toldAsJson({ errorType, code, message, help, facts, exitCode: exits }: Told): string {
-  return JSON.stringify({ error: { error_type: errorType, code, message, help, data: facts, exit_code: exits } });
+  return jsonText({ error: { error_type: errorType, code, message, help, data: facts, exit_code: exits } });
 }

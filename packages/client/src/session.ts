@@ -4,7 +4,7 @@ import type { PersistDeps } from "./connect/persist.ts";
 import { chooseTarget, type TargetOptions } from "./connect/target.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Ports } from "./ports.ts";
-import { escapeText } from "./render/escape.ts";
+import { escapeText, jsonText } from "./render/escape.ts";
 import { paintFor, type Paint } from "./render/paint.ts";
 import { renderTable, type Cell, type Column } from "./render/table.ts";
 import type { Sink } from "./sink.ts";
@@ -77,7 +77,7 @@ export class Session {
 
   /** One document, or one line of a stream of them. */
   printJson(value: unknown): boolean {
-    return this.out.line(JSON.stringify(value));
+    return this.out.line(jsonText(value));
   }
 
   printTable(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
@@ -86,6 +86,6 @@ export class Session {
 
   /** Something the user should know and a program reading standard output should not see. */
   notice(text: string): void {
-    this.err.line(this.json ? JSON.stringify({ notice: text }) : `hl-client: ${escapeText(text)}`);
+    this.err.line(this.json ? jsonText({ notice: text }) : `hl-client: ${escapeText(text)}`);
   }
 }

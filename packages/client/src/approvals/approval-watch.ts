@@ -30,18 +30,28 @@ export class ApprovalWatch {
     const { json, out, ports } = this.#session;
     const keyboard = json || !out.isTerminal ? undefined : ports.stdin();
     if (keyboard?.isTTY !== true) return await this.#follow();
-    using keys = new Keys(keyboard, (key) => this.#onKey(key));
-    this.#desk = this.#newDesk(keys);
+    using keys = new Keys(
+      keyboard,
+      (key) => this.#onKey(key),
+      () => this.#desk?.onKey(""),
+    );
+    const desk = this.#newDesk(keys);
+    this.#desk = desk;
     this.#session.notice("waiting for permission requests of agents; Ctrl-C leaves");
     this.#session.signal.addEventListener("abort", () => out.write("\n"), { once: true });
-    return await this.#follow();
+    try {
+      return await this.#follow();
+    } finally {
+      desk.open = false;
+    }
   }
 
   #newDesk(keys: Keys): ApprovalDesk {
-    const { out, paint, ports } = this.#session;
+    const { out, paint, ports, clock } = this.#session;
     const screen = new Screen(out);
     const owner = {
       suspend: () => {
+        desk.open = false;
         screen.breakLine();
         screen.hold();
         keys.suspend();
@@ -49,16 +59,18 @@ export class ApprovalWatch {
       resume: () => {
         keys.resume();
         screen.release();
+        desk.open = true;
       },
     };
-    return new ApprovalDesk({
-      ...{ screen, paint, namesAgent: true, nowSeconds: () => this.#session.nowSeconds },
+    const desk = new ApprovalDesk({
+      ...{ screen, paint, clock, namesAgent: true, nowSeconds: () => this.#session.nowSeconds },
       edit: (input) => editInput(input, ports, owner),
       decide: async (params) => {
         if (this.#connection === undefined) throw new ConnectionClosed("there is no connection");
         return await this.#connection.call("approval/decide", params);
       },
     });
+    return desk;
   }
 
   #follow(): Promise<never> {

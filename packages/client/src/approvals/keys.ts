@@ -1,6 +1,7 @@
 import type { Keyboard } from "../ports.ts";
 
 const ctrlC = 0x03;
+const escape = 0x1b;
 
 /**
  * Single keys of a terminal, without waiting for the end of a line. Suspended, the terminal is as it was and may be somebody else's: a
@@ -11,12 +12,17 @@ export class Keys implements Disposable {
   readonly #onData: (data: Buffer) => void;
   #listens = false;
 
-  constructor(keyboard: Keyboard, onKey: (key: string) => void) {
+  /** What comes at once is no single key: a paste, an arrow key, or what was typed faster than the line took it. It is `onOther`. */
+  constructor(keyboard: Keyboard, onKey: (key: string) => void, onOther: () => void = () => {}) {
     this.#keyboard = keyboard;
     this.#onData = (data) => {
-      // A paste, or an arrow key, is not an answer to a question. Ctrl-C pressed twice may come at once.
-      if (data.length === 1 || data.every((byte) => byte === ctrlC))
-        for (const key of data.toString("latin1")) onKey(key);
+      if (data.length === 1) {
+        onKey(data.toString("latin1"));
+        return;
+      }
+      if (data.some((byte) => byte !== ctrlC)) onOther();
+      // An interrupt counts among other keys too; in a sequence of the terminal, or what is pasted between two, the byte is none.
+      if (!data.includes(escape)) for (const byte of data) if (byte === ctrlC) onKey("\u0003");
     };
     this.resume();
   }

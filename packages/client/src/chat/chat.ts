@@ -81,6 +81,8 @@ export class Chat {
       return undefined;
     } catch (error) {
       if (error instanceof Left) return error.exitCode;
+      // The conversation is over by itself: somebody may be in an editor. Who leaves meanwhile waits for nobody.
+      await Promise.race([front.atRest(), untilAborted(signal)]);
       throw error;
     }
   }
@@ -213,4 +215,9 @@ export class Chat {
       this.#front.notice("permission requests of the agent are not shown here: you may not decide them");
     }
   }
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 }

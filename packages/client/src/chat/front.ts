@@ -23,6 +23,8 @@ export interface ChatFront extends Disposable {
   /** What waits is told anew. */
   approvalsReset(): void;
   notice(text: string): void;
+  /** Before the end: resolves when nobody else has the terminal any more. */
+  atRest(): Promise<void>;
   drained(signal: AbortSignal): Promise<void>;
 }
 

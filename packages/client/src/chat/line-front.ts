@@ -88,6 +88,8 @@ export class LineFront implements ChatFront {
     this.#session.notice(escapeText(text));
   }
 
+  async atRest(): Promise<void> {}
+
   drained(signal: AbortSignal): Promise<void> {
     return this.#session.out.drained(signal);
   }

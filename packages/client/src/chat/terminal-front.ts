@@ -22,8 +22,6 @@ import { turnOutcomeOf } from "./turn-outcome.ts";
 
 /** A second Ctrl-C within this time leaves. */
 const leaveMs = 2_000;
-/** A key so soon behind others is somebody who types ahead, and no answer. */
-const typingMs = 1_000;
 
 export class TerminalFront implements ChatFront {
   readonly #session: Session;
@@ -35,7 +33,6 @@ export class TerminalFront implements ChatFront {
   readonly #desk: ApprovalDesk;
   #mode: "line" | "keys" | "away" = "line";
   #interruptedAt = -Infinity;
-  #typedAt = -Infinity;
   #answered: (() => void) | undefined;
   /** Keys are looked at. */
   #inTurn = false;
@@ -53,15 +50,20 @@ export class TerminalFront implements ChatFront {
     this.#screen = screen;
     this.#transcript = new Transcript({ paint, ...options, columns: () => out.columns });
     const keyboard = ports.stdin();
-    this.#keys = new Keys(keyboard, (key) => this.#onKey(key));
+    this.#keys = new Keys(
+      keyboard,
+      (key) => this.#onKey(key),
+      () => this.#desk.onKey(""),
+    );
     this.#editor = new LineEditor(keyboard, ports.stdout);
     const owner = { suspend: () => this.#away(), resume: () => this.#back() };
     this.#desk = new ApprovalDesk(
       {
-        ...{ screen, paint, namesAgent: false, nowSeconds: () => session.nowSeconds },
+        ...{ screen, paint, clock: session.clock, namesAgent: false, nowSeconds: () => session.nowSeconds },
         decide: (params) => chat.decide(params),
         edit: (input) => editInput(input, ports, owner),
         askReason: (gone) => this.#askReason(gone),
+        onShow: () => void screen.write(this.#transcript.breakLine()),
         onEmpty: () => this.#answered?.(),
       },
       false,
@@ -71,12 +73,12 @@ export class TerminalFront implements ChatFront {
 
   async next(): Promise<string | undefined> {
     while (!this.#gone.aborted) {
-      await this.#aside?.promise; // The turn has ended while a command was typed.
-      if (this.#desk.size > 0) await this.#answerAll();
+      await this.#keyboardIsOurs();
       this.#mode = "line";
       this.#screen.breakLine();
       const typed = await this.#editor.ask({ prompt: "> ", message: true, signal: this.#gone });
       this.#screen.lineEnded();
+      if (typed.kind === "end") this.#chat.leave(exitCode.ok); // Also while there is no connection that could take an answer.
       if (typed.kind === "end" || typed.kind === "gone") return undefined;
       if (typed.kind === "interrupt") this.#interruptIdle();
       else if (typed.text.trim() !== "" && !(await this.#command(typed.text.trim()))) return typed.text;
@@ -109,7 +111,6 @@ export class TerminalFront implements ChatFront {
   }
 
   approval(approval: Approval): void {
-    if (approval.state === "pending" && this.#mode === "keys") this.#screen.write(this.#transcript.breakLine());
     this.#desk.take(approval);
     if (approval.state !== "pending" || this.#mode !== "line") return;
     const what = escapeLine(`${approval.tool_name} ${gistOf(approval)}`);
@@ -129,12 +130,29 @@ export class TerminalFront implements ChatFront {
     return this.#screen.drained(signal);
   }
 
+  /** What is typed ends at once; an editor ends by itself. */
+  async atRest(): Promise<void> {
+    this.#inTurn = false;
+    this.#over.abort();
+    await this.#aside?.promise;
+  }
+
   [Symbol.dispose](): void {
     this.#over.abort();
+    this.#desk.open = false;
     this.#screen.release();
     this.#screen.write(this.#transcript.breakLine());
     this.#screen.breakLine();
     this.#keys[Symbol.dispose]();
+  }
+
+  /** The turn may have ended while a command was typed, or an editor was open; requests may have come that nobody has answered. */
+  async #keyboardIsOurs(): Promise<void> {
+    for (;;) {
+      await this.#aside?.promise;
+      if (this.#desk.size === 0 || this.#gone.aborted) return;
+      await this.#answerAll();
+    }
   }
 
   /** Requests that came while nobody looked, one key each. */
@@ -156,12 +174,10 @@ export class TerminalFront implements ChatFront {
 
   #onKey(key: string): void {
     const now = this.#session.clock.now();
-    const typing = now - this.#typedAt < typingMs;
     if (key === "\u0003") this.#interruptTurn(now);
     else if (key === "\u0004") this.#chat.leave(exitCode.ok);
-    else if (this.#desk.asks && !typing) this.#desk.onKey(key);
-    else if (key === "/" && !this.#desk.asks) void this.#askCommand();
-    else this.#typedAt = now;
+    else if (this.#desk.asks) this.#desk.onKey(key);
+    else if (key === "/") void this.#askCommand();
   }
 
   #interruptTurn(now: number): void {
@@ -236,6 +252,7 @@ export class TerminalFront implements ChatFront {
     this.#screen.hold();
     this.#keys.suspend();
     this.#mode = "away";
+    this.#desk.open = false;
     this.#aside = Promise.withResolvers<undefined>();
   }
 
@@ -244,6 +261,7 @@ export class TerminalFront implements ChatFront {
     this.#mode = this.#inTurn ? "keys" : "line";
     if (this.#inTurn) this.#keys.resume();
     this.#screen.release();
+    this.#desk.open = this.#inTurn;
     this.#aside?.resolve(undefined);
     this.#aside = undefined;
   }

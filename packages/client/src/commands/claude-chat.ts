@@ -27,6 +27,8 @@ export function addClaudeChat(parent: Command, cli: Cli): void {
 async function chat(session: Session, wanted: string | undefined, options: ChatOptions): Promise<number> {
   const processId = wanted ?? (await start(session, options));
   try {
+    // Somebody has left while it was being started.
+    if (session.interrupts.first !== undefined) return session.interrupts.first.exitCode;
     return await converse(session, processId, options);
   } finally {
     if (wanted === undefined && !options.keep) await stop(session, processId);
@@ -59,10 +61,20 @@ async function converse(session: Session, processId: string, { thinking }: ChatO
 }
 
 async function start(session: Session, options: ChatOptions): Promise<string> {
+  const { interrupts, json } = session;
   using connection = await session.connect();
-  const started = await connection.call("claude/start", startParams(options));
-  if (session.json) session.printJson(started);
-  return started.process_id;
+  // Who leaves now waits for the id: nobody else could stop the agent.
+  interrupts.endInOrder(() =>
+    session.notice("the agent is being started: waiting for it (once more to leave at once)"),
+  );
+  try {
+    const started = await connection.call("claude/start", startParams(options));
+    if (json) session.printJson(started);
+    return started.process_id;
+  } catch (error) {
+    if (session.signal.aborted) session.notice("the agent may have been started: see hl-client claude list");
+    throw error;
+  }
 }
 
 /** What failed before is what the user has to know; an agent that could not be stopped is said beside it. */

@@ -4,6 +4,7 @@ import { verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { ClientFailure } from "../failure.ts";
 import { readAll } from "../read-all.ts";
+import { jsonText } from "../render/escape.ts";
 import type { Session } from "../session.ts";
 
 export function addRpc(parent: Command, cli: Cli): void {
@@ -21,7 +22,7 @@ async function rpc(session: Session, method: string, json: string | undefined): 
   using connection = await session.connect();
   const known = Object.hasOwn(daemonMethods, method) ? daemonMethods[method as keyof typeof daemonMethods] : undefined;
   const result = await connection.ask(method, params, { timeoutMs: known?.timeoutMs ?? undefined });
-  session.out.line(session.json ? JSON.stringify(result) : JSON.stringify(result, null, 2));
+  session.out.line(jsonText(result, session.json ? 0 : 2));
   return exitCode.ok;
 }
 

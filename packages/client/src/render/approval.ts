@@ -6,12 +6,12 @@ import type { Paint } from "./paint.ts";
 /** What is shown of an input; the rest is counted. */
 const shownCharactersMax = 16_384;
 
-type Asked = Pick<Approval, "input">;
+type Asked = Pick<Approval, "input" | "tool_name">;
 
 const unpainted: Paint = (_tone, text) => text;
 
 /** One line that tells what the tool would do, as far as its input is of a kind that we know. */
-export function gistOf({ input }: Asked): string {
+export function gistOf({ input }: Pick<Asked, "input">): string {
   const telling = ["command", "file_path", "notebook_path", "url", "path", "pattern", "query", "description"];
   const found = telling.map((name) => input[name]).find((value) => typeof value === "string");
   return typeof found === "string" ? found : JSON.stringify(input);
@@ -21,10 +21,11 @@ export function gistOf({ input }: Asked): string {
  * The whole input for somebody who has to judge it, a line or more for each member, an edit as what goes and what comes; nothing in it is
  * obeyed by a terminal.
  */
-export function inputLines({ input }: Asked, paint: Paint = unpainted): string[] {
+export function inputLines({ tool_name, input }: Asked, paint: Paint = unpainted): string[] {
   const lines: { readonly text: string; readonly shown?: string }[] = [];
   const { old_string: before, new_string: after, ...others } = input;
-  const isEdit = typeof before === "string" && typeof after === "string";
+  // Of another tool nobody knows what the members mean: they are shown in full.
+  const isEdit = tool_name === "Edit" && typeof before === "string" && typeof after === "string";
   for (const [name, value] of Object.entries(isEdit ? others : input)) {
     const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
     const [first = "", ...rest] = escapeText(text).split("\n");

@@ -17,6 +17,12 @@ export function escapeText(text: string): string {
   return text.replace(dangerousInText, show);
 }
 
+/** JSON whose strings a terminal does not obey either: the same value, with more of it escaped than `JSON.stringify` does. */
+export function jsonText(value: unknown, indent = 0): string {
+  const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(value, null, indent).replace(dangerousInText, escape);
+}
+
 function show(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   const hex = code.toString(16);

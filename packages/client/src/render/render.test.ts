@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { agentText, finalAnswer } from "./agent-text.ts";
-import { escapeLine, escapeText } from "./escape.ts";
+import { escapeLine, escapeText, jsonText } from "./escape.ts";
 import { encoded } from "./output-view.ts";
 import { paintFor } from "./paint.ts";
 import { ago, bytes, duration, plural } from "./quantity.ts";
@@ -22,6 +22,18 @@ test("no control character, direction mark or lone surrogate survives escaping",
   );
   assert.equal(escapeLine("a\x1b[2J\n\u0085\u2028é日"), "a\\x1b[2J\\n\\x85\\u{2028}é日");
   assert.equal(escapeText("a\n\tb\r"), "a\n\tb\\r");
+});
+
+test("JSON says the same, and nothing in it commands a terminal", () => {
+  assert.equal(jsonText({ a: "\u009b2J\u202e\u007f\u001b\né" }), '{"a":"\\u009b2J\\u202e\\u007f\\u001b\\né"}');
+  assert.equal(jsonText({ a: [] }, 2), '{\n  "a": []\n}');
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      const json = jsonText({ [text]: text });
+      assert.deepEqual(JSON.parse(json), JSON.parse(JSON.stringify({ [text]: text })));
+      assert.doesNotMatch(json, /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u);
+    }),
+  );
 });
 
 test("columns line up by what a terminal shows, not by code units", () => {

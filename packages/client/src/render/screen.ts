@@ -8,6 +8,7 @@ export class Screen {
   readonly #out: Sink;
   #begun = false;
   #held: string[] | undefined;
+  #written = 0;
 
   constructor(out: Sink) {
     this.#out = out;
@@ -17,9 +18,15 @@ export class Screen {
     return this.#out.columns;
   }
 
+  /** Grows with everything that is given to it: who finds it unchanged knows that nothing stands below. */
+  get written(): number {
+    return this.#written;
+  }
+
   /** Answers whether there is room for more. */
   write(text: string): boolean {
     if (text === "") return true;
+    this.#written += 1;
     if (this.#held !== undefined) {
       this.#held.push(text);
       return true;
