@@ -175,6 +175,42 @@ describe("the transcript of an agent that says what the test wants", () => {
     assert.equal((await w.client.call("system/health")).agents.usage.turns, 3);
   });
 
+  test("X4: what an agent with a secret said and nobody read before it ended is withheld, in transcript and spool, and counted", async () => {
+    await using w = await world();
+    const secret = "tok-of-the-caller-0123456789";
+    const starting = w.client.call("claude/start", {
+      workspace_path: w.daemon.workspace,
+      environment: { MY_API_TOKEN: secret },
+    });
+    const agent = await agents.next();
+    await agent.initialized(1);
+    const { process_id } = await starting;
+    const first = await watch(w.client, process_id, 1);
+    agent.claude.say(text(`live ${secret}`));
+    assert.equal((await first.has("message")).data.text, "live [redacted:MY_API_TOKEN]");
+    w.daemon.program.signal("SIGSTOP");
+    agent.claude.say({ ...text(`unseen ${secret}`), session_id: secret });
+    await agent.write(`garbage ${secret}\n`);
+    agent.end();
+    await w.daemon.kill();
+    await w.comeBack();
+    const rest = await watch(w.client, process_id, lastOf(first) + 1);
+    await rest.has("ended");
+    assert.deepEqual(
+      rest.told.map(({ type, data }) => [type, data]),
+      [
+        ["message", { text: "[withheld]", thinking: "[withheld]", withheld: true }],
+        ["log", { stream: "stdout", text: "[withheld]", withheld: true }],
+        ["ended", { exit_code: 7 }],
+      ],
+    );
+    const all = inDatabase(w.daemon, (database) => [
+      database.prepare("SELECT body FROM agent_events").all(),
+      database.prepare("SELECT body FROM events").all(),
+    ]);
+    assert.ok(!JSON.stringify(all).includes(secret));
+  });
+
   test("a large tool result is cut with a count, and what is over the limit of an agent is told as a gap", async () => {
     await using w = await world({ max_bytes: 65_536, max_event_bytes: 8_192 });
     const live = await watch(w.client, w.process_id, 1);

@@ -75,6 +75,15 @@ export function streamingOf(method: string, params: unknown): Streaming {
 }
 
 /** The notification after which a stream has nothing more to say. */
-export function isLastNotification(method: string): boolean {
+export function isLastNotification(method: string, params: unknown): boolean {
+  if (method === "claude/event") return (params as { type?: unknown } | undefined)?.type === "ended";
   return method === "command/exited";
+}
+
+/** Whether the answer to a request for a stream says that nothing comes of it: an agent that has ended, and was read to its end. */
+export function isEmptyStream(method: string, params: unknown, result: unknown): boolean {
+  if (method !== "claude/subscribe") return false;
+  const { status, next_seq } = result as { status?: unknown; next_seq?: unknown };
+  const { from_seq = next_seq } = params as { from_seq?: unknown };
+  return status === "ended" && typeof from_seq === "number" && from_seq >= Number(next_seq);
 }

@@ -12,7 +12,7 @@ export interface StreamRelayOptions {
   /** Sends to the operator; resolves when there is room for more. */
   readonly notify: (method: string, params: unknown) => Promise<void>;
   /** Whether this notification is the last one. */
-  readonly isLast: (method: string) => boolean;
+  readonly isLast: (method: string, params: unknown) => boolean;
   /** Sees every notification that will be delivered. */
   readonly note?: ((method: string, params: unknown) => void) | undefined;
   /** Stops the stream at the VM and answers how to take it up again; undefined when that cannot be. */
@@ -57,7 +57,7 @@ export class StreamRelay {
     }
     note?.(method, params);
     this.#add({ method, params, bytes });
-    if (isLast(method)) this.end();
+    if (isLast(method, params)) this.end();
   }
 
   /** Nothing follows; with a reason the reader is told that the stream was cut short. */

@@ -1,7 +1,7 @@
 import type { Call } from "@hl/core/rpc/answer.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import type { RequestMessage } from "@hl/core/rpc/message.ts";
-import { isLastNotification, streamingOf } from "../fleet/delivery.ts";
+import { isEmptyStream, isLastNotification, streamingOf } from "../fleet/delivery.ts";
 import type { Forwarded, RequestService } from "../fleet/request-service.ts";
 import { streamPosition } from "../fleet/stream-position.ts";
 import { StreamRelay } from "../fleet/stream-relay.ts";
@@ -82,6 +82,7 @@ export class OperatorCall {
       };
       const forwarded = await this.#forward(method, params, mine.signal, push);
       const result = this.#resultOf(forwarded);
+      if (isEmptyStream(method, params, result)) relay.end();
       void forwarded.connection.peer.closed.then((reason) => {
         if (current === mine && !relay.suspended) relay.end("vm_disconnected", reason);
       });

@@ -45,6 +45,11 @@ export interface Launched {
   readonly run: Run;
 }
 
+export interface TakenUp {
+  readonly launch: Launch | undefined;
+  readonly areSecretsKnown: boolean;
+}
+
 interface Prepared {
   readonly path: string;
   /** Arguments after those of the protocol. */
@@ -110,12 +115,18 @@ export class AgentLauncher {
 
   /**
    * A process of before runs: keeps what is secret in its environment out of events, and takes from there what the record of its agent has
-   * left out.
+   * left out. Answers also whether they are all known.
    */
-  takeUp(processId: string, launch: Launch | undefined, pid: number): Launch | undefined {
+  takeUp(processId: string, launch: Launch | undefined, pid: number): TakenUp {
     const { secrets } = this.#options;
-    secrets?.holdRunning(processId, pid);
+    const isHeld = secrets?.holdRunning(processId, pid) !== false;
+    const found = this.#withSecrets(launch, pid);
+    return { launch: found, areSecretsKnown: isHeld && (found?.secretsLeftOut ?? []).length === 0 };
+  }
+
+  #withSecrets(launch: Launch | undefined, pid: number): Launch | undefined {
     if (launch === undefined || launch.secretsLeftOut.length === 0) return launch;
+    const { secrets } = this.#options;
     const running = secrets?.environmentOf?.(pid) ?? {};
     const found = Object.entries(running).filter(([name]) => launch.secretsLeftOut.includes(name));
     const environment = { ...launch.params.environment, ...Object.fromEntries(found) };

@@ -27,6 +27,8 @@ export interface EventPlace {
   readonly position: number;
   /** It was said before this daemon attached to the agent: an earlier one may have told it. */
   readonly past: boolean;
+  /** Else none of the agent's words may leave the daemon (X4). */
+  readonly areSecretsKnown: boolean;
 }
 
 export type OnAgentEvent = (agent: AgentFacts, event: AgentEvent, at: EventPlace) => void;
@@ -36,6 +38,8 @@ export interface AgentProcessOptions {
   readonly run: Run;
   /** The byte of its log behind the last line whose effects are recorded. */
   readonly logPosition: number;
+  /** False for a process of before with secrets that nobody knows any more (X4). */
+  readonly areSecretsKnown: boolean;
   readonly asked?: AskedSession | undefined;
   /** The log with the output of a turn that an earlier process of the agent had. */
   readonly earlierLog: (turn: TurnRecord) => Promise<LogCursor | undefined>;
@@ -273,7 +277,9 @@ export class AgentProcess {
 
   #onEvent(event: AgentEvent): void {
     this.facts.lastActivityMs = this.#options.clock.wallMs();
-    this.facts.onEvent(event, this.#output.position);
+    const { areSecretsKnown } = this.#options;
+    // The name of a session is a word of the agent too, and goes into everything.
+    this.facts.onEvent(areSecretsKnown ? event : { ...event, sessionId: undefined }, this.#output.position);
     this.#relays.tell(event);
     this.#tell(event);
   }
@@ -281,7 +287,9 @@ export class AgentProcess {
   #tell(event: AgentEvent): void {
     // Of a gap its end, so that what follows is behind it.
     const position = this.#output.position + (event.type === "agent.gap" ? event.bytes : 0);
-    this.#options.onEvent(this.facts, event, { runId: this.#options.run.id, position, past: this.#past });
+    const { run, areSecretsKnown, onEvent } = this.#options;
+    const told = areSecretsKnown ? event : { ...event, sessionId: undefined };
+    onEvent(this.facts, told, { runId: run.id, position, past: this.#past, areSecretsKnown });
   }
 
   #failureFacts(): Record<string, unknown> {

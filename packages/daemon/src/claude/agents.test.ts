@@ -44,7 +44,7 @@ describe("agents over two lives of the daemon", () => {
     const holding = new Map<string, Readonly<Record<string, string>>>();
     const secrets = {
       hold: (owner: string, environment: Readonly<Record<string, string>>) => void holding.set(owner, environment),
-      holdRunning: () => {},
+      holdRunning: () => true,
       release: (owner: string) => void holding.delete(owner),
     };
     const life = f.life({ secrets });
@@ -139,7 +139,7 @@ describe("agents over two lives of the daemon", () => {
   test("X4: what is secret in the environment of an agent that goes on is taken up from its process", async () => {
     const { first, processId } = await leftInTurn({});
     const running: [string, number][] = [];
-    const holdRunning = (owner: string, pid: number): void => void running.push([owner, pid]);
+    const holdRunning = (owner: string, pid: number): boolean => running.push([owner, pid]) > 0;
     const second = await nextLife({ secrets: { hold: () => {}, holdRunning, release: () => {} } });
     assert.deepEqual(running, [[processId, first.agents.get(processId).facts.pid]]);
     await second.agents.get(processId).stop({ force: true, timeoutMs: 0 });

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "@hl/core/clock.ts";
+import { HlError } from "@hl/protocol/errors.ts";
 import type { Handlers } from "@hl/protocol/method.ts";
 import type { DaemonMethods } from "@hl/protocol/methods.ts";
 import type { AgentEvent } from "./agent.ts";
@@ -18,8 +19,15 @@ export interface ClaudeHandlerDeps {
 export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMethods>, ClaudeMethods> {
   const { agents, clock, relayTimeoutMs } = deps;
   return {
-    "claude/start": async (params) => {
-      const { facts: agent } = await agents.start(params);
+    "claude/start": async (params, call) => {
+      const started = await agents.start(params);
+      // Its id is known to nobody: it would hold its place for ever. A start of the cloud's goes on, its answer is for the next connection.
+      if (call.signal.aborted) {
+        await started.stop({ force: true, timeoutMs: 0 });
+        const text = "the caller left before the agent was ready, so it was stopped again";
+        throw new HlError("claude_unavailable", text, { process_id: started.facts.processId });
+      }
+      const { facts: agent } = started;
       const version = agent.agentVersion;
       return {
         process_id: agent.processId,

@@ -14,6 +14,8 @@ import { until } from "@hl/testkit/waiting.ts";
 import type { FakeAgent } from "@hl/testkit/fake-agent.ts";
 import { setUpAgents, type Fixture, type Life } from "./agents.fixture.test.ts";
 import { earlierLivesKept } from "./agent-runs.ts";
+import type { AgentEvent } from "./agent.ts";
+import type { EventPlace } from "./agent-process.ts";
 import type { SupervisionEvent } from "./supervision-event.ts";
 
 const delayMs = 10_000;
@@ -283,7 +285,7 @@ describe("agents that end unasked", () => {
 
   test("X4, A2: secrets of the caller are not in the record; a later daemon takes them from the process, and where there is none it gives up", async () => {
     const secrets = {
-      ...{ hold: () => {}, holdRunning: () => {}, release: () => {} },
+      ...{ hold: () => {}, holdRunning: () => true, release: () => {} },
       namesIn: (all: object) => Object.keys(all).filter((name) => name === "MY_KEY"),
     };
     const environmentOf = (pid: number): Record<string, string> | undefined => {
@@ -319,6 +321,48 @@ describe("agents that end unasked", () => {
     assert.equal(state(three, processId), "ended");
     const exited = three.supervised.find((event) => event.type === "agent.exited");
     assert.equal(exited?.will_restart, false);
+  });
+
+  test("X4: whether all secrets of a process are known is told with all it says: not of one that ended unseen, nor where they cannot be held", async () => {
+    const known: boolean[] = [];
+    const onEvent = (_: unknown, { type }: AgentEvent, at: EventPlace): void => {
+      if (type === "agent.status") known.push(at.areSecretsKnown);
+    };
+    const secrets = {
+      ...{ hold: () => {}, holdRunning: () => true, release: () => {}, environmentOf: () => ({ MY_KEY: "hush-hush" }) },
+      namesIn: (all: object) => Object.keys(all).filter((name) => name === "MY_KEY"),
+    };
+    const one = life({ secrets });
+    const environment = { MY_KEY: "hush-hush" };
+    const starting = one.agents.start({ workspace_path: join(f.root, "work"), environment });
+    const fake = await f.fakes.next();
+    await fake.initialized(1);
+    const { processId, pid } = (await starting).facts;
+    await one.agents.drain(false);
+    const cases = [
+      [secrets, true],
+      [{ ...secrets, holdRunning: () => false }, false],
+      [{ ...secrets, environmentOf: () => undefined }, false],
+    ] as const;
+    for (const [holder, expected] of cases) {
+      known.length = 0;
+      const next = life({ secrets: holder, onEvent });
+      await next.agents.recover();
+      fake.claude.say({ type: "system", subtype: "status", status: "x", session_id: `of ${String(expected)}` });
+      await until("it is told", () => known.length > 0);
+      assert.deepEqual(new Set(known), new Set([expected]));
+      await next.agents.drain(false);
+    }
+    known.length = 0;
+    fake.claude.say({ type: "system", subtype: "status", status: "y", session_id: "of true" });
+    process.kill(pid, "SIGKILL");
+    await until("it has ended", () => !isRunning(pid));
+    const last = life({ secrets: { ...secrets, environmentOf: () => undefined }, onEvent });
+    await last.agents.recover();
+    await last.agents.get(processId).ended;
+    assert.deepEqual(new Set(known), new Set([false]));
+    const exited = last.supervised.find((event) => event.type === "agent.exited");
+    assert.equal(exited?.stderr_tail, "[withheld]");
   });
 
   test("a session has one process: a start that would go on with that of a live agent is refused, and starts count as agents", async () => {

@@ -22,11 +22,11 @@ import type { Launch } from "./launch-record.ts";
 import type { AskedSession, ProcessEnd } from "./process-bounds.ts";
 import type { RelayRequest } from "./relays.ts";
 import { nextRestart, restartDelayMsMax, type NextRestart, type RestartSettings } from "./restart-policy.ts";
-import type { OnSupervision, RestartPlan } from "./supervision-event.ts";
+import { withheldText, type OnSupervision, type RestartPlan } from "./supervision-event.ts";
 
 export interface SupervisionOptions extends Omit<
   AgentProcessOptions,
-  "facts" | "run" | "logPosition" | "asked" | "earlierLog" | "onReady" | "onEnded"
+  "facts" | "run" | "logPosition" | "areSecretsKnown" | "asked" | "earlierLog" | "onReady" | "onEnded"
 > {
   readonly runner: Runner;
   readonly launcher: AgentLauncher;
@@ -50,6 +50,8 @@ export class SupervisedAgent {
   readonly #options: SupervisionOptions;
   /** Undefined for one that cannot be started again. */
   #launch: Launch | undefined;
+  /** Its process was started by an earlier daemon with secrets that this one does not know (X4). */
+  #areSecretsKnown = true;
   readonly #watch: AgentWatch;
   readonly #ended = Promise.withResolvers<boolean>();
   #phase: Phase = "idle";
@@ -85,9 +87,17 @@ export class SupervisedAgent {
   /** After a restart of the daemon: the process that its record names, which may have ended meanwhile (P3). */
   async attach(run: Run, { logPosition, readyMs, life }: AgentRecord): Promise<void> {
     const { launcher } = this.#options;
-    if (run.end === undefined) this.#launch = launcher.takeUp(this.facts.processId, this.#launch, run.pid);
+    // Of one that has ended nobody knows the values any more, only whether there were any.
+    let areSecretsKnown = this.#launch?.secretsLeftOut.length === 0;
+    if (run.end === undefined)
+      ({ launch: this.#launch, areSecretsKnown } = launcher.takeUp(this.facts.processId, this.#launch, run.pid));
+    if (!areSecretsKnown) {
+      const text =
+        "not all secrets of an agent of before are known: what its process says is withheld from its transcript";
+      this.#options.logger.warn({ process_id: this.facts.processId }, text);
+    }
     const resume = life > 0 && readyMs === undefined && canResume(this.facts, this.#launch, this.#options.records);
-    const process = this.#enter(run, { resume, orNew: true, mode: this.#mode }, logPosition);
+    const process = this.#enter(run, { resume, orNew: true, mode: this.#mode }, logPosition, areSecretsKnown);
     try {
       await process.attach(this.#options.startTimeoutMs);
       if (this.facts.ready && this.#phase === "living") this.#watch.begin(process);
@@ -167,18 +177,19 @@ export class SupervisedAgent {
     return this.#launch?.params.config_overrides?.permission_mode;
   }
 
-  #enter(run: Run, asked: AskedSession, logPosition: number): AgentProcess {
+  #enter(run: Run, asked: AskedSession, logPosition: number, areSecretsKnown = true): AgentProcess {
     const { facts } = this;
     const { runner } = this.#options;
     const sessionBefore = facts.sessionId;
     const process = new AgentProcess({
       ...this.#options,
-      ...{ facts, run, asked, logPosition },
+      ...{ facts, run, asked, logPosition, areSecretsKnown },
       earlierLog: (turn) => logOfTurn(runner, turn),
       onReady: () => this.#onReady(process, asked.resume, sessionBefore),
       onEnded: (end) => this.#onEnded(end),
     });
     this.#process = process;
+    this.#areSecretsKnown = areSecretsKnown;
     this.#resumed = asked.resume;
     this.#phase = facts.state === "restarting" ? "starting" : "living";
     void process.ended.then(() => this.#left());
@@ -213,7 +224,7 @@ export class SupervisedAgent {
     const reason = exit.failedBy === "stuck" ? "stuck" : end.reason;
     onSupervision(facts, {
       ...{ type: "agent.exited", code: end.exitCode ?? null, signal: end.signal ?? null, reason },
-      ...{ expected: this.#stopAsked, stderr_tail: stderrTail },
+      ...{ expected: this.#stopAsked, stderr_tail: this.#areSecretsKnown ? stderrTail : withheldText },
       ...planOf(this.#next),
     });
     onEnd(facts);

@@ -35,4 +35,7 @@ export type SupervisionEvent =
       readonly alert_mb: number;
     };
 
+/** In the place of what a process has said whose secrets are not known (X4). */
+export const withheldText = "[withheld]";
+
 export type OnSupervision = (agent: AgentFacts, event: SupervisionEvent) => void;

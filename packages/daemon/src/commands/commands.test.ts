@@ -63,7 +63,7 @@ describe("commands: one effect for each id (C1)", () => {
         if (refuse) throw new HlError("process_limit", "full");
         holding.set(owner, environment);
       },
-      holdRunning: () => {},
+      holdRunning: () => true,
       release: (owner: string) => void holding.delete(owner),
     };
     const { commands, started } = await f.open({ secrets });

@@ -61,7 +61,7 @@ export class Commands {
     const { random = Math.random, onEnd: tell, onStored = () => {}, planner, secrets } = options;
     const ends = new EndStore({ ...options, random, tell });
     const onGone = (id: string): void => secrets?.release(ownerOf(id));
-    const onFound = (id: string, pid: number): void => secrets?.holdRunning(ownerOf(id), pid);
+    const onFound = (id: string, pid: number): void => void secrets?.holdRunning(ownerOf(id), pid);
     const live = new LiveCommands({
       ...options,
       ends,

@@ -1,9 +1,31 @@
 import type { AgentEvent } from "../claude/agent.ts";
 import type { AgentFacts } from "../claude/agent-facts.ts";
+import { withheldText } from "../claude/supervision-event.ts";
 
 /** What is told of an agent's event to whoever reads its transcript: its meaning, not the agent's own message. docs/agents.md has the table. */
 export function itemOf(agent: AgentFacts, event: AgentEvent): { readonly type: string; readonly data: object } {
   return { type: event.type.slice("agent.".length), data: dataOf(agent, event) };
+}
+
+/**
+ * The same of a process whose secrets are not known (X4): that it was said, with the figures and what is the daemon's own, and none of the
+ * agent's words.
+ */
+export function withheldItemOf(agent: AgentFacts, event: AgentEvent): { readonly type: string; readonly data: object } {
+  const { type, data } = itemOf(agent, event);
+  const members = Object.entries(data as Record<string, unknown>);
+  const left = Object.fromEntries(members.map(([name, value]) => [name, isOwn(name) ? value : withheld(value)]));
+  return { type, data: { ...left, withheld: true } };
+}
+
+function isOwn(name: string): boolean {
+  return name === "usage" || name === "stream" || name === "protocol";
+}
+
+function withheld(value: unknown): unknown {
+  if (typeof value === "number" || typeof value === "boolean" || value === undefined || value === null) return value;
+  if (Array.isArray(value)) return [];
+  return typeof value === "object" ? {} : withheldText;
 }
 
 function dataOf(agent: AgentFacts, event: AgentEvent): object {

@@ -87,7 +87,7 @@ function world(): World {
 
 const message = (text: string): AgentEvent => ({ type: "agent.message", text, thinking: "", raw: null });
 const status: AgentEvent = { type: "agent.status", state: "running", raw: null };
-const at = (position: number, past = false) => ({ runId: "a", position, past });
+const at = (position: number, past = false) => ({ runId: "a", position, past, areSecretsKnown: true });
 
 test("S1: an event and its copy for the cloud are told once over two lives, and so is an end that is found again", async () => {
   using w = world();

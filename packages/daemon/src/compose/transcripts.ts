@@ -8,7 +8,7 @@ import type { Redactor } from "../redaction/redactor.ts";
 import type { Database } from "../store/database.ts";
 import { TranscriptRecords } from "../store/transcript-records.ts";
 import { Transcripts } from "../transcripts/transcripts.ts";
-import { itemOf } from "./agent-items.ts";
+import { itemOf, withheldItemOf } from "./agent-items.ts";
 import { processEventReporter } from "./process-events.ts";
 
 export interface TranscriptPorts {
@@ -60,13 +60,13 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
   return {
     transcripts,
     pace: (processId) => transcripts.of(processId).room(),
-    onAgentEvent: (agent, event, { runId, position, past }) => {
+    onAgentEvent: (agent, event, { areSecretsKnown, ...at }) => {
       const { sessionId = agent.sessionId, relayId } = event;
       const turn = event.type === "agent.turn_completed" ? agent.turns : undefined;
-      const said = { ...itemOf(agent, event), sessionId, relayId, turn };
+      const said = { ...(areSecretsKnown ? itemOf : withheldItemOf)(agent, event), sessionId, relayId, turn };
       try {
-        if (event.type !== "agent.delta") transcripts.of(agent.processId).add(said, { runId, position, past });
-        else if (!past) transcripts.of(agent.processId).tell(said);
+        if (event.type !== "agent.delta") transcripts.of(agent.processId).add(said, at);
+        else if (!at.past && areSecretsKnown) transcripts.of(agent.processId).tell(said);
       } catch (error) {
         onStoreError(error); // The database cannot be read at present: no reason to end the agent.
       }

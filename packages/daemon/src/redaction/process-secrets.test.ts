@@ -21,7 +21,7 @@ test("X4: takes up the secrets of a process that runs, until its owner is releas
   const warnings: LogFields[] = [];
   const logger = { ...silentLogger, warn: (fields: LogFields) => void warnings.push(fields) };
   const held = new ProcessSecrets(secrets, logger);
-  held.holdRunning("command x", pid);
+  assert.equal(held.holdRunning("command x", pid), true);
   assert.equal(redactor.redact("a=b=c-token, plain-value"), "[redacted:API_TOKEN], plain-value");
   held.release("command x");
   assert.equal(secrets.size, 1, "it is looked for an hour longer");
@@ -29,6 +29,6 @@ test("X4: takes up the secrets of a process that runs, until its owner is releas
   child.kill("SIGKILL");
   await once(child, "exit");
   assert.deepEqual(warnings, []);
-  held.holdRunning("command y", pid);
+  assert.equal(held.holdRunning("command y", pid), false);
   assert.deepEqual([warnings[0]?.["owner"], warnings[0]?.["pid"]], ["command y", pid]);
 });

@@ -21,15 +21,17 @@ export class ProcessSecrets {
   /**
    * Takes up what is secret in the environment of a process that an earlier life of the daemon has started: it is on no disk, but the
    * kernel still has it. A process that has changed its program and environment since shows the new one. Where it cannot be read, or
-   * there is no room, the log says so, and the process is followed all the same: ending it would lose more.
+   * there is no room, the log and the answer say so; it is not ended for that, which would lose more.
    * @param pid of the main process
    */
-  holdRunning(owner: string, pid: number): void {
+  holdRunning(owner: string, pid: number): boolean {
     try {
       this.#secrets.hold(owner, environmentOf(pid));
+      return true;
     } catch (error) {
       const fields = { owner, pid, error: errorText(error) };
       this.#logger.warn(fields, "the secrets of a process of before are not known: events are not searched for them");
+      return false;
     }
   }
 

@@ -59,10 +59,27 @@ const turnEnd = (denials: number): AgentEvent => {
 test("S1, S2: ends of turns that are too large for an event keep their number, and are told apart", () => {
   using w = world();
   for (const turn of [1, 2])
-    w.onAgentEvent(agent(turn), turnEnd(900), { runId: "a", position: turn * 10, past: false });
+    w.onAgentEvent(agent(turn), turnEnd(900), { runId: "a", position: turn * 10, past: false, areSecretsKnown: true });
   assert.deepEqual(
     w.shipped.map(({ id, severity, data }) => [id, severity, data["turn"], data["is_error"], data["cost_usd"]]),
     [1, 2].map((turn) => [`a:turn-${turn}`, "warning", turn, true, 1]),
   );
   assert.ok(w.shipped.every(({ data }) => (data["omitted_bytes"] as number) > 10_000));
+});
+
+test("X4: of a process whose secrets are not known there is what it did, with figures, and none of its words", () => {
+  using w = world();
+  const at = { runId: "a", position: 10, past: true, areSecretsKnown: false };
+  const raw = "secret";
+  w.onAgentEvent(agent(0), { type: "agent.message", text: "secret", thinking: "secret", raw }, at);
+  const call = { toolUseId: "secret", toolName: "secret", input: { secret: "secret" }, raw };
+  w.onAgentEvent(agent(0), { type: "agent.tool_call", ...call }, at);
+  w.onAgentEvent(agent(0), { type: "agent.unknown", raw }, at);
+  for (let times = 0; times < 3; times += 1)
+    w.onAgentEvent(agent(0), { type: "agent.log", stream: "stdout", text: "secret" }, at);
+  w.onAgentEvent(agent(1), turnEnd(1), at);
+  assert.ok(!JSON.stringify(w.shipped).includes("secret"));
+  assert.deepEqual(w.shipped[0]?.data["text"], "[withheld]");
+  const { turn, is_error, error, withheld, seq } = w.shipped.at(-1)?.data ?? {};
+  assert.deepEqual([turn, is_error, error, withheld, seq], [1, true, {}, true, 5]);
 });
