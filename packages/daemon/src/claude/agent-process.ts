@@ -135,11 +135,14 @@ export class AgentProcess {
     const { run, records, logger } = this.#options;
     const { processId } = this.facts;
     this.#engine.attach();
-    const turn = records.openTurn(processId);
-    const became = turn && (await this.#input.settle(turn));
-    if (turn !== undefined && became === "unsent") await records.dropTurn(processId, turn.uuid);
-    else if (turn !== undefined) this.#engine.adopt(turn.relayId);
-    this.#turnUnknown = became === "unknown";
+    const became: string[] = [];
+    for (const turn of records.openTurns(processId)) {
+      const fate = await this.#input.settle(turn);
+      became.push(fate);
+      if (fate === "unsent") await records.dropTurn(processId, turn.uuid);
+      else this.#engine.adopt(turn.relayId, turn.steered);
+    }
+    this.#turnUnknown = became.includes("unknown");
     if (this.#engine.turnInFlight !== undefined) this.facts.state = "running";
     this.#past = true;
     await this.#output.catchUp();
@@ -148,7 +151,7 @@ export class AgentProcess {
       process_id: processId,
       pid: run.pid,
       state: this.facts.state,
-      turn: became,
+      turns: became,
       ended: run.end?.reason,
     };
     logger.info(found, "found an agent of before");
@@ -256,7 +259,8 @@ export class AgentProcess {
 
   async #finish(end: EndRecord): Promise<void> {
     const { run, clock, onEnded } = this.#options;
-    const cut = this.#turnUnknown && this.#engine.turnInFlight?.confirmed === false ? "unknown" : "cut";
+    const unconfirmed = this.#engine.turnsSent.some(({ confirmed }) => !confirmed);
+    const cut = this.#turnUnknown && unconfirmed ? "unknown" : "cut";
     const signal = end.signal === undefined ? null : String(end.signal);
     const { stderrTail } = this.#output;
     this.#isOver = true;
@@ -273,7 +277,8 @@ export class AgentProcess {
 
   #onEvent(event: AgentEvent): void {
     this.facts.lastActivityMs = this.#options.clock.wallMs();
-    this.facts.onEvent(event, this.#output.position);
+    const goesOn = this.#engine.turnsSent.some(({ relayId }) => relayId !== event.relayId);
+    this.facts.onEvent(event, this.#output.position, goesOn);
     this.#relays.tell(event);
     this.#tell(event);
   }
