@@ -68,8 +68,11 @@ export class AgentFacts {
     return this.#record.workspacePath;
   }
 
-  /** @param logPosition the byte behind the line that the event is about */
-  onEvent(event: AgentEvent, logPosition: number): void {
+  /**
+   * @param logPosition the byte behind the line that the event is about
+   * @param goesOn the agent has got another message than that of the turn that ends
+   */
+  onEvent(event: AgentEvent, logPosition: number, goesOn: boolean = false): void {
     if (event.sessionId !== undefined) this.sessionId = event.sessionId;
     this.usage.onEvent(event);
     if (event.type === "agent.message") this.#onModel(event.raw);
@@ -78,7 +81,7 @@ export class AgentFacts {
     if (event.type === "agent.ready" && this.ready && event.info.state !== undefined) this.#become(event.info.state);
     if (event.type !== "agent.turn_completed") return;
     const { relayId } = event;
-    if (relayId !== undefined) this.#become("idle");
+    if (relayId !== undefined && !goesOn) this.#become("idle");
     this.turns += 1;
     this.recordTurnEnd(relayId === undefined ? undefined : uuidOfRelay(relayId), "answered", logPosition);
   }

@@ -54,8 +54,12 @@ export class AgentInput {
       const inputOffset = await run.inputOffset();
       if (inputOffset === undefined || this.#detached) throw notSent("exited", "the agent's standard input is closed");
       const record = {
-        ...{ processId, life, uuid: turn.uuid, relayId: turn.relayId, lineHash: hashOfLine(turn.line) },
-        ...{ lineBytes: bytes.length, line: bytes.length > inputWindowBytes ? bytes : undefined },
+        ...{ processId, life, uuid: turn.uuid, relayId: turn.relayId, steered: turn.steered },
+        ...{
+          lineHash: hashOfLine(turn.line),
+          lineBytes: bytes.length,
+          line: bytes.length > inputWindowBytes ? bytes : undefined,
+        },
         ...{ inputOffset, beganAt: logPosition() },
       };
       onTurn(turn);

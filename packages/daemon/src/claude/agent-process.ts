@@ -139,11 +139,14 @@ export class AgentProcess {
     const { run, records, logger } = this.#options;
     const { processId } = this.facts;
     this.#engine.attach();
-    const turn = records.openTurn(processId);
-    const became = turn && (await this.#input.settle(turn));
-    if (turn !== undefined && became === "unsent") await records.dropTurn(processId, turn.uuid);
-    else if (turn !== undefined) this.#engine.adopt(turn.relayId);
-    this.#turnUnknown = became === "unknown";
+    const became: string[] = [];
+    for (const turn of records.openTurns(processId)) {
+      const fate = await this.#input.settle(turn);
+      became.push(fate);
+      if (fate === "unsent") await records.dropTurn(processId, turn.uuid);
+      else this.#engine.adopt(turn.relayId, turn.steered);
+    }
+    this.#turnUnknown = became.includes("unknown");
     if (this.#engine.turnInFlight !== undefined) this.facts.state = "running";
     this.#past = true;
     await this.#output.catchUp();
@@ -152,7 +155,7 @@ export class AgentProcess {
       process_id: processId,
       pid: run.pid,
       state: this.facts.state,
-      turn: became,
+      turns: became,
       ended: run.end?.reason,
     };
     logger.info(found, "found an agent of before");
@@ -260,7 +263,8 @@ export class AgentProcess {
 
   async #finish(end: EndRecord): Promise<void> {
     const { run, clock, onEnded } = this.#options;
-    const cut = this.#turnUnknown && this.#engine.turnInFlight?.confirmed === false ? "unknown" : "cut";
+    const unconfirmed = this.#engine.turnsSent.some(({ confirmed }) => !confirmed);
+    const cut = this.#turnUnknown && unconfirmed ? "unknown" : "cut";
     const signal = end.signal === undefined ? null : String(end.signal);
     const { stderrTail } = this.#output;
     this.#isOver = true;
@@ -278,8 +282,10 @@ export class AgentProcess {
   #onEvent(event: AgentEvent): void {
     this.facts.lastActivityMs = this.#options.clock.wallMs();
     const { areSecretsKnown } = this.#options;
+    const goesOn = this.#engine.turnsSent.some(({ relayId }) => relayId !== event.relayId);
     // The name of a session is a word of the agent too, and goes into everything.
-    this.facts.onEvent(areSecretsKnown ? event : { ...event, sessionId: undefined }, this.#output.position);
+    const told = areSecretsKnown ? event : { ...event, sessionId: undefined };
+    this.facts.onEvent(told, this.#output.position, goesOn);
     this.#relays.tell(event);
     this.#tell(event);
   }

@@ -56,7 +56,9 @@ export class UsageMeter {
 
   onEvent(event: AgentEvent): void {
     if (event.type === "agent.tool_call") this.#toolCalls += 1;
-    if (event.type === "agent.turn_completed") this.#endTurn(event.result);
+    if (event.type !== "agent.turn_completed") return;
+    const { result, shared } = event;
+    this.#endTurn(shared === true ? { ...result, usage: undefined, cost_usd: undefined } : result);
   }
 
   #endTurn({ usage, cost_usd: cost = this.#costSeen, is_error: isError }: RelayResult): void {

@@ -169,7 +169,12 @@ export type AgentEvent = EventContext &
         readonly status: number | null;
         readonly raw: unknown;
       }
-    | { readonly type: "agent.turn_completed"; readonly result: RelayResult }
+    | {
+        readonly type: "agent.turn_completed";
+        readonly result: RelayResult;
+        /** The result is that of another relay too, which was told first: what it has used is counted there. */
+        readonly shared?: boolean | undefined;
+      }
     | { readonly type: "agent.log"; readonly stream: "stdout"; readonly text: string }
     /** A notification of an agent that speaks JSON-RPC; what it means is between the agent and whoever watches. */
     | {

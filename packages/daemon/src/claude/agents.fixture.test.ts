@@ -20,7 +20,13 @@ export interface Life {
   readonly agents: Agents;
   /** What was told, as `start`, `end` or the name of an agent's event. */
   readonly told: string[];
-  relay(processId: string, message: unknown, relayId: string, timeoutMs?: number): Promise<RelayResult>;
+  relay(
+    processId: string,
+    message: unknown,
+    relayId: string,
+    timeoutMs?: number,
+    steer?: boolean,
+  ): Promise<RelayResult>;
 }
 
 export interface Fixture extends AsyncDisposable {
@@ -92,11 +98,11 @@ export async function setUpAgents(): Promise<Fixture> {
       ...options,
     });
     lives.push(agents);
-    const relay: Life["relay"] = async (processId, message, relayId, timeoutMs = 30_000) => {
+    const relay: Life["relay"] = async (processId, message, relayId, timeoutMs = 30_000, steer = false) => {
       const { signal } = new AbortController();
       return (await agents
         .get(processId)
-        .relay({ message, relayId, timeoutMs, signal, onEvent: () => {} })) as RelayResult;
+        .relay({ message, relayId, timeoutMs, steer, signal, onEvent: () => {} })) as RelayResult;
     };
     return { agents, told, relay };
   };

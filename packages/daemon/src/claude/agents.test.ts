@@ -117,6 +117,56 @@ describe("agents over two lives of the daemon", () => {
     assert.ok(!isRunning(third.agents.get(processId).facts.pid));
   });
 
+  test("P3, A2: what was steered into a turn is taken up with it: each gets the result that names it, also when it is read again, and it is counted once", async () => {
+    for (const taken of [true, false]) {
+      const { fake, processId, relayId } = await leftInTurn();
+      const second = await nextLife();
+      await fake.initialized(2, { session_state: "running" });
+      const steered = randomUUID();
+      const cutOff = second.relay(processId, "more", steered, 30_000, true).catch((error: unknown) => error);
+      await fake.prompt(2);
+      await second.agents.drain(false);
+      assert.equal(((await cutOff) as HlError).type, "shutting_down");
+      const third = await nextLife();
+      await fake.initialized(3, { session_state: "running" });
+      assert.deepEqual(third.agents.get(processId).work, { relayId, waiting: 1 });
+      const answers = [
+        third.relay(processId, "hello", relayId),
+        third.relay(processId, "more", steered, 30_000, true),
+      ] as const;
+      const { claude } = fake;
+      const usage = { input_tokens: 7 };
+      if (taken) for (const state of ["queued", "started", "completed"] as const) claude.lifecycle(steered, state);
+      claude.result(relayId, { result: "1", usage, user_message_uuids: taken ? [relayId, steered] : [relayId] });
+      claude.lifecycle(relayId, "completed");
+      if (!taken) {
+        claude.lifecycle(steered, "started");
+        claude.result(steered, { result: "2", usage });
+        claude.lifecycle(steered, "completed");
+      }
+      const texts = ["1", taken ? "1" : "2"];
+      assert.deepEqual(
+        (await Promise.all(answers)).map(({ text }) => text),
+        texts,
+      );
+      const { facts } = third.agents.get(processId);
+      assert.deepEqual([facts.state, facts.turns, facts.usage.total.input_tokens], ["idle", 2, taken ? 7 : 14]);
+      await third.agents.drain(false);
+      const fourth = await nextLife();
+      await fake.initialized(4);
+      const again = [
+        await fourth.relay(processId, "hello", relayId),
+        await fourth.relay(processId, "more", steered, 30_000, true),
+      ];
+      assert.deepEqual(
+        again.map(({ text, duplicate }) => [text, duplicate]),
+        texts.map((text) => [text, true]),
+      );
+      assert.equal(claude.prompts.length, 2);
+      await fourth.agents.get(processId).stop({ force: true, timeoutMs: 0 });
+    }
+  });
+
   test("P3, S4: an end that cannot be stored is the shim's to keep: the next daemon has it, with its exit code", async () => {
     const refused = Promise.withResolvers<undefined>();
     const first = f.life({ logger: { ...silentLogger, error: () => refused.resolve(undefined) } });

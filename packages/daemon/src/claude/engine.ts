@@ -57,17 +57,22 @@ export interface AgentEngine {
   lost(bytes: number): void;
   /** Before the first `receive` on a process of before: what comes is its past, and no turn is started, until it answers `initialize`. */
   attach(): void;
-  /** After `attach`: takes up the relay that an earlier life of the daemon has sent. Its result is taken from the output. */
-  adopt(relayId: string): void;
+  /**
+   * After `attach`: takes up a relay that an earlier life of the daemon has sent, those of one turn in the order they were sent. Its result
+   * is taken from the output. @param steered it was sent while another turn was in flight
+   */
+  adopt(relayId: string, steered?: boolean): void;
   /** Resolves when the agent is ready. Without a time limit it waits as long as the process lives. */
   initialize(timeoutMs: number | undefined): Promise<AgentInfo>;
   /** The answer as callers get it. Rejects with an `AgentFailure`: `timeout`, `exited`, `busy`, `cancelled` or `invalid_message`. */
   relay(message: unknown, options: RelayOptions): Promise<unknown>;
   /** The turn that has the slot. */
   readonly turnInFlight: Turn | undefined;
-  /** Relays that wait behind it. */
+  /** That turn, then what was steered into it. */
+  readonly turnsSent: readonly Turn[];
+  /** Relays that wait behind it, steered ones included. */
   readonly turnsWaiting: number;
-  /** Ends the turn in flight, which then answers with an `interrupted` error; without one it does nothing. */
+  /** Ends the turn in flight and what was steered into it, which then answer with an `interrupted` error; without one it does nothing. */
   interrupt(): Promise<void>;
   /** Milliseconds until the agent answered; a late answer means that it hangs. */
   ping(timeoutMs: number): Promise<number>;

@@ -39,7 +39,7 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
         ...(version === undefined ? {} : { agent_version: version }),
       };
     },
-    "claude/relay": async ({ process_id, message, timeout, relay_id }, call) => {
+    "claude/relay": async ({ process_id, message, timeout, steer, relay_id }, call) => {
       const relayId = relay_id ?? randomUUID();
       const startedAt = clock.now();
       const onEvent = (event: AgentEvent): void => {
@@ -50,7 +50,7 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
       const timeoutMs = timeout === undefined ? relayTimeoutMs : timeout * 1000;
       const response = await agents
         .get(process_id)
-        .relay({ message, relayId, timeoutMs, signal: call.signal, onEvent });
+        .relay({ message, relayId, timeoutMs, steer, signal: call.signal, onEvent });
       return { process_id, response, execution_time: clock.now() - startedAt, relay_id: relayId };
     },
     "claude/interrupt": async ({ process_id }) => ({

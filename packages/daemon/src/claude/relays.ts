@@ -11,6 +11,7 @@ export interface RelayRequest {
   readonly message: unknown;
   readonly relayId: string;
   readonly timeoutMs: number;
+  readonly steer?: boolean | undefined;
   readonly signal: AbortSignal;
   readonly onEvent: (event: AgentEvent) => void;
 }
@@ -41,14 +42,14 @@ export class Relays {
   }
 
   /** The result of the relay's turn: of one that is run now, of the one that is in flight, or of the one that was (A2). */
-  async relay({ message, relayId, timeoutMs, signal, onEvent }: RelayRequest): Promise<unknown> {
+  async relay({ message, relayId, timeoutMs, steer, signal, onEvent }: RelayRequest): Promise<unknown> {
     const { engine, facts, ...past } = this.#options;
     const listeners = this.#listeners.get(relayId) ?? new Set();
     this.#listeners.set(relayId, listeners.add(onEvent));
     try {
       const known = await recordedRelay({ ...past, sessionId: this.#options.sessionId(), relayId, message });
       if (known !== undefined) return known;
-      return await Promise.race([engine.relay(message, { relayId, timeoutMs, signal }), this.#detached.promise]);
+      return await Promise.race([engine.relay(message, { relayId, timeoutMs, steer, signal }), this.#detached.promise]);
     } catch (error) {
       throw callersError(error, facts());
     } finally {

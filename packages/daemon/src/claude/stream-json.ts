@@ -22,7 +22,7 @@ import { parseRelayMessage, promptLine, uuidOfRelay } from "./relay-message.ts";
 import { relayResultOf } from "./relay-result.ts";
 import { eventOfStream, eventOfSystem, eventsOfConversation } from "./stream-json-events.ts";
 import { agentInfoOf, parseLine, type Incoming } from "./stream-json-messages.ts";
-import { endByLifecycle, endByResult } from "./stream-json-turn-ends.ts";
+import { endByIdle, endByLifecycle, endByResult } from "./stream-json-turn-ends.ts";
 import {
   endSessionMsDefault,
   interruptGraceMsDefault,
@@ -53,7 +53,7 @@ export class StreamJsonAgent implements AgentEngine {
       lineBytesMax: options.lineBytesMax,
       onLine: (bytes) => this.#onLine(bytes.toString("utf8")),
       onSkipped: (bytes) => {
-        if (this.#turns.active) this.#turns.active.lineSkipped = true;
+        this.#turns.skipped();
         this.#emit({ type: "agent.line_skipped", bytes, lineBytesMax: options.lineBytesMax });
       },
     });
@@ -78,8 +78,13 @@ export class StreamJsonAgent implements AgentEngine {
       interruptGraceMs: this.#interruptGraceMs,
       relayIdsKnown: options.relayIdsKnown ?? [],
       send: (turn) => options.writeTurn?.(turn) ?? this.#write(turn.line),
-      interrupt: () => void this.interrupt().catch(() => {}),
-      onEnded: (turn, result) => this.#emit({ type: "agent.turn_completed", result, relayId: turn.relayId }),
+      interrupt: () => void this.#interruptTurn().catch(() => {}),
+      takeBack: ({ uuid }) => {
+        const request = { subtype: "cancel_async_message", message_uuid: uuid };
+        this.#control.request(request, this.#interruptGraceMs).catch(() => {});
+      },
+      onEnded: ({ relayId }, result, shared) =>
+        this.#emit({ type: "agent.turn_completed", result, relayId, ...(shared ? { shared } : {}) }),
     });
   }
 
@@ -92,7 +97,7 @@ export class StreamJsonAgent implements AgentEngine {
   lost(bytes: number): void {
     this.#lines.drop();
     this.#afterGap = true;
-    if (this.#turns.active) this.#turns.active.lineSkipped = true;
+    this.#turns.skipped();
     this.#emit({ type: "agent.gap", bytes });
   }
 
@@ -104,8 +109,8 @@ export class StreamJsonAgent implements AgentEngine {
   }
 
   /** After `attach`: takes up the relay that an earlier life of the daemon has sent. Its result is taken from the output. */
-  adopt(relayId: string): void {
-    this.#turns.adopt(relayId);
+  adopt(relayId: string, steered?: boolean): void {
+    this.#turns.adopt(relayId, steered);
   }
 
   /**
@@ -138,11 +143,15 @@ export class StreamJsonAgent implements AgentEngine {
     return this.#turns.active;
   }
 
+  get turnsSent(): Turns["sent"] {
+    return this.#turns.sent;
+  }
+
   get turnsWaiting(): number {
     return this.#turns.waiting;
   }
 
-  /** Ends the turn in flight, which then answers with an `interrupted` error; without one it does nothing. */
+  /** Ends the turn in flight and what was steered into it, which then answer with an `interrupted` error; without one it does nothing. */
   async interrupt(): Promise<void> {
     // A line that the agent has read but not begun is taken back too, else an interrupt right after a relay would miss it.
     await this.#control.request({ subtype: "interrupt", cancel_queued: true }, this.#interruptGraceMs);
@@ -182,6 +191,13 @@ export class StreamJsonAgent implements AgentEngine {
     this.#permissions.close(failure.kind === "cancelled" ? "detached" : "lost");
     this.#control.close(failure);
     this.#turns.close(failure);
+  }
+
+  /** A steered message that the agent has not taken into the turn is somebody else's: it is begun next. */
+  async #interruptTurn(): Promise<void> {
+    const [turn, ...steered] = this.#turns.sent;
+    if (turn?.state !== "started" || steered.length === 0) await this.interrupt();
+    else await this.#control.request({ subtype: "interrupt" }, this.#interruptGraceMs);
   }
 
   async #write(line: string): Promise<void> {
@@ -226,7 +242,10 @@ export class StreamJsonAgent implements AgentEngine {
       case "system": {
         const event = eventOfSystem(message, raw);
         if (event) this.#emit(event);
-        if (event?.type === "agent.status" && event.state === "idle") this.#turns.release("foreign_turn");
+        if (event?.type === "agent.status" && event.state === "idle") {
+          endByIdle(this.#turns, this.#sessionId);
+          this.#turns.release("foreign_turn");
+        }
         return;
       }
       case "result":

@@ -40,7 +40,7 @@ export async function replayTurn({
     },
   });
   agent.attach();
-  agent.adopt(turn.relayId);
+  agent.adopt(turn.relayId, turn.steered);
   await using open = cursor;
   while (result === undefined) {
     const { chunks, gapBytes } = await open.read(turn.endedAt ?? 0);

@@ -5,6 +5,7 @@
  * Every relay settles (A1): by the end of its turn, by its time limit (the turn is then interrupted, and given `interruptGraceMs` to
  * end), by its signal (likewise), or by the end of the process. Claude Code silently swallows a uuid that it has seen in the same
  * process, so a relay id that was sent once is answered from memory and never written again (A2).
+ * The time limit of a steered relay is its own: the turn that it was steered into is another's, and goes on.
  */
 import type { Clock } from "@hl/core/clock.ts";
 import { AgentFailure, type RelayResult } from "./agent.ts";
@@ -20,6 +21,8 @@ export interface RelayOptions {
   /** From the call on, waiting in the queue included; stands still while a permission of its turn is open. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Sent while a turn runs in place of waiting for its end; only in protocols that have a way for it. */
+  readonly steer?: boolean | undefined;
 }
 
 export interface TurnsOptions {
@@ -31,7 +34,10 @@ export interface TurnsOptions {
   /** Writes the turn's line. Rejects with an `AgentFailure` where nothing was written. */
   readonly send: (turn: Turn) => Promise<void>;
   readonly interrupt: () => void;
-  readonly onEnded: (turn: Turn, result: RelayResult) => void;
+  /** Takes back a steered turn that the agent has not begun with, if it still can. */
+  readonly takeBack?: ((turn: Turn) => void) | undefined;
+  /** @param shared another turn that has ended now was told with the same result */
+  readonly onEnded: (turn: Turn, result: RelayResult, shared: boolean) => void;
   /** A turn that its caller has given up was interrupted and has not ended within the grace. It keeps the slot unless this ends it. */
   readonly onUnconfirmed?: ((turn: Turn) => void) | undefined;
 }
@@ -57,6 +63,11 @@ export class Turns {
     return this.#queue.active;
   }
 
+  /** The turn in flight, then those that were steered into it. */
+  get sent(): readonly Turn[] {
+    return this.#queue.sent;
+  }
+
   get waiting(): number {
     return this.#queue.waiting;
   }
@@ -70,7 +81,7 @@ export class Turns {
     const running = this.#queue.find(uuid);
     if (running) return await this.#wait(running, options, false);
     if (this.#remembered.has(uuid)) return duplicateOf(this.#remembered.get(uuid), this.#sessionId);
-    const turn = new Turn(options.relayId, uuid, line);
+    const turn = new Turn(options.relayId, uuid, line, options.steer);
     if (!this.#queue.push(turn)) {
       const why = `A turn is in flight and ${this.#queue.waiting} relays wait behind it; send this one again later.`;
       throw new AgentFailure("busy", why, { sent: false });
@@ -79,9 +90,10 @@ export class Turns {
   }
 
   /** Takes up a turn that an earlier life of the daemon has sent to this process. Whoever relays its id again joins it. */
-  adopt(relayId: string): void {
-    const turn = new Turn(relayId, uuidOfRelay(relayId), "");
-    if (this.#queue.adopt(turn)) this.#remember(turn.uuid, undefined);
+  adopt(relayId: string, steered: boolean = false): void {
+    const turn = new Turn(relayId, uuidOfRelay(relayId), "", steered);
+    this.#queue.adopt(turn);
+    this.#remember(turn.uuid, undefined);
   }
 
   onSession(sessionId: string): void {
@@ -98,9 +110,9 @@ export class Turns {
   }
 
   /** The agent is done with the turn. */
-  end(turn: Turn, result: RelayResult): void {
+  end(turn: Turn, result: RelayResult, shared: boolean = false): void {
     this.#remember(turn.uuid, { ...result, text: "", raw: null });
-    this.#options.onEnded(turn, result);
+    this.#options.onEnded(turn, result, shared);
     this.#queue.end(turn, result);
   }
 
@@ -111,26 +123,31 @@ export class Turns {
 
   /** The agent is idle and the turn's end is in output that is no longer there. */
   endLost(): void {
-    const turn = this.#queue.active;
-    if (turn?.lineSkipped !== true) return;
     const message = "The turn has ended; its result is no longer in the log (process_management.log_bytes_max).";
-    this.end(turn, relayResultWithoutMessage({ kind: "limit", message }, turn.partialText, this.#sessionId));
+    for (const turn of this.#queue.sent.filter(({ lineSkipped }) => lineSkipped)) {
+      this.end(turn, relayResultWithoutMessage({ kind: "limit", message }, turn.partialText, this.#sessionId));
+    }
   }
 
-  /** No more turns: the ones that wait are rejected, the one in flight may still end. */
+  /** A part of the output is not read: it may have been the result of any of them. */
+  skipped(): void {
+    for (const turn of this.#queue.sent) turn.lineSkipped = true;
+  }
+
+  /** No more turns: the ones that wait are rejected, what was sent may still end. */
   refuse(failure: AgentFailure): void {
     this.#closed ??= failure;
     this.#queue.endWaiting(new AgentFailure(failure.kind, failure.message, { ...failure.facts, sent: false }, failure));
   }
 
-  /** The process is gone and with it the turn in flight. */
+  /** The process is gone and with it what was sent. */
   close(failure: AgentFailure): void {
     this.#closed = failure;
     this.refuse(failure);
-    const turn = this.#queue.active;
-    if (!turn) return;
-    const facts = { ...failure.facts, sent: true, turnEnded: true, partialText: turn.partialText };
-    this.#queue.end(turn, new AgentFailure(failure.kind, failure.message, facts, failure));
+    for (const turn of this.#queue.sent) {
+      const facts = { ...failure.facts, sent: true, turnEnded: true, partialText: turn.partialText };
+      this.#queue.end(turn, new AgentFailure(failure.kind, failure.message, facts, failure));
+    }
   }
 
   async #start(turn: Turn): Promise<void> {
@@ -166,16 +183,18 @@ export class Turns {
       const sent = turn.state !== "queued";
       const turnEnded = owner && (await this.#stop(turn));
       const why = first === "timeout" ? `No answer within ${timeoutMs} ms` : "The relay was cancelled";
-      const state = sent
-        ? turnEnded
-          ? "the turn was interrupted"
-          : "the agent has not confirmed its end"
-        : "it was never sent";
-      throw new AgentFailure(first, `${why}; ${state}.`, { sent, turnEnded, partialText: turn.partialText });
+      const facts = { sent, turnEnded, partialText: turn.partialText };
+      throw new AgentFailure(first, `${why}; ${this.#fateOf(turn, facts)}.`, facts);
     } finally {
       signal?.removeEventListener("abort", onAbort);
       turn.removeDeadline(deadline);
     }
+  }
+
+  #fateOf(turn: Turn, { sent, turnEnded }: Readonly<{ sent: boolean; turnEnded: boolean }>): string {
+    if (!sent) return "it was never sent";
+    if (turnEnded) return turn.steered ? "it was taken back, or its turn was ended" : "the turn was interrupted";
+    return turn.steered ? "the agent goes on with it" : "the agent has not confirmed its end";
   }
 
   /** Resolves when the turn has ended, or when it has not within the grace. */
@@ -187,7 +206,10 @@ export class Turns {
       );
       return true;
     }
-    this.#options.interrupt();
+    const isAnothers = turn !== this.#queue.active;
+    if (isAnothers && turn.state === "started") return false;
+    if (isAnothers) this.#options.takeBack?.(turn);
+    else this.#options.interrupt();
     const grace = Promise.withResolvers<false>();
     const cancelTimer = this.#options.clock.after(this.#options.interruptGraceMs, () => grace.resolve(false));
     const ended = turn.done.then(

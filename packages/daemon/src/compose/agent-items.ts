@@ -57,7 +57,18 @@ function dataOf(agent: AgentFacts, event: AgentEvent): object {
       const { is_error, error, text, stop_reason, num_turns, permission_denials } = event.result;
       const said = is_error ? { error, text } : {};
       const { cost_usd, ...usage } = agent.usage.lastTurn;
-      return { turn: agent.turns, is_error, ...said, stop_reason, num_turns, usage, cost_usd, permission_denials };
+      const { shared } = event;
+      return {
+        turn: agent.turns,
+        is_error,
+        ...said,
+        stop_reason,
+        num_turns,
+        usage,
+        cost_usd,
+        permission_denials,
+        shared,
+      };
     }
     case "agent.log":
       return { stream: event.stream, text: event.text };

@@ -35,15 +35,34 @@ test("P3: a restart finds an agent, its turn in flight and up to where its outpu
     const [found] = records.all();
     assert.deepEqual([found?.pid, found?.agentVersion, found?.turns, found?.logPosition], [42, "2", 0, 100]);
     assert.equal(found?.sessionId, "session-a", "the agent may have chosen its own");
-    assert.equal(Buffer.from(records.openTurn("a")?.line ?? []).toString(), "abc");
+    assert.equal(Buffer.from(records.openTurns("a")[0]?.line ?? []).toString(), "abc");
     await records.endTurn("a", end);
   });
   await opened(folder.path, async (records) => {
-    assert.equal(records.openTurn("a"), undefined);
+    assert.deepEqual(records.openTurns("a"), []);
     const found = records.findTurn("a", "t1");
     assert.deepEqual([found?.outcome, found?.endedAt, found?.line], ["answered", 200, undefined]);
     const [{ turns, sessionId, logPosition } = {}] = records.all();
     assert.deepEqual([turns, sessionId, logPosition], [1, "s1", 200]);
+  });
+});
+
+test("P3: what was steered into a turn is found behind it, and does not account for the turn's output", async () => {
+  using folder = temporaryFolder("hl-records");
+  await opened(folder.path, async (records) => {
+    await records.begin(agent);
+    await records.beginTurn({ ...turn("t1", 100), inputOffset: 90 }, 1);
+    await records.beginTurn({ ...turn("t2", 200), inputOffset: 1_000, steered: true }, 1);
+  });
+  await opened(folder.path, async (records) => {
+    const open = records.openTurns("a").map(({ uuid, steered }) => [uuid, steered]);
+    assert.deepEqual(open, [
+      ["t1", false],
+      ["t2", true],
+    ]);
+    assert.equal(records.all()[0]?.logPosition, 100);
+    await records.end("a", 9, 137, "cut");
+    assert.equal(records.findTurn("a", "t2")?.outcome, "cut");
   });
 });
 

@@ -47,6 +47,8 @@ export interface TurnRecord {
   /** The agent's key for the relay. */
   readonly uuid: string;
   readonly relayId: string;
+  /** Its line was written while another turn was in flight. */
+  readonly steered?: boolean | undefined;
   readonly lineHash: string;
   readonly lineBytes: number;
   /** The line itself, where it does not fit into one frame and could be cut by a crash; only until the turn has ended. */
@@ -194,8 +196,8 @@ export class AgentRecords {
         number - turnsKeptMax,
       ]);
       this.#run(
-        "INSERT OR REPLACE INTO agent_turns (process_id, uuid, relay_id, number, line_hash, line_bytes, line, input_offset, began_at, life) " +
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO agent_turns (process_id, uuid, relay_id, number, line_hash, line_bytes, line, input_offset, began_at, life, steered) " +
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
           turn.processId,
           turn.uuid,
@@ -207,8 +209,10 @@ export class AgentRecords {
           turn.inputOffset,
           turn.beganAt,
           turn.life ?? 0,
+          turn.steered === true ? 1 : 0,
         ],
       );
+      if (turn.steered === true) return; // The output of the turn in flight is not accounted for.
       this.#run("UPDATE agents SET log_position = ? WHERE process_id = ?", [turn.beganAt, turn.processId]);
     }, "committed");
   }
@@ -257,13 +261,12 @@ export class AgentRecords {
     );
   }
 
-  /** The one in flight: there is never more than one. */
-  openTurn(processId: string): TurnRecord | undefined {
+  /** The one in flight and what was steered into it, in the order they were sent. */
+  openTurns(processId: string): TurnRecord[] {
     const select = this.#database.prepare(
-      "SELECT * FROM agent_turns WHERE process_id = ? AND outcome IS NULL ORDER BY number DESC LIMIT 1",
+      "SELECT * FROM agent_turns WHERE process_id = ? AND outcome IS NULL ORDER BY input_offset",
     );
-    const row = select.get(processId) as Row | undefined;
-    return row === undefined ? undefined : turnOfRow(row);
+    return (select.all(processId) as Row[]).map(turnOfRow);
   }
 
   #usageOf(processId: string): Usage {
@@ -324,6 +327,7 @@ function turnOfRow(row: Row): TurnRecord {
     life: row["life"] as number,
     uuid: row["uuid"] as string,
     relayId: row["relay_id"] as string,
+    steered: row["steered"] === 1,
     lineHash: row["line_hash"] as string,
     lineBytes: row["line_bytes"] as number,
     line: (row["line"] as Uint8Array | null) ?? undefined,

@@ -140,4 +140,8 @@ export const migrations: readonly string[] = [
   ALTER TABLE agents ADD COLUMN launch TEXT;
   ALTER TABLE agent_turns ADD COLUMN life INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- 1: its line was written while another turn was in flight.
+  ALTER TABLE agent_turns ADD COLUMN steered INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

@@ -95,7 +95,7 @@ async function use(parts: Parts): Promise<SpooledEvent[]> {
   commands.commandIdsByRun();
   parts.approvals.pending();
   parts.approvals.ended({ processId: undefined, state: undefined }, 10);
-  for (const { processId } of agents.all()) agents.openTurn(processId);
+  for (const { processId } of agents.all()) agents.openTurns(processId);
   await inbox.receive("new", "command/execute");
   await inbox.prune(0, 10_000);
   await spool.append({ id: "new", type: "t", lane: "session", body: '{"event_id":"new"}' as SpoolText });

@@ -25,6 +25,12 @@ export const claudeRelay = defineMethod({
       .unknown()
       .describe("A plain string, a user message, or a JSON-RPC request, as the agent's protocol has it"),
     timeout: seconds("Default claude_integration.relay_timeout; stands still while an approval is open").optional(),
+    steer: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Sent at once while a turn runs: the agent takes it into that turn, which then answers both, or makes a turn of its own of it next. Only stream-json; else -32602",
+      ),
     relay_id: z
       .uuid()
       .optional()

@@ -204,6 +204,13 @@ describe("jsonrpc adapter", () => {
     assert.deepEqual(sent, []);
   });
 
+  test("steer is refused: the protocol has no way for it", async () => {
+    const { relay, sent } = setUpRpc(jsonRpcProtocol);
+    const { kind, message, facts } = await failureOf(relay("x", { relayId: "r", steer: true }));
+    assert.deepEqual([kind, facts.sent, sent.length], ["invalid_message", false, 0]);
+    assert.match(message, /^jsonrpc has no way/);
+  });
+
   test("a line as long as the longest is sent, one byte more is refused", async () => {
     const { relay, sent } = setUpRpc(jsonRpcProtocol, { lineBytesMax: 1_000 });
     void relay("x", { relayId: "r" }).catch(() => {});

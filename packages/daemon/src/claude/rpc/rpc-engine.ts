@@ -117,6 +117,10 @@ export class RpcEngine implements AgentEngine {
   }
 
   async relay(message: unknown, options: RelayOptions): Promise<unknown> {
+    if (options.steer === true) {
+      const why = `${this.#dialect.protocol} has no way to send one into a turn that runs; leave steer out, and it waits for its turn.`;
+      throw new AgentFailure("invalid_message", why, { sent: false });
+    }
     const relay = this.#dialect.parse(message, options.relayId);
     if (relay.kind === "turn") {
       this.#assertFits(Buffer.byteLength(relay.line), this.#options.lineBytesMax);
@@ -140,6 +144,10 @@ export class RpcEngine implements AgentEngine {
 
   get turnInFlight(): Turn | undefined {
     return this.#turns.active;
+  }
+
+  get turnsSent(): readonly Turn[] {
+    return this.#turns.sent;
   }
 
   get turnsWaiting(): number {
