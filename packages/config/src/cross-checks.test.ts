@@ -211,6 +211,15 @@ describe("network of commands and agents", () => {
     const off = warningsOf(sandbox({ network: "none", agent_network: "proxy", ...hosts }, { sandbox_mode: false }));
     assert.ok(off.some((text) => text.includes("has no effect while sandbox_mode is false")));
   });
+  it("X2: the key proxy is refused where agents do not reach it", () => {
+    const withKeys = (security: object): Record<string, unknown> => ({
+      "daemon.json": { security, claude_integration: { key_proxy: true } },
+    });
+    const behind = { agent_network: "proxy", proxy_allowed_hosts: ["a.example"] };
+    one(refused(withKeys({ sandbox: behind })), /key_proxy: cannot be kept with agent_network "proxy"/);
+    accepted(withKeys({ sandbox: behind, sandbox_mode: false }));
+    accepted(withKeys({ sandbox: { agent_network: "host" } }));
+  });
   it("X1, X2: commands without a network are refused where agents have a proxy, whose socket commands could reach", () => {
     const hosts = { proxy_allowed_hosts: ["a.example"] };
     one(

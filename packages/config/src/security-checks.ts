@@ -98,6 +98,14 @@ function* egressChecks({ daemon }: Trees): Generator<Finding> {
       suggestion:
         'set network to "proxy" too: commands then reach what proxy_allowed_hosts names, as they could anyway',
     };
+  if (sandboxed && agentNetwork === "proxy" && daemon.claude_integration.key_proxy)
+    yield {
+      severity: "problem",
+      keys: ["/claude_integration/key_proxy", "/security/sandbox/agent_network"],
+      value: true,
+      message: 'cannot be kept with agent_network "proxy": the agent does not reach the daemon\'s loopback address',
+      allowed: 'true with agent_network "host"; false with "proxy"',
+    };
   if (network !== "host" && agentNetwork === "host" && daemon.claude_integration.enabled)
     yield {
       severity: "warning",

@@ -135,6 +135,13 @@ export const claudeIntegrationSection = section({
       summary: "Arguments after those that the protocol needs.",
     }),
     environment: environmentMap("Environment variables for the agent, over a clean environment."),
+    key_proxy: flag({
+      default: false,
+      reload: "restart",
+      summary:
+        "Keep ANTHROPIC_API_KEY and ANTHROPIC_AUTH_TOKEN of `environment` from agents and their tools: they get a token of their own, " +
+        "and a proxy of the daemon puts the key into their requests. Not with agent_network `proxy`.",
+    }),
     start_timeout_seconds: seconds({
       min: 0.1,
       max: 3600,

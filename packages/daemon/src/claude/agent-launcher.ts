@@ -23,6 +23,23 @@ export interface AgentHost {
   removeFolder(temporary: string): void;
 }
 
+/** Keeps keys from agents and their tools: what they get in the place of one is good only while they live. compose.ts passes the key proxy. */
+export interface KeyKeeper {
+  /** The environment of an agent, of what is configured and what its caller asks for; throws where it cannot be kept from it. */
+  cover(
+    processId: string,
+    configured: Readonly<Record<string, string>>,
+    own: Readonly<Record<string, string>>,
+  ): Promise<Readonly<Record<string, string>>>;
+  /** The same for an agent that an earlier life of the daemon has started. */
+  admitAgain(
+    processId: string,
+    configured: Readonly<Record<string, string>>,
+    own: Readonly<Record<string, string>>,
+  ): void;
+  release(processId: string): void;
+}
+
 export interface LauncherOptions {
   readonly runner: Runner;
   readonly records: AgentRecords;
@@ -35,6 +52,8 @@ export interface LauncherOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Keeps what is secret in an agent's environment, its API key first, out of events, as long as it lives (X4). */
   readonly secrets?: SecretHolder | undefined;
+  /** Without one the agent has its keys itself. */
+  readonly keys?: KeyKeeper | undefined;
   readonly openFilesMax: number;
   readonly logBytesMax: number;
 }
@@ -77,7 +96,10 @@ export class AgentLauncher {
     const { records, clock, secrets } = this.#options;
     const processId = `${agentIdPrefix}${randomUUID()}`;
     const sessionId = params.resume ?? randomUUID();
-    const prepared = this.#prepare(processId, params.workspace_path, params);
+    const prepared = await this.#prepare(processId, params.workspace_path, params).catch((error: unknown) => {
+      this.release(processId);
+      throw error;
+    });
     try {
       const protocol = await this.#protocolOf(prepared, params.protocol ?? this.#options.protocol);
       const args = protocolArguments(protocol, params, sessionId);
@@ -101,7 +123,7 @@ export class AgentLauncher {
   async again(facts: AgentFacts, launch: Launch, session: { id: string; resume: boolean }): Promise<Run> {
     const { processId, workspacePath } = facts;
     const { params } = launch;
-    const prepared = this.#prepare(processId, workspacePath, params);
+    const prepared = await this.#prepare(processId, workspacePath, params);
     const resume = session.resume ? session.id : undefined;
     const args = protocolArguments(facts.protocol as AgentInfo["protocol"], { ...params, resume }, session.id);
     await facts.recordNextLife(session.id);
@@ -134,23 +156,32 @@ export class AgentLauncher {
     return { ...launch, params: { ...launch.params, environment }, secretsLeftOut };
   }
 
+  /** Of an earlier life of the daemon: what it asks for with its token is answered, whether it is attached to already or not. */
+  admitAgain(processId: string, launch: Launch | undefined): void {
+    const left = (launch?.secretsLeftOut ?? []).map((name) => [name, ""]);
+    const own = { ...launch?.params.environment, ...(Object.fromEntries(left) as Record<string, string>) };
+    this.#options.keys?.admitAgain(processId, this.#options.environment, own);
+  }
+
   /** The agent has ended for good, or was never there. */
   release(processId: string): void {
-    const { host, secrets } = this.#options;
+    const { host, secrets, keys } = this.#options;
+    keys?.release(processId);
     secrets?.release(processId);
     host.removeFolder(this.#temporaryOf(processId));
   }
 
-  #prepare(processId: string, workspacePath: string, params: Launch["params"]): Prepared {
-    const { host, configPath, binaryPath, secrets, openFilesMax, logBytesMax } = this.#options;
+  async #prepare(processId: string, workspacePath: string, params: Launch["params"]): Promise<Prepared> {
+    const { host, configPath, binaryPath, secrets, keys, openFilesMax, logBytesMax } = this.#options;
+    const { environment: configured } = this.#options;
+    const own = params.environment ?? {};
     const cwd = host.directory(workspacePath);
     const temporary = this.#temporaryOf(processId);
     const env = host.environment(temporary, {
       CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS: "1",
       CLAUDE_CODE_TMPDIR: temporary,
       DISABLE_AUTOUPDATER: "1",
-      ...this.#options.environment,
-      ...params.environment,
+      ...(keys === undefined ? { ...configured, ...own } : await keys.cover(processId, configured, own)),
       HL_PROCESS_ID: processId,
     });
     const { path, folders } = findAgentBinary(binaryPath, env["PATH"] ?? "");

@@ -116,6 +116,13 @@ export class Agents {
     this.#forgetOldest();
   }
 
+  /** Keys of agents that an earlier life of the daemon has started; at once, unlike `recover`, so that none is refused meanwhile. */
+  admitAgain(): void {
+    for (const { processId, endedMs, launch } of this.#options.records.all()) {
+      if (endedMs === undefined) this.#launcher.admitAgain(processId, launchOfText(launch));
+    }
+  }
+
   /** Refuses new agents; with `stopAll` ends the running ones, else leaves them to their shims for the next daemon. */
   async drain(stopAll: boolean): Promise<void> {
     this.#accepting = false;

@@ -34,6 +34,7 @@ import { auditor } from "./audit.ts";
 import { composeEgress } from "./egress.ts";
 import { enforceableOf } from "./enforceable.ts";
 import { composeHealth } from "./health.ts";
+import { composeKeyProxy } from "./key-proxy.ts";
 import { knownSecrets } from "./secrets.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
@@ -127,6 +128,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
   const egress = composeEgress({ config, clock, socketPath: proxySocket, audit });
   if (egress !== undefined) building.use(egress);
+  const keyProxy = building.use(composeKeyProxy(config, logger));
   const { approvals, judge } = composeApprovals({
     ...{ settings: () => live.approvals, clock, logger, database, events, audit },
   });
@@ -152,6 +154,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     events,
     enforceable,
     secrets: new ProcessSecrets(secrets, logger),
+    keys: keyProxy,
     judge,
     transcripts: composedTranscripts,
     onAgentEnded: (processId: string) => approvals.processEnded(processId),
@@ -258,6 +261,8 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       await runner.open();
       await commands.recover();
       approvals.load(agentRecords.all().filter(({ endedMs }) => endedMs === undefined));
+      agents.admitAgain();
+      await keyProxy?.start();
       await agents.recover();
       await workspace.recover();
       database.beginServing();

@@ -2,6 +2,7 @@ import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { Agents } from "../claude/agents.ts";
+import type { KeyKeeper } from "../claude/agent-launcher.ts";
 import type { ToolJudge } from "../claude/tool-judge.ts";
 import { Commands } from "../commands/commands.ts";
 import { Planner } from "../commands/plan.ts";
@@ -31,6 +32,7 @@ export interface ProcessPorts {
   readonly events: Events;
   readonly enforceable: Enforceable;
   readonly secrets: ProcessSecrets;
+  readonly keys: KeyKeeper | undefined;
   readonly judge: ToolJudge;
   readonly transcripts: ComposedTranscripts;
   readonly onAgentEnded: (processId: string) => void;
@@ -112,6 +114,7 @@ export function composeProcesses(ports: ProcessPorts): {
     agentsMax: claude.max_agents,
     assertRoom,
     secrets,
+    keys: ports.keys,
     turnsWaitingMax: claude.communication.max_queued_messages,
     lineBytesMax: claude.communication.max_message_bytes,
     openFilesMax: agentOpenFilesMax,

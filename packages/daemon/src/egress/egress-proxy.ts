@@ -6,7 +6,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
 import type { Service } from "@hl/core/service.ts";
 import { parseAuthority, parsePlainTarget, type Destination } from "./destination.ts";
-import { misnamedHeader } from "./headers.ts";
+import { misnamedHeader } from "@hl/core/raw-headers.ts";
 import { passRequest } from "./plain-request.ts";
 import { answerRequest, answerSocket, type ProxyAnswer } from "./refusal.ts";
 import { EgressFailed, EgressRefused, openRoute, type Route, type RouteOptions } from "./route.ts";

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { pipeline } from "node:stream";
 import { errorText } from "@hl/core/logger.ts";
 import { hostHeader, type PlainTarget } from "./destination.ts";
-import { passedHeaders } from "./headers.ts";
+import { passedHeaders } from "@hl/core/raw-headers.ts";
 import { answerRequest } from "./refusal.ts";
 
 /** Passes one request on over a connection of its own, and its answer back; bodies are streamed in both directions. */
