@@ -1,5 +1,5 @@
 import type { LogPlace } from "../store/transcript-records.ts";
-import type { Said } from "./transcript.ts";
+import type { Said } from "./said.ts";
 
 /** Something to be kept, and where it was read. */
 export interface Placed {

@@ -10,6 +10,7 @@ import type { LogPlace, TranscriptRecords } from "../store/transcript-records.ts
 import { cutToFit } from "./cut.ts";
 import { LiveReader } from "./live-reader.ts";
 import { Noise, type Placed } from "./noise.ts";
+import type { Said } from "./said.ts";
 
 export interface TranscriptOptions {
   readonly records: TranscriptRecords;
@@ -23,16 +24,6 @@ export interface TranscriptOptions {
   /** Called in the turn of the loop in which it is handed over to be kept, so that what follows from it is in the same transaction. */
   readonly onKept: (item: AgentItem & { readonly seq: number }, place: LogPlace, turn: number | undefined) => void;
   readonly onStoreError: (error: unknown) => void;
-}
-
-/** What an agent said, before it has a number. */
-export interface Said {
-  readonly type: string;
-  readonly sessionId: string;
-  readonly relayId?: string | undefined;
-  readonly data: unknown;
-  /** Of the turn that has ended with it. */
-  readonly turn?: number | undefined;
 }
 
 /** Where it was read. */
