@@ -10,6 +10,7 @@ import type { AgentRecords, TurnRecord } from "../store/agent-records.ts";
 import type { AgentEvent } from "./agent.ts";
 import { judgedBy, type ToolJudge } from "./tool-judge.ts";
 import type { AgentFacts } from "./agent-facts.ts";
+import type { OnAgentEvent } from "./event-place.ts";
 import { callersError, exitCodeOf, startFailureText } from "./agent-failure.ts";
 import { AgentInput } from "./agent-input.ts";
 import type { AgentEngine } from "./engine.ts";
@@ -18,20 +19,6 @@ import { protocolOf } from "./protocols.ts";
 import { ProgramOutput } from "../runner/program-output.ts";
 import { promptOf } from "./turn-prompt.ts";
 import { Relays, type RelayRequest } from "./relays.ts";
-
-/** Where an event was read. */
-export interface EventPlace {
-  /** Names the log. */
-  readonly runId: string;
-  /** The byte of the log behind the line that it is about. */
-  readonly position: number;
-  /** It was said before this daemon attached to the agent: an earlier one may have told it. */
-  readonly past: boolean;
-  /** Else none of the agent's words may leave the daemon (X4). */
-  readonly areSecretsKnown: boolean;
-}
-
-export type OnAgentEvent = (agent: AgentFacts, event: AgentEvent, at: EventPlace) => void;
 
 export interface AgentProcessOptions {
   readonly facts: AgentFacts;

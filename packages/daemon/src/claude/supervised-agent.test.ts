@@ -15,7 +15,7 @@ import type { FakeAgent } from "@hl/testkit/fake-agent.ts";
 import { setUpAgents, type Fixture, type Life } from "./agents.fixture.test.ts";
 import { earlierLivesKept } from "./agent-runs.ts";
 import type { AgentEvent } from "./agent.ts";
-import type { EventPlace } from "./agent-process.ts";
+import type { EventPlace } from "./event-place.ts";
 import type { SupervisionEvent } from "./supervision-event.ts";
 
 const delayMs = 10_000;

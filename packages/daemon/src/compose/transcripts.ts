@@ -2,7 +2,7 @@ import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { AgentFacts } from "../claude/agent-facts.ts";
 import { runIdOf } from "../claude/agent-runs.ts";
-import type { OnAgentEvent } from "../claude/agent-process.ts";
+import type { OnAgentEvent } from "../claude/event-place.ts";
 import type { Events } from "../events/events.ts";
 import type { Redactor } from "../redaction/redactor.ts";
 import type { Database } from "../store/database.ts";
