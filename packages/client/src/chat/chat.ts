@@ -14,6 +14,7 @@ import { persist, untilClosed } from "../connect/persist.ts";
 import { isPassing } from "../failure.ts";
 import { plural } from "../render/quantity.ts";
 import type { Session } from "../session.ts";
+import { BehindItsCall } from "./behind-its-call.ts";
 import type { AgentStatus } from "./chat-help.ts";
 import type { ChatFront, ToldItem } from "./front.ts";
 import { ItemFollower } from "./item-follower.ts";
@@ -48,12 +49,14 @@ export class Chat {
   #turn: Turn | undefined;
   #maySeeApprovals = true;
   readonly #items: ItemFollower;
+  readonly #requests: BehindItsCall;
 
   constructor(session: Session, processId: string, front: (chat: Chat) => ChatFront) {
     this.#session = session;
     this.#processId = processId;
     this.#leaving.promise.catch(() => {});
     this.#front = front(this);
+    this.#requests = new BehindItsCall(session.clock, (approval) => this.#front.approval(approval));
     this.#items = new ItemFollower({
       ...{ processId, clock: session.clock },
       onItem: (connection, item) => {
@@ -124,6 +127,7 @@ export class Chat {
 
   async #converse(connection: Connection, progress: () => void): Promise<void> {
     this.#connection = connection;
+    this.#requests.reset();
     this.#front.approvalsReset();
     await this.#items.follow(connection, progress);
     await this.#followApprovals(connection, progress);
@@ -157,6 +161,7 @@ export class Chat {
     try {
       const answer = await connection.call("claude/relay", params, { onNotification });
       await this.#items.toldUntilEnd(turn.relayId);
+      this.#requests.turnEnded();
       if (connection !== this.#connection) return;
       this.#turn = undefined;
       this.#front.turnEnded(answer);
@@ -186,13 +191,17 @@ export class Chat {
       throw new ConnectionClosed(why);
     }
     this.#turn = undefined;
+    this.#requests.turnEnded();
     const turnOnly = error instanceof HlError || error instanceof RequestTimeout;
     if (!turnOnly || (type === "claude_exited" && !isThere) || type === "claude_process_unknown") throw error;
     this.#front.turnFailed(error);
   }
 
   #take(connection: Connection, item: ToldItem): void {
-    if (this.#front.item(item)) return;
+    const goesOn = this.#front.item(item);
+    const call = item.type === "tool_call" ? (item.data as { tool_use_id?: unknown }).tool_use_id : undefined;
+    if (typeof call === "string") this.#requests.told(call);
+    if (goesOn) return;
     connection.peer.pause();
     void this.#front.drained(this.#session.signal).then(() => connection.peer.resume());
   }
@@ -202,8 +211,13 @@ export class Chat {
     const onNotification = (method: string, params: unknown): void => {
       progress();
       const approval = method === "approval/changed" ? approvalSchema.safeParse(params) : undefined;
-      if (approval?.success === true) this.#front.approval(approval.data);
-      else if (approval !== undefined)
+      // Of a turn of somebody else nothing is told here.
+      const waits = this.#items.follows && this.#turn !== undefined;
+      if (approval?.success === true) {
+        if (waits) this.#requests.take(approval.data);
+        else this.#front.approval(approval.data);
+      }
+      if (approval?.success === false)
         this.#front.notice("a permission request was skipped that this hl-client cannot read");
     };
     try {
