@@ -139,7 +139,7 @@ describe("agent recovery", () => {
     const relayId = randomUUID();
     inDatabase(w.daemon, (database) =>
       database
-        .prepare("INSERT INTO agent_turns VALUES (?, ?, ?, 2, 'hash', 100, NULL, 1000000, 0, NULL, NULL, 0)")
+        .prepare("INSERT INTO agent_turns VALUES (?, ?, ?, 2, 'hash', 100, NULL, 1000000, 0, NULL, NULL, 0, 0)")
         .run(w.process_id, relayId, relayId),
     );
     await w.comeBack();

@@ -138,7 +138,7 @@ describe("the transcript of an agent that says what the test wants", () => {
   });
 
   test("an agent that has ended is replayed to its end; what is used is counted once over crashes", async () => {
-    await using w = await world({ claude_integration: { restart_on_failure: false } });
+    await using w = await world();
     const turn = async (n: number): Promise<void> => {
       const answer = w.relay(`turn ${n}`);
       await w.agent.prompt(n);

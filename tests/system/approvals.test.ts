@@ -78,7 +78,10 @@ test("A3: asked in the VM, seen and decided through the cloud by hl-client, by t
 test("GET /v1/approvals: what waits in the whole fleet; X3: only for who may decide", async () => {
   const requestId = randomUUID();
   agent.claude.ask(requestId);
-  const { approvals } = await system.operator.call("approval/list", { state: "pending" });
+  const approvals = await until("the request", async () => {
+    const { approvals: pending } = await system.operator.call("approval/list", { state: "pending" });
+    return pending.length > 0 && (pending as Message[]);
+  });
   const url = `${system.cloud.url}/v1/approvals`;
   const { json } = await http(url, { token: system.cloud.operatorToken });
   assert.deepEqual(json, { approvals: [{ instance: "test-vm-001", ...approvals[0] }], unanswered: [] });

@@ -75,7 +75,9 @@ test("A2: the end of a turn is known at once, and an agent's end cuts the turn i
     assert.equal(records.findTurn("a", "t1")?.outcome, "answered", "before it is stored");
     await stored;
     await records.beginTurn(turn("t2", 300), 2);
-    await records.end("a", 9, 137, "cut");
+    const ended = records.end("a", 9, 137, "cut");
+    assert.equal(records.findTurn("a", "t2")?.outcome, "cut", "before it is written");
+    await ended;
     await records.end("a", 10, 0, "cut");
     assert.equal(records.findTurn("a", "t2")?.outcome, "cut");
     const [{ endedMs, exitCode } = {}] = records.all();

@@ -97,6 +97,8 @@ export class AgentRecords {
   #forgotten: Usage;
   /** Ends are known here before they are on disk. */
   readonly #ending = new Map<string, TurnEnd>();
+  /** The same of agents whose process has ended, and with it what was in flight. */
+  readonly #cutting = new Map<string, TurnOutcome>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -129,26 +131,24 @@ export class AgentRecords {
 
   /** The first end wins. What was in flight has ended with it. */
   end(processId: string, endedMs: number, exitCode: number, cut: TurnOutcome): Promise<void> {
-    return this.#database.write(() => {
+    return this.#cut(processId, cut, () => {
       this.#run(
         "UPDATE agents SET ended_ms = ?, exit_code = ?, restart_at_ms = NULL, launch = NULL WHERE process_id = ? AND ended_ms IS NULL",
         [endedMs, exitCode, processId],
       );
-      this.#cutTurns(processId, cut);
-    }, "soon");
+    });
   }
 
   /** The process has ended, and with it what was in flight; another is to follow. */
   restartDue(processId: string, { restartAtMs, attempts, exitCode, cut }: RestartDue): Promise<void> {
-    return this.#database.write(() => {
+    return this.#cut(processId, cut, () => {
       this.#run("UPDATE agents SET restart_at_ms = ?, attempts = ?, exit_code = ? WHERE process_id = ?", [
         restartAtMs,
         attempts,
         exitCode,
         processId,
       ]);
-      this.#cutTurns(processId, cut);
-    }, "soon");
+    });
   }
 
   /** As `begin`, for a process that follows another. */
@@ -251,7 +251,8 @@ export class AgentRecords {
     if (row === undefined) return undefined;
     const end = this.#ending.get(`${processId} ${uuid}`);
     const turn = turnOfRow(row);
-    return end === undefined ? turn : { ...turn, outcome: end.outcome, endedAt: end.logPosition };
+    if (end !== undefined) return { ...turn, outcome: end.outcome, endedAt: end.logPosition };
+    return { ...turn, outcome: turn.outcome ?? this.#cutting.get(processId) };
   }
 
   /** Whether it has ever been sent a message. */
@@ -277,6 +278,19 @@ export class AgentRecords {
   #readForgotten(): Record<string, number> {
     const row = this.#database.prepare("SELECT value FROM meta WHERE key = ?").get(forgottenUsage);
     return { ...parseUsage(row?.["value"] ?? null) };
+  }
+
+  /** Nobody waits for it, and whoever asks before it is written is told all the same. */
+  async #cut(processId: string, cut: TurnOutcome, record: () => void): Promise<void> {
+    this.#cutting.set(processId, cut);
+    try {
+      await this.#database.write(() => {
+        record();
+        this.#cutTurns(processId, cut);
+      }, "soon");
+    } finally {
+      this.#cutting.delete(processId);
+    }
   }
 
   #cutTurns(processId: string, cut: TurnOutcome): void {
