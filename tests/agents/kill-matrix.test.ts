@@ -152,7 +152,7 @@ describe("kill -9", () => {
     await until(`nothing of ${protocol}`, () => processesWith("HL_PROCESS_ID", process_id).length === 0);
     if (toolPid !== undefined) assert.ok(!isRunning(toolPid), `the tool of ${protocol}`);
     if (asked !== undefined) {
-      assert.equal((await fleet.approval(asked.approval_id)).state, "lost");
+      await until("the request is lost", async () => (await fleet.approval(asked.approval_id)).state === "lost");
       assert.equal((await refused(fleet.decide(asked, "allow"), 1604)).data.state, "lost");
     }
     await refused(fleet.relay(agent, "somebody there?"), 1204);
