@@ -2,20 +2,16 @@ import { $, element, visible, wait } from "./page.js";
 import { Rpc } from "./rpc.js";
 import { api, instancePath } from "./session.js";
 
-const refreshMs = 5_000;
 const shownMax = 500;
 const textCharsMax = 20_000;
 
 /** The agent whose transcript is open. */
 let open;
 
-/** The agents of a VM with their state, turns and cost; a press opens the transcript of one, live. */
-export async function followAgents(id, signal) {
-  while (!signal.aborted) {
-    const processes = await listAgents(id, signal).catch(() => undefined);
-    if (processes !== undefined && !signal.aborted) showAgents(id, processes, signal);
-    await wait(refreshMs, signal);
-  }
+/** Asks the VM for its agents, with their state, turns and cost; a press opens the transcript of one, live. */
+export async function refreshAgents(id, signal) {
+  const processes = await listAgents(id, signal).catch(() => undefined);
+  if (processes !== undefined && !signal.aborted) showAgents(id, processes, signal);
 }
 
 export function clearAgents() {

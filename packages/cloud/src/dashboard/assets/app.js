@@ -1,6 +1,6 @@
 // The dashboard of hl-cloud: the same HTTP API and WebSocket that hl-client uses, no framework, no build.
 
-import { clearAgents, followAgents } from "./agents.js";
+import { clearAgents, refreshAgents } from "./agents.js";
 import { clearApprovals, followApprovals } from "./approvals.js";
 import { showCommands } from "./command.js";
 import { followDetail, isUsedTwice, statusOf } from "./detail.js";
@@ -129,11 +129,11 @@ function route() {
   $("events-empty").hidden = false;
   clearApprovals();
   clearAgents();
-  showCommands(id, state.view.signal);
-  void followDetail(id, state.view.signal);
-  void followApprovals(id, state.view.signal);
-  void followAgents(id, state.view.signal);
-  void followEvents(id, state.view.signal);
+  const { signal } = state.view; // Of this view, also when another one has taken its place.
+  showCommands(id, signal);
+  void followDetail(id, signal, () => refreshAgents(id, signal));
+  void followApprovals(id, signal);
+  void followEvents(id, signal);
 }
 
 window.addEventListener("hashchange", () => {

@@ -6,12 +6,14 @@ const refreshMs = 5_000;
 export const statusOf = (health) =>
   ["healthy", "degraded", "unhealthy"].includes(health?.status) ? health.status : "unknown";
 
-export async function followDetail(id, signal) {
+/** @param whileOnline asks the VM for more, as often as for its health */
+export async function followDetail(id, signal, whileOnline) {
   while (!signal.aborted) {
     try {
       const detail = await (await api(instancePath(id), { signal })).json();
       const health = detail.online ? await liveHealth(id, signal) : undefined;
       if (!signal.aborted) showDetail(detail, health ?? detail.full_health);
+      if (detail.online) await whileOnline();
     } catch (error) {
       if (!signal.aborted) $("detail-sub").textContent = error.message;
     }
