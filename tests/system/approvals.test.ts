@@ -119,7 +119,8 @@ test("SIGHUP: new rules and a new time limit hold at once, what waits keeps its 
   const rules = [{ tool: "Bash", pattern: "touch by-rule*", decision: "allow" }];
   configure({ rules, timeout_seconds: 120 }, { stdio_timeout: 77 });
   await until("the new rules in the log", () => system.daemon.log.includes("what is new holds from now on"));
-  assert.match(system.daemon.log, /"waiting":\["\/claude_integration\/stdio_timeout"\]/);
+  const waits = /"waiting":\["\/claude_integration\/stdio_timeout"\]/;
+  await until("what needs a start in the log", () => waits.test(system.daemon.log));
   const allowed = randomUUID();
   agent.claude.ask(allowed, { input: { command: "touch by-rule.txt" } });
   assert.equal((await answered(allowed)).behavior, "allow");
