@@ -336,6 +336,21 @@ describe("event spool", () => {
     assert.equal(spool.gaps, 2);
   });
 
+  test("S2: what a full disk has taken of what was delivered, and a restored cloud lacks, is told as a gap", async () => {
+    using folder = temporaryFolder("hl-spool");
+    using opened = open(folder.path);
+    const { spool } = opened;
+    for (const id of ["a", "b", "c"]) await spool.append(event(id));
+    await spool.acknowledge(perLane(3));
+    spool.deleteDelivered();
+    await spool.append(event("d"));
+    await spool.reconcile({ epoch: spool.epoch, lanes: { session: 1 } });
+    assert.deepEqual(waitingIn(spool), [4]);
+    const [gap] = spool.pending("critical", 10, 10_000).filter(({ type }) => type === "gap");
+    const { lane: of, from, to } = (JSON.parse(gap!.body) as { data: Gap }).data;
+    assert.deepEqual([of, from, to], ["session", 2, 3]);
+  });
+
   test("S2, S3: a database of before there were lanes goes on where it was", async () => {
     using folder = temporaryFolder("hl-spool");
     const path = join(folder.path, "daemon.db");
