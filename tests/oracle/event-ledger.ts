@@ -1,7 +1,8 @@
 /**
  * What was said about events and what became of them. Fed from both ends, it judges: everything accepted is in the cloud once and
- * unchanged (S1), nothing is there that was never accepted, and whoever was refused was told why, and rightly (S2).
+ * unchanged (S1), or named by a gap (S2), nothing is there that was never accepted, and whoever was refused was told why, and rightly (S2).
  */
+import type { Gap } from "@hl/protocol/event-lanes.ts";
 import { errorTable, type ErrorType } from "@hl/protocol/errors.ts";
 import { bytesOf, eventBytesMax, eventOf, isTooLarge } from "./payload.ts";
 
@@ -15,6 +16,8 @@ export interface DeliveredEvent {
 }
 
 interface Entry {
+  /** Sequence numbers of the accepted attempts. */
+  readonly seqs: number[];
   /** Answers to the attempts to hand it over. */
   accepted: number;
   refused: number;
@@ -29,8 +32,10 @@ export interface EventVerdict {
   readonly accepted: number;
   readonly refused: number;
   readonly delivered: number;
-  /** Accepted and not in the cloud. */
+  /** Accepted and not in the cloud, and no gap names its number. */
   readonly missing: readonly string[];
+  /** Accepted and not in the cloud, and a gap says so (S2): a cloud that was restored lacks them, and a full disk had taken them. */
+  readonly toldMissing: readonly string[];
   /** In the cloud more than once. */
   readonly doubled: readonly string[];
   /** Not what was issued under its id. */
@@ -56,11 +61,15 @@ export class EventLedger {
   readonly #corrupt: string[] = [];
   readonly #strangers: string[] = [];
   readonly #misjudged: string[] = [];
+  readonly #gaps: { readonly from: number; readonly to: number }[] = [];
   #atLimit = 0;
   #overLimit = 0;
 
-  accepted(id: string): void {
-    this.#entry(id).accepted += 1;
+  /** @param seq as the daemon has answered it */
+  accepted(id: string, seq: number): void {
+    const entry = this.#entry(id);
+    entry.accepted += 1;
+    entry.seqs.push(seq);
     const event = eventOf(id);
     if (isTooLarge(event)) this.#misjudged.push(`${id}: accepted`);
     if (bytesOf(event) === eventBytesMax) this.#atLimit += 1;
@@ -83,6 +92,11 @@ export class EventLedger {
     return [...this.#entries.values()].filter(({ accepted }) => accepted > 0).length;
   }
 
+  /** A gap that has come to the cloud: numbers of the lane of these events, or of any. */
+  told({ lane, from, to }: Pick<Gap, "lane" | "from" | "to">): void {
+    if ((lane === "session" || lane === null) && from !== null && to !== null) this.#gaps.push({ from, to });
+  }
+
   delivered(event: DeliveredEvent): void {
     const entry = this.#entries.get(event.event_id);
     if (entry === undefined) {
@@ -97,12 +111,16 @@ export class EventLedger {
     const all = [...this.#entries];
     const idsOf = (wanted: (entry: Entry) => boolean): string[] =>
       all.filter(([, entry]) => wanted(entry)).map(([id]) => id);
+    const isMissing = ({ accepted, copies }: Entry): boolean => accepted > 0 && copies === 0;
+    const isTold = ({ seqs }: Entry): boolean =>
+      seqs.every((seq) => this.#gaps.some(({ from, to }) => from <= seq && seq <= to));
     return {
       issued: all.length,
       accepted: idsOf(({ accepted }) => accepted > 0).length,
       refused: idsOf(({ accepted, refused }) => accepted === 0 && refused > 0).length,
       delivered: idsOf(({ copies }) => copies > 0).length,
-      missing: idsOf(({ accepted, copies }) => accepted > 0 && copies === 0),
+      missing: idsOf((entry) => isMissing(entry) && !isTold(entry)),
+      toldMissing: idsOf((entry) => isMissing(entry) && isTold(entry)),
       doubled: idsOf(({ copies }) => copies > 1),
       corrupt: this.#corrupt,
       misjudged: this.#misjudged,
@@ -117,7 +135,8 @@ export class EventLedger {
 
   #entry(id: string): Entry {
     let entry = this.#entries.get(id);
-    if (entry === undefined) this.#entries.set(id, (entry = { accepted: 0, refused: 0, unanswered: 0, copies: 0 }));
+    if (entry === undefined)
+      this.#entries.set(id, (entry = { seqs: [], accepted: 0, refused: 0, unanswered: 0, copies: 0 }));
     return entry;
   }
 }

@@ -82,8 +82,8 @@ export class EventLoad implements AsyncDisposable {
     while (!this.#isOver) {
       try {
         const client = await (this.#client ??= this.#connect());
-        await client.call("event/stream", event, answerMsMax);
-        this.#ledger.accepted(id);
+        const { seq } = await client.call("event/stream", event, answerMsMax);
+        this.#ledger.accepted(id, seq);
         this.#traffic.accepted += 1;
         return true;
       } catch (error) {

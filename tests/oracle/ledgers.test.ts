@@ -14,7 +14,7 @@ const [first = ""] = ids;
 
 function clean(): EventLedger {
   const ledger = new EventLedger();
-  for (const id of ids) ledger.accepted(id);
+  for (const [at, id] of ids.entries()) ledger.accepted(id, at + 1);
   return ledger;
 }
 
@@ -23,7 +23,7 @@ test("S1: all accepted and delivered once is clean", () => {
   for (const id of ids) ledger.delivered(eventOf(id));
   const { issued, accepted, delivered, refused, atLimit: _at, overLimit: _over, ...wrong } = ledger.verdict();
   assert.deepEqual([issued, accepted, delivered, refused], [20, 20, 20, 0]);
-  assert.deepEqual(wrong, { missing: [], doubled: [], corrupt: [], spurious: [], misjudged: [] });
+  assert.deepEqual(wrong, { missing: [], toldMissing: [], doubled: [], corrupt: [], spurious: [], misjudged: [] });
 });
 
 test("S2: an event over the limit that is taken, one at the limit that is not, and a refusal without a code of its own are found", () => {
@@ -35,14 +35,14 @@ test("S2: an event over the limit that is taken, one at the limit that is not, a
   };
   const [atLimit, over] = [ofSize(eventBytesMax), ofSize(eventBytesMax + 1)];
   const right = new EventLedger();
-  right.accepted(atLimit);
+  right.accepted(atLimit, 1);
   right.refused(over, 1402);
   right.refused(first, 1401);
   right.refused(first, 1505);
   const { misjudged, atLimit: accepted, overLimit: refused } = right.verdict();
   assert.deepEqual([misjudged, accepted, refused], [[], 1, 1]);
   const wrong = new EventLedger();
-  wrong.accepted(over);
+  wrong.accepted(over, 1);
   wrong.refused(atLimit, 1402);
   wrong.refused(first, -32603);
   assert.deepEqual(wrong.verdict().misjudged, [
@@ -50,6 +50,29 @@ test("S2: an event over the limit that is taken, one at the limit that is not, a
     `${atLimit}: refused with 1402, ${eventBytesMax} bytes`,
     `${first}: refused with -32603, ${bytesOf(eventOf(first))} bytes`,
   ]);
+});
+
+test("S2: only a gap that names its lane and its number excuses a loss, and of two numbers it has to name both", () => {
+  const lost = (
+    gaps: readonly { lane: "session" | "log" | null; from: number | null; to: number | null }[],
+  ): number => {
+    const ledger = clean();
+    ledger.accepted(first, 30); // Its first answer was lost.
+    for (const id of ids.slice(1)) ledger.delivered(eventOf(id));
+    for (const gap of gaps) ledger.told(gap);
+    const { missing, toldMissing } = ledger.verdict();
+    assert.equal(missing.length + toldMissing.length, 1);
+    return missing.length;
+  };
+  const both = [
+    { lane: "session", from: 1, to: 1 },
+    { lane: null, from: 29, to: 31 },
+  ] as const;
+  assert.equal(lost(both), 0);
+  assert.equal(lost(both.slice(0, 1)), 1);
+  assert.equal(lost([{ lane: "log", from: 1, to: 40 }]), 1);
+  assert.equal(lost([{ lane: "session", from: 2, to: 40 }]), 1);
+  assert.equal(lost([{ lane: null, from: null, to: null }]), 1);
 });
 
 test("S1: a planted loss and a planted double are found", () => {

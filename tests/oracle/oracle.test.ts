@@ -44,7 +44,7 @@ function figuresOf({ events, commands, ...report }: OracleReport): string[] {
   const endings = Object.entries(commands.endings).map(([name, count]) => `${name} ${count}`);
   return [
     `events: issued ${events.issued}, accepted ${events.accepted}, refused ${events.refused}, delivered ${events.delivered}, duplicates removed ${report.duplicatesRemoved}`,
-    `events: missing ${events.missing.length}, doubled ${events.doubled.length}, corrupt ${events.corrupt.length}, spurious ${events.spurious.length}, misjudged ${events.misjudged.length}`,
+    `events: missing ${events.missing.length}, missing and told by a gap ${events.toldMissing.length}, doubled ${events.doubled.length}, corrupt ${events.corrupt.length}, spurious ${events.spurious.length}, misjudged ${events.misjudged.length}`,
     `events of the largest size accepted: ${events.atLimit}, of one byte more refused: ${events.overLimit}`,
     `commands: issued ${commands.issued}, acknowledged ${commands.acknowledged}, effects ${commands.effects}; ended: ${endings.join(", ")}`,
     `commands: without effect ${commands.withoutEffect.length}, repeated ${commands.repeated.length}, without end ${commands.endless.length}, contradictory ${commands.contradictory.length}, spurious ${commands.spurious.length}`,

@@ -211,7 +211,10 @@ async function readAll({ cloud: { url, operatorToken: token } }: World, ledger: 
     const path = `/v1/instances/${testInstanceId}/events?after=${after}&limit=500`;
     const { json } = await http(`${url}${path}`, { token });
     if (json.events.length === 0) return;
-    for (const event of json.events) if (event.event_type === "oracle.event") ledger.delivered(event);
+    for (const event of json.events) {
+      if (event.event_type === "oracle.event") ledger.delivered(event);
+      else if (event.event_type === "gap") ledger.told(event.data);
+    }
     after = json.next;
   }
 }

@@ -83,8 +83,8 @@ export class Events implements Disposable {
     throw new HlError("queue_full", text, { depth, bytes });
   }
 
-  /** A caller's event. */
-  accept(event: EventBody): Promise<void> {
+  /** A caller's event. Resolves with its sequence number when it is durable. */
+  accept(event: EventBody): Promise<number> {
     return this.#accept(event, "caller");
   }
 
@@ -126,10 +126,11 @@ export class Events implements Disposable {
     return { eventsMax: this.#options.queueEventsMax, bytesMax: this.#options.queueBytesMax };
   }
 
-  async #accept(event: EventBody, origin: Origin): Promise<void> {
+  async #accept(event: EventBody, origin: Origin): Promise<number> {
     const isCallers = origin === "caller";
     const lane = isCallers ? laneOfCaller(event.event_type) : laneOf(event.event_type);
     const urgency: Urgency = isCallers ? "now" : "soon";
+    let seq: number;
     try {
       if (isCallers) this.#assertNamesAreNoSecret(event);
       const body = this.#bodyOf(event);
@@ -138,7 +139,7 @@ export class Events implements Disposable {
       this.#count(lane, 1, size);
       try {
         const dropped = room && this.#options.spool.dropOldest(lane, room, "its lane was over its share of the queue");
-        await this.#options.spool.append({ id: event.event_id, type: event.event_type, lane, body }, urgency);
+        seq = await this.#options.spool.append({ id: event.event_id, type: event.event_type, lane, body }, urgency);
         await dropped;
       } finally {
         this.#count(lane, -1, -size);
@@ -148,6 +149,7 @@ export class Events implements Disposable {
       throw error;
     }
     for (const listener of this.#listeners) listener();
+    return seq;
   }
 
   /** Replaced, an id would be the same for all; and the daemon's own are its own words. */

@@ -8,8 +8,8 @@ type EventMethods = Extract<keyof DaemonMethods, `event/${string}`>;
 export function eventHandlers(events: Events): Pick<Handlers<DaemonMethods>, EventMethods> {
   return {
     "event/stream": async (event) => {
-      await events.accept(event);
-      return { event_id: event.event_id, status: "accepted" };
+      const seq = await events.accept(event);
+      return { event_id: event.event_id, status: "accepted", seq };
     },
     "event/subscribe": async ({ types, after }, call) => {
       if (!call.canNotify)

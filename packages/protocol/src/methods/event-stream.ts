@@ -33,6 +33,7 @@ export const eventStream = defineMethod({
   result: z.object({
     event_id: z.string(),
     status: z.enum(["accepted", "rejected"]),
+    seq: z.int().optional().describe("Of an accepted one: its sequence number, as event/subscribe and gaps name it"),
     reason: z.string().optional(),
   }),
 });
