@@ -220,6 +220,17 @@ describe("network of commands and agents", () => {
     accepted(withKeys({ sandbox: behind, sandbox_mode: false }));
     accepted(withKeys({ sandbox: { agent_network: "host" } }));
   });
+  it("X4: keys are kept from agents unless that is impossible, which is said where there is a key", () => {
+    const behind = { security: { sandbox: { agent_network: "proxy", proxy_allowed_hosts: ["a.example"] } } };
+    const keyProxy = (daemon: object): boolean =>
+      accepted({ "daemon.json": daemon }).daemon.claude_integration.key_proxy;
+    assert.equal(keyProxy({}), true);
+    assert.equal(keyProxy({ claude_integration: { key_proxy: false } }), false);
+    assert.equal(keyProxy(behind), false);
+    const claude_integration = { environment: { ANTHROPIC_API_KEY: "sk-test" } };
+    one(accepted({ "daemon.json": { ...behind, claude_integration } }).warnings, /leaves the key/);
+    assert.deepEqual(warningsOf({ "daemon.json": { claude_integration } }), []);
+  });
   it("X1, X2: commands without a network are refused where agents have a proxy, whose socket commands could reach", () => {
     const hosts = { proxy_allowed_hosts: ["a.example"] };
     one(

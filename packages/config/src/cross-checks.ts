@@ -7,7 +7,7 @@ import type { Collection, Entry, TreeName } from "./layer.ts";
 import { networkChecks, withCloudHost } from "./network-checks.ts";
 import type { Problem } from "./problem.ts";
 import type { DaemonConfig, SecurityConfig } from "./schema.ts";
-import { securityChecks } from "./security-checks.ts";
+import { reachesKeyProxy, securityChecks } from "./security-checks.ts";
 
 export const crossCheck = (
   daemon: DaemonConfig,
@@ -62,7 +62,13 @@ const withDerivedDefaults = (trees: Trees): Trees => {
   const timeout = trees.isSet("/process_management/process_timeout")
     ? processes.process_timeout
     : Math.min(processes.process_timeout, longest);
-  const daemon = { ...trees.daemon, process_management: { ...processes, process_timeout: timeout } };
+  const { claude_integration: claude } = trees.daemon;
+  const keys = claude.key_proxy && (trees.isSet("/claude_integration/key_proxy") || reachesKeyProxy(trees.daemon));
+  const daemon = {
+    ...trees.daemon,
+    process_management: { ...processes, process_timeout: timeout },
+    claude_integration: { ...claude, key_proxy: keys },
+  };
   return withCloudHost({ ...trees, daemon });
 };
 

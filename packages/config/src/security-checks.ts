@@ -1,11 +1,13 @@
 /** Checks of roles, tokens and paths. */
 import type { Finding, Trees } from "./finding.ts";
+import type { DaemonConfig } from "./schema.ts";
 
 export function* securityChecks(trees: Trees): Generator<Finding> {
   yield* tokenChecks(trees);
   yield* roleChecks(trees);
   yield* pathChecks(trees);
   yield* egressChecks(trees);
+  yield* keyChecks(trees);
 }
 
 function* tokenChecks({ security }: Trees): Generator<Finding> {
@@ -98,14 +100,6 @@ function* egressChecks({ daemon }: Trees): Generator<Finding> {
       suggestion:
         'set network to "proxy" too: commands then reach what proxy_allowed_hosts names, as they could anyway',
     };
-  if (sandboxed && agentNetwork === "proxy" && daemon.claude_integration.key_proxy)
-    yield {
-      severity: "problem",
-      keys: ["/claude_integration/key_proxy", "/security/sandbox/agent_network"],
-      value: true,
-      message: 'cannot be kept with agent_network "proxy": the agent does not reach the daemon\'s loopback address',
-      allowed: 'true with agent_network "host"; false with "proxy"',
-    };
   if (network !== "host" && agentNetwork === "host" && daemon.claude_integration.enabled)
     yield {
       severity: "warning",
@@ -120,6 +114,33 @@ function* egressChecks({ daemon }: Trees): Generator<Finding> {
       keys: ["/security/sandbox/proxy_allowed_hosts"],
       value: [],
       message: "is empty, so nothing can be reached through the proxy",
+    };
+}
+
+/** An agent behind a proxy has a loopback of its own. */
+export const reachesKeyProxy = ({ security }: DaemonConfig): boolean =>
+  !security.sandbox_mode || security.sandbox.agent_network !== "proxy";
+
+const KEYS = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+
+function* keyChecks({ daemon }: Trees): Generator<Finding> {
+  const { key_proxy: covered, environment } = daemon.claude_integration;
+  if (reachesKeyProxy(daemon)) return;
+  const keys = ["/claude_integration/key_proxy", "/security/sandbox/agent_network"];
+  if (covered)
+    yield {
+      severity: "problem",
+      keys,
+      value: true,
+      message: 'cannot be kept with agent_network "proxy": the agent does not reach the daemon\'s loopback address',
+      allowed: 'true with agent_network "host"; false with "proxy"',
+    };
+  else if (KEYS.some((name) => environment[name] !== undefined))
+    yield {
+      severity: "warning",
+      keys,
+      value: false,
+      message: "leaves the key of the model's API to agents and the tools that they start",
     };
 }
 

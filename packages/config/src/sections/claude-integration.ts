@@ -136,11 +136,11 @@ export const claudeIntegrationSection = section({
     }),
     environment: environmentMap("Environment variables for the agent, over a clean environment."),
     key_proxy: flag({
-      default: false,
+      default: true,
       reload: "restart",
       summary:
         "Keep ANTHROPIC_API_KEY and ANTHROPIC_AUTH_TOKEN of `environment` from agents and their tools: they get a token of their own, " +
-        "and a proxy of the daemon puts the key into their requests. Not with agent_network `proxy`.",
+        "and a proxy of the daemon puts the key into their requests. Not with agent_network `proxy`; where it is not set, it is false there.",
     }),
     start_timeout_seconds: seconds({
       min: 0.1,

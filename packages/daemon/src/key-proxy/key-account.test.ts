@@ -12,7 +12,7 @@ describe("the keys in an agent's environment", () => {
     assert.equal(judged.account.apiKey, key);
     const covered = { ANTHROPIC_API_KEY: "token", ANTHROPIC_BASE_URL: "http://127.0.0.1:1", A: "b", C: "d" };
     assert.deepEqual(coverKeys(judged, "token", "http://127.0.0.1:1"), covered);
-    const gateway = judgeEnvironment({ ANTHROPIC_AUTH_TOKEN: key }, { ANTHROPIC_BASE_URL: "https://g/x" }, {});
+    const gateway = judgeEnvironment({ ANTHROPIC_AUTH_TOKEN: key, ANTHROPIC_BASE_URL: "https://g/x" }, {}, {});
     assert.equal(gateway.account?.baseUrl.href, "https://g/x");
   });
 
@@ -24,6 +24,18 @@ describe("the keys in an agent's environment", () => {
       environment: { A: "b", ANTHROPIC_AUTH_TOKEN: "mine" },
       account: undefined,
     });
+  });
+
+  test("X4: a configured key goes to the configured address only, whatever a caller names", () => {
+    const configured = { ANTHROPIC_API_KEY: key, ANTHROPIC_BASE_URL: "https://g/x" };
+    const asks = (own: Record<string, string>, have: Record<string, string> = configured): void =>
+      void judgeEnvironment(have, own, {});
+    const refusal = /the caller names another ANTHROPIC_BASE_URL/;
+    assert.throws(() => asks({ ANTHROPIC_BASE_URL: "https://evil.example" }), refusal);
+    assert.throws(() => asks({ ANTHROPIC_BASE_URL: "https://g/x" }, { ANTHROPIC_API_KEY: key }), refusal);
+    assert.throws(() => asks({ ANTHROPIC_BASE_URL: "" }), refusal);
+    asks({ ANTHROPIC_BASE_URL: "https://g/x" });
+    asks({ ANTHROPIC_BASE_URL: "https://evil.example", ANTHROPIC_API_KEY: "mine" });
   });
 
   test("X2: what the proxy cannot do is refused, and the key is in no error", () => {

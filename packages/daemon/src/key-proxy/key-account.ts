@@ -24,8 +24,9 @@ const proxyVariable = /^(?:https?|all)_proxy$/i;
 
 /**
  * What of an agent's environment is a key that it shall not have. A caller who brings credentials brings all: the configured ones are left
- * out, and his stay where they are, because the next daemon could learn them from nowhere else. Throws `claude_unavailable` where the proxy could not do what the
- * variables ask for.
+ * out, and his stay where they are, because the next daemon could learn them from nowhere else. A configured key goes to the configured
+ * address only: a caller who names another one would have it sent to him. Throws `claude_unavailable` where the proxy could not do what
+ * the variables ask for.
  * @param common variables that the agent gets beside these
  */
 export function judgeEnvironment(configured: Environment, own: Environment, common: Environment): JudgedEnvironment {
@@ -34,6 +35,10 @@ export function judgeEnvironment(configured: Environment, own: Environment, comm
   const apiKey = environment["ANTHROPIC_API_KEY"] || undefined;
   const authToken = environment["ANTHROPIC_AUTH_TOKEN"] || undefined;
   if (brought || (apiKey === undefined && authToken === undefined)) return { environment, account: undefined };
+  const address = "ANTHROPIC_BASE_URL";
+  if (own[address] !== undefined && own[address] !== (configured[address] ?? defaultBaseUrl)) {
+    refuse(`sends the configured key to the configured address only, and the caller names another ${address}`);
+  }
   const proxy = Object.entries({ ...common, ...environment }).find(
     ([name, value]) => proxyVariable.test(name) && value !== "",
   );
@@ -70,6 +75,6 @@ function baseUrlOf(text: string): URL {
 }
 
 function refuse(why: string): never {
-  const text = `the proxy that keeps the API key from the agent ${why}: change that, or set claude_integration.key_proxy to false`;
+  const text = `the proxy that keeps the API key from the agent ${why}: change that, give the agent a key of its own in claude/start, or set claude_integration.key_proxy to false`;
   throw new HlError("claude_unavailable", text);
 }

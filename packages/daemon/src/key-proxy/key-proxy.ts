@@ -85,8 +85,12 @@ export class KeyProxy implements Service {
     return this.#ended.promise;
   }
 
-  /** Never rejects: without it the daemon does all the rest, and agents that need it are refused. */
+  /**
+   * Listens where agents of before need it; else the first agent with a key opens the port. Never rejects: without it the daemon does all
+   * the rest, and agents that need it are refused.
+   */
   async start(): Promise<void> {
+    if (this.#admitted.size === 0) return;
     await this.#open().catch((error: unknown) => {
       this.#options.logger.error({ error: errorText(error) }, "the key proxy cannot listen: agents are refused");
     });
