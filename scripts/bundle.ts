@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
 
 /** Entry points, from the root of the repository. */
-const programs: Readonly<Record<string, string>> = {
+export const programs: Readonly<Record<string, string>> = {
   "hl-daemon": "packages/daemon/src/main.ts",
   "hl-workspace": "packages/workspace/src/main.ts",
   "claude-code": "packages/bridge/src/main.ts",
@@ -23,15 +23,18 @@ const assets = "packages/cloud/src/dashboard/assets";
 /** Some libraries are CommonJS and call `require` for parts of Node, which a module does not have. */
 const banner = `import { createRequire as hlCreateRequire } from "node:module"; const require = hlCreateRequire(import.meta.url);`;
 
-/** @param entry from the root of the repository. Rejects with what the bundler says. */
-export async function bundle(entry: string, outputFile: string): Promise<void> {
+/**
+ * @param entry from the root of the repository
+ * @param metafile where the bundler writes what went into it. Rejects with what the bundler says.
+ */
+export async function bundle(entry: string, outputFile: string, metafile?: string): Promise<void> {
   const bundler = join(repositoryRoot, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`);
   if (!existsSync(bundler)) throw new Error(`${bundler} is missing: run \`npm ci\` (optional dependencies included)`);
   // esnext: nothing is rewritten for an older language. What `using` would become keeps the error of an earlier round of a loop.
   const how = ["--bundle", "--platform=node", "--format=esm", "--target=esnext", "--log-level=warning"];
-  await promisify(execFile)(bundler, [entry, ...how, `--banner:js=${banner}`, `--outfile=${outputFile}`], {
-    cwd: repositoryRoot,
-  });
+  const told = metafile === undefined ? [] : [`--metafile=${metafile}`];
+  const args = [entry, ...how, ...told, `--banner:js=${banner}`, `--outfile=${outputFile}`];
+  await promisify(execFile)(bundler, args, { cwd: repositoryRoot });
 }
 
 /** All of them below `build/programs` of a root that is laid out like this repository; `bin/` finds them there. */

@@ -35,7 +35,7 @@ const checks: readonly Check[] = [
   },
   { name: "direction", command: [node, "scripts/direction.ts"] },
   { name: "docs drift", command: [node, "scripts/docs.ts", "--check"] },
-  { name: "tidy", command: [node, "--test", "--test-reporter=dot", "tests/tidy/tidy.test.ts"] },
+  { name: "tidy", command: [node, "--test", "--test-reporter=dot", "tests/tidy/*.test.ts"] },
   { name: "C warnings", command: ["make", "-s", "-C", "native/hl-runner", "check"] },
 ];
 

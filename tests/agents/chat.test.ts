@@ -12,9 +12,10 @@ import type { Message } from "@hl/testkit/message-client.ts";
 import { startModelApi, type ModelApi } from "@hl/testkit/model-api/model-api.ts";
 import { textReply, type ModelReply } from "@hl/testkit/model-api/model-reply.ts";
 import { lastInput, type ModelRequest } from "@hl/testkit/model-api/model-request.ts";
-import { repositoryRoot } from "@hl/testkit/programs.ts";
+import { repositoryRoot, runProgram, type Finished } from "@hl/testkit/programs.ts";
 import { screenText } from "@hl/testkit/screen-text.ts";
 import { startSystem, testInstanceId, TestDaemon, type TestSystem } from "@hl/testkit/system.ts";
+import { until } from "@hl/testkit/waiting.ts";
 import { ensureAgents } from "./install.ts";
 
 const page = join(repositoryRoot, "docs/chat.md");
@@ -98,6 +99,36 @@ describe("hl-client claude chat with the real Claude Code", () => {
     await human.sees(/> /);
     human.type("\u0004");
     assert.equal((await human.leaves()).code, 0);
+  });
+
+  test("A1: `claude relay --steer` through the cloud is in the agent's hands while a turn runs, and has a result of its own", async () => {
+    const goOn = Promise.withResolvers<undefined>();
+    model.setScript(async (request) => {
+      const { text } = lastInput(request.body);
+      if (text === "the first") await goOn.promise;
+      return textReply(`told: ${text}`);
+    });
+    const { process_id } = await system.operator.call("claude/start", { workspace_path: system.daemon.workspace });
+    const relay = (...words: string[]): Promise<Finished> =>
+      runProgram("hl-client", ["claude", "relay", process_id, ...words], { env: remote });
+    const calls = model.calls;
+    const first = relay("the first");
+    await model.request(calls + 1);
+    const steered = relay("--steer", "steered");
+    await until("the steered message is on its way", async () => {
+      const { relays_waiting } = await system.operator.call("claude/status", { process_id });
+      return relays_waiting === 1;
+    });
+    goOn.resolve(undefined);
+    for (const [asked, text] of [
+      [first, "told: the first"],
+      [steered, "told: steered"],
+    ] as const) {
+      const { code, stdout, stderr } = await asked;
+      assert.equal(code, 0, stderr);
+      assert.equal(JSON.parse(String(stdout)).response.text, text);
+    }
+    await system.operator.call("claude/stop", { process_id });
   });
 
   test("P3, A3: the daemon is killed while a request is open: the conversation goes on, and the answer counts", async () => {
