@@ -56,7 +56,9 @@ describe("agents over ACP", () => {
   });
 
   test("A1, P3: claude-agent-acp: turns, a crash of the daemon in one, an interrupt, and a stop that leaves nothing", async () => {
-    await using daemon = await TestDaemon.start({ config: settings(agents.claudeAgentAcp) });
+    // The request to the model outlives the daemon, so it does not go through it.
+    const config = settings(agents.claudeAgentAcp, { key_proxy: false });
+    await using daemon = await TestDaemon.start({ config });
     using first = await daemon.connect();
     const started = await first.call("claude/start", { workspace_path: daemon.workspace }, startMs);
     assert.deepEqual([started.protocol, started.agent_version], ["acp", "0.101.0"]);

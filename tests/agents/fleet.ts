@@ -38,6 +38,8 @@ export interface FleetOptions {
   /** Of `claude_integration`, over the fleet's own. */
   readonly claude?: object;
   readonly config?: Readonly<Record<string, object>>;
+  /** Of the agents, over the fleet's own. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export class Fleet implements AsyncDisposable {
@@ -53,7 +55,7 @@ export class Fleet implements AsyncDisposable {
     this.#folder = folder;
   }
 
-  static async start(model: ModelApi, { claude = {}, config = {} }: FleetOptions = {}): Promise<Fleet> {
+  static async start(model: ModelApi, { claude = {}, config = {}, environment = {} }: FleetOptions = {}): Promise<Fleet> {
     const { claude: executable } = await ensureAgents();
     const { claudeAgentAcp } = await ensureAcpAgents();
     const claude_integration = {
@@ -61,6 +63,7 @@ export class Fleet implements AsyncDisposable {
         ...agentEnvironment(model.url),
         PATH: `${dirname(process.execPath)}:/usr/bin:/bin`,
         CLAUDE_CODE_EXECUTABLE: executable,
+        ...environment,
       },
       config_path: repositoryRoot, // All that the agents need is below it, and readable with it.
       start_timeout_seconds: 80,

@@ -3,7 +3,8 @@
  * of the three protocols: what its caller gets, what the record says, what becomes of the question and of the tool, and that nothing is
  * sent to the model twice. Method: the real programs; the stub of the model's API holds an answer back until the test lets it go, a tool
  * waits at a named pipe. All three agents are killed, or lose their daemon, at once; an agent that was killed is followed by one that
- * resumes its conversation.
+ * resumes its conversation. They ask the model directly, so that nothing but the daemon's own doing is judged; behind the key proxy, which
+ * ends with the daemon, an agent asks again by itself: the last test.
  */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -40,7 +41,7 @@ describe("kill -9", () => {
   before(async () => {
     model = stack.use(await startModelApi({ script: fleetScript(() => goOn.promise) }));
     const rules = [{ tool: "Bash", pattern: `${waitingTool} *`, decision: "allow" }];
-    fleet = stack.use(await Fleet.start(model, { claude: { approvals: { rules } } }));
+    fleet = stack.use(await Fleet.start(model, { claude: { approvals: { rules }, key_proxy: false } }));
     agents = await fleet.startAll();
     for (const agent of agents) assert.equal((await fleet.relay(agent, "hello")).text, "echo: hello");
   });
@@ -183,4 +184,25 @@ describe("kill -9", () => {
     for (const agent of agents) assert.match((await fleet.stop(agent)).status, /stopped/, agent.protocol);
     for (const { process_id } of processes) assert.deepEqual(processesWith("HL_PROCESS_ID", process_id), []);
   });
+});
+
+test("P3, X4: behind the key proxy a stream is cut with the daemon, the agents ask again, and each turn ends whole", async () => {
+  const goOn = Promise.withResolvers<undefined>();
+  await using model = await startModelApi({ script: fleetScript(() => goOn.promise) });
+  await using fleet = await Fleet.start(model, { environment: { CLAUDE_CODE_MAX_RETRIES: "10" } });
+  const agents = await fleet.startAll();
+  const turns = agents.map((agent) => ({ agent, prompt: `!stream ${agent.protocol}`, relay_id: randomUUID() }));
+  const refusals = turns.map(({ agent, prompt, relay_id }) =>
+    assert.rejects(fleet.relay(agent, prompt, { relay_id }), /the connection closed/),
+  );
+  for (const { agent } of turns) await fleet.said(agent, "zeroth ");
+  await fleet.daemon.kill();
+  await Promise.all(refusals);
+  await fleet.comeBack();
+  goOn.resolve(undefined);
+  for (const { agent, prompt, relay_id } of turns) {
+    assert.match((await fleet.relay(agent, prompt, { relay_id })).text, /zeroth first second$/, agent.protocol);
+    assert.equal(fleet.asked(prompt), 2, `${agent.protocol}: once before and once behind`);
+    assert.equal((await fleet.relay(agent, "after")).text, "echo: after");
+  }
 });

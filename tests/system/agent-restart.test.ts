@@ -28,9 +28,10 @@ describe("agent restart", () => {
     model = await startModelApi();
     const { claude } = await ensureAgents();
     const environment = agentEnvironment(model.url);
-    const timeouts = { start_timeout_seconds: 60, stdio_timeout: 60 };
+    // The request to the model outlives the daemon, so it does not go through it.
+    const settings = { start_timeout_seconds: 60, stdio_timeout: 60, key_proxy: false };
     config = {
-      claude_integration: { binary_path: claude, environment, ...timeouts },
+      claude_integration: { binary_path: claude, environment, ...settings },
       event_streaming: turnEvents,
     };
   });

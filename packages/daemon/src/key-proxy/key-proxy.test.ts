@@ -42,13 +42,23 @@ describe("the key proxy", () => {
     assert.equal(seen?.headers.host, new URL(world.upstream).host);
   });
 
-  test("ANTHROPIC_AUTH_TOKEN is sent as a bearer, and no key in the place of the other", async () => {
+  test("ANTHROPIC_AUTH_TOKEN is sent as a bearer; a key goes where the agent has put its token, as it would have put the key", async () => {
     await using world = await setUp();
     const agent = await world.agent("claude_one", { ANTHROPIC_AUTH_TOKEN: realToken });
     await ask(`${agent.url}/x`, { headers: { authorization: `Bearer ${agent.token}`, "x-api-key": "other" } });
     assert.equal(world.seen[0]?.headers.authorization, `Bearer ${realToken}`);
     assert.equal(world.seen[0]?.headers["x-api-key"], undefined);
-    assert.equal((await ask(`${agent.url}/x`, { headers: { "x-api-key": agent.token } })).status, 401);
+    await ask(`${agent.url}/x`, { headers: { "x-api-key": agent.token } });
+    assert.deepEqual([world.seen[1]?.headers["x-api-key"], world.seen[1]?.headers.authorization], [realToken, undefined]);
+    const qwen = await world.agent("qwen", { ANTHROPIC_API_KEY: realKey });
+    await ask(`${qwen.url}/x`, { headers: { authorization: `Bearer ${qwen.token}` } });
+    const both = await world.agent("both", { ANTHROPIC_API_KEY: realKey, ANTHROPIC_AUTH_TOKEN: realToken });
+    await ask(`${both.url}/x`, { headers: { "x-api-key": both.token, authorization: `Bearer ${both.token}` } });
+    const sent = world.seen.slice(2).map(({ headers }) => [headers["x-api-key"], headers.authorization]);
+    assert.deepEqual(sent, [
+      [undefined, `Bearer ${realKey}`],
+      [realKey, `Bearer ${realToken}`],
+    ]);
   });
 
   test("no token, a made-up one, another proxy's, that of an ended agent: 401, and the server is not asked", async () => {

@@ -215,10 +215,11 @@ export class KeyProxy implements Service {
     if (byKey !== undefined && byBearer !== undefined && byKey !== byBearer) return undefined;
     const admitted = this.#admitted.get(byKey ?? byBearer ?? "");
     if (admitted === undefined) return undefined;
+    // Some agents send the one variable in the header of the other: the key goes where its token was.
     const { apiKey, authToken } = admitted.account;
     const credentials: [string, string][] = [];
-    if (byKey !== undefined && apiKey !== undefined) credentials.push(["x-api-key", apiKey]);
-    if (byBearer !== undefined && authToken !== undefined) credentials.push(["authorization", `Bearer ${authToken}`]);
-    return credentials.length === 0 ? undefined : { ...admitted, credentials };
+    if (byKey !== undefined) credentials.push(["x-api-key", apiKey ?? authToken ?? ""]);
+    if (byBearer !== undefined) credentials.push(["authorization", `Bearer ${authToken ?? apiKey ?? ""}`]);
+    return { ...admitted, credentials };
   }
 }
