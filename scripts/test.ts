@@ -30,7 +30,7 @@ const minute = 60_000;
 const oracleMinutes = Number(process.env["HL_TEST_ORACLE_MINUTES"] ?? 1);
 
 const tiers = {
-  unit: { patterns: ["packages/**/*.test.ts"], filesAtOnce: 2, fileMsMax: 2 * minute },
+  unit: { patterns: ["packages/**/*.test.ts", "tests/fuzz/*.test.ts"], filesAtOnce: 2, fileMsMax: 2 * minute },
   native: {
     patterns: ["native/hl-runner/test/*.test.ts"],
     first: "native/hl-runner/test/sanitizers.test.ts",
@@ -87,7 +87,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => st
 
 const usage = `Usage: node scripts/test.ts [TIER…]
 
-  unit     beside the code: ${tiers.unit.patterns.join(", ")}
+  unit     beside the code, and what fuzzing has found worth keeping: ${tiers.unit.patterns.join(", ")}
   native   the C program: ${tiers.native.patterns.join(", ")}
   attacks  what a hostile program tries from inside the sandbox: ${tiers.attacks.patterns.join(", ")}
   agents   the pinned Claude Code: ${tiers.agents.patterns.join(", ")}

@@ -1,5 +1,6 @@
 /* Feeds arbitrary bytes to what reads a connection: the frame parser, the fields of every frame, and START's decoding. With libFuzzer the engine
  * brings the inputs; standalone, a seed and a count do: the same seed gives the same inputs on every machine. Sanitizers judge both. */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,15 +130,64 @@ static size_t mutate(unsigned char *bytes, size_t length) {
   return length;
 }
 
+/* Which parts of the code have run, by address, and about how often: the compiler calls this at every one. */
+#define PARTS 65536
+static unsigned char hits[PARTS], known[PARTS];
+static uint16_t ran[PARTS];
+static size_t ran_count;
+
+void __sanitizer_cov_trace_pc(void);
+__attribute__((no_sanitize_coverage, no_sanitize("address", "undefined"))) void __sanitizer_cov_trace_pc(void) {
+  const uint16_t part = (uint16_t)((uintptr_t)__builtin_return_address(0) % PARTS);
+  if (hits[part] == 0) ran[ran_count++] = part;
+  if (hits[part] < 255) hits[part] += 1;
+}
+
+/* Keeps what has run for the first time, or twice as often as ever before; answers whether there was such. */
+__attribute__((no_sanitize_coverage)) static bool learn(void) {
+  bool is_new = false;
+  for (; ran_count > 0; ran_count--) {
+    const uint16_t part = ran[ran_count - 1];
+    unsigned char bucket = 0;
+    for (unsigned char count = hits[part]; count > 0; count >>= 1) bucket++;
+    if (bucket > known[part]) {
+      known[part] = bucket;
+      is_new = true;
+    }
+    hits[part] = 0;
+  }
+  return is_new;
+}
+
+#define KEPT_MAX 4096
+#define INPUT_MAX 1024
+static struct kept {
+  unsigned char bytes[INPUT_MAX];
+  size_t length;
+} kept[KEPT_MAX];
+static size_t kept_count;
+
+static void try(const unsigned char *bytes, size_t length) {
+  LLVMFuzzerTestOneInput(bytes, length);
+  if (!learn() || kept_count == KEPT_MAX) return;
+  memcpy(kept[kept_count].bytes, bytes, length);
+  kept[kept_count++].length = length;
+}
+
+/* Coverage-guided: what has reached something new is changed further. */
 int main(int argc, char **argv) {
   state = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
   const uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 200000;
-  for (uint64_t i = 0; i < count; i++) {
-    unsigned char bytes[1024];
-    const size_t length = corpus(bytes, sizeof bytes);
-    LLVMFuzzerTestOneInput(bytes, mutate(bytes, length));
+  unsigned char bytes[INPUT_MAX];
+  try(bytes, corpus(bytes, sizeof bytes));
+  for (uint64_t i = 1; i < count; i++) {
+    const struct kept *from = &kept[next_random() % kept_count];
+    memcpy(bytes, from->bytes, from->length);
+    try(bytes, mutate(bytes, from->length));
   }
-  printf("%llu inputs, no finding\n", (unsigned long long)count);
+  size_t parts = 0;
+  for (size_t part = 0; part < PARTS; part++) parts += known[part] > 0;
+  printf("%llu inputs, %zu parts reached, %zu kept, no finding\n", (unsigned long long)count, parts, kept_count);
   return 0;
 }
 #endif
