@@ -7,6 +7,7 @@ import { errorText, type Logger } from "@hl/core/logger.ts";
 import { version } from "@hl/protocol/version.ts";
 import { readArguments, usage, UsageError, type DaemonArguments } from "./args.ts";
 import { compose, type Daemon } from "./compose/compose.ts";
+import { environmentProblem } from "./environment-guard.ts";
 import { findRunnerBinary } from "./host-facts.ts";
 import { openLog } from "./logging/pino-logger.ts";
 
@@ -32,6 +33,12 @@ async function main(): Promise<void> {
   }
   const config = readConfig(args);
   if (config === undefined || args.checkConfig) return;
+  const problem = environmentProblem(process.env);
+  if (problem !== undefined) {
+    process.stderr.write(`hl-daemon: ${problem}\n`);
+    process.exitCode = exitCode.config;
+    return;
+  }
   await run(config, args);
 }
 
