@@ -53,14 +53,14 @@ module.exports = {
     ),
     rule(
       "features-are-strangers",
-      "Only compose/ may join two features; all stand on the same floor: runner, store, sandbox.",
+      "Only compose/ may join two features; all stand on the same floor: network, runner, store, sandbox.",
       { path: "^packages/daemon/src/([^/]+)/", pathNot: "^packages/daemon/src/compose/|" + test },
-      { path: "^packages/daemon/src/", pathNot: "^packages/daemon/src/($1|runner|store|sandbox)/" },
+      { path: "^packages/daemon/src/", pathNot: "^packages/daemon/src/($1|network|runner|store|sandbox)/" },
     ),
     rule(
       "floor-is-below",
-      "runner, store and sandbox know no feature and not each other.",
-      { path: "^packages/daemon/src/(runner|store|sandbox)/", pathNot: test },
+      "network, runner, store and sandbox know no feature and not each other.",
+      { path: "^packages/daemon/src/(network|runner|store|sandbox)/", pathNot: test },
       { path: "^packages/daemon/src/", pathNot: "^packages/daemon/src/$1/" },
     ),
     rule(
@@ -68,6 +68,12 @@ module.exports = {
       "store/ owns durability.",
       { path: "^packages/", pathNot: "/store/|" + test },
       { path: "^(node:)?sqlite$" },
+    ),
+    rule(
+      "one-door-to-the-network",
+      "network/ judges, secures and opens every connection of the daemon; tests/tidy looks at what node:net and node:http have beside that.",
+      { path: "^packages/daemon/src/", pathNot: "^packages/daemon/src/network/|" + test },
+      { path: "^(node:)?(https|http2|dgram|dns|dns/promises|quic)$|node_modules/undici/" },
     ),
     rule(
       "one-door-to-spawn",

@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderCliDocs } from "../packages/client/src/cli-docs.ts";
 import { renderConfigurationDocs } from "../packages/config/src/docs.ts";
+import { renderTlsDocs } from "../packages/daemon/src/network/tls-docs.ts";
 import { renderErrorDocs, renderProtocolDocs } from "../packages/protocol/src/docs.ts";
 
 const pages: Readonly<Record<string, () => string>> = {
@@ -13,6 +14,7 @@ const pages: Readonly<Record<string, () => string>> = {
   "docs/errors.md": renderErrorDocs,
   "docs/configuration.md": renderConfigurationDocs,
   "docs/cli.md": renderCliDocs,
+  "docs/tls.md": renderTlsDocs,
 };
 
 const root = join(import.meta.dirname, "..");

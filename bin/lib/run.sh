@@ -30,5 +30,20 @@ run_from_checkout() {
     hl-daemon | hl-cloud) young_mb=8 ;;
     *) young_mb=2 ;;
   esac
+  if [ "$name" = hl-daemon ]; then drop_unsafe_variables; fi
   exec "$node" --disable-warning=ExperimentalWarning "--max-semi-space-size=$young_mb" "$file" "$@"
+}
+
+# What would have Node or OpenSSL check less than the daemon's configuration says, before any of its code runs. The same list, with the reasons, is
+# in packages/daemon/src/environment-guard.ts.
+drop_unsafe_variables() {
+  for variable in NODE_OPTIONS NODE_TLS_REJECT_UNAUTHORIZED NODE_EXTRA_CA_CERTS NODE_USE_SYSTEM_CA SSL_CERT_FILE SSL_CERT_DIR OPENSSL_CONF \
+    OPENSSL_CONF_INCLUDE OPENSSL_MODULES OPENSSL_ENGINES NODE_USE_ENV_PROXY NODE_DEBUG NODE_DEBUG_NATIVE; do
+    eval "is_set=\${$variable+yes}"
+    if [ "$is_set" = yes ]; then
+      unset "$variable"
+      echo "hl-daemon: $variable of the environment is not used: it could make the daemon check less than is configured" >&2
+    fi
+  done
+  unset variable is_set
 }

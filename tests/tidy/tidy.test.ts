@@ -118,6 +118,63 @@ test("every lesson has a test that exists, and every test of a lesson is in the 
   );
 });
 
+test("every failure of TLS has a test that exists", () => {
+  const rows = provedRows(read("docs/tls.md"), /^[a-z]\w+$/i).filter(
+    ({ number }) => number !== "nr" && number !== "what",
+  );
+  assert.ok(rows.length > 20);
+  assert.deepEqual(
+    rows.flatMap(({ missing }) => missing),
+    [],
+  );
+});
+
+/** What opens a connection, with the files of the daemon that may, and why; `npm run check` looks at whole modules (one-door-to-the-network). */
+const doors: readonly (readonly [what: string, pattern: RegExp, files: Readonly<Record<string, string>>])[] = [
+  [
+    "node:net",
+    /import (?!type)[^;]*(?<!type )\b(?:connect|createConnection|Socket)\b[^;]* from "node:net"/,
+    {
+      "network/connect-first.ts": "the door itself",
+      "runner/shim.ts": "unix sockets of hl-runner",
+      "api/socket-server.ts": "asks its own unix socket whether somebody else listens",
+      "egress/tunnel.ts": "instanceof",
+    },
+  ],
+  ["node:tls", /\bconnect\b[^;]* from "node:tls"/, { "network/secure.ts": "the door itself" }],
+  [
+    "node:http",
+    /import (?!type)[^;]*[{,]\s*(?:request|get|Agent|globalAgent)\b[^;]* from "node:http"/,
+    {
+      "network/proxy-tunnel.ts": "over a connection of the door",
+      "egress/plain-request.ts": "over a connection of the door",
+      "key-proxy/key-forward.ts": "over a connection of the door",
+    },
+  ],
+  ["undici", /from "undici"/, { "network/http-client.ts": "over connections of the door" }],
+  [
+    "connectWebSocket",
+    /from "@hl\/core\/rpc\/connect-websocket.ts"/,
+    { "cloud/channel-paths.ts": "over a connection of the door" },
+  ],
+  ["new WebSocket", /new WebSocket\(/, {}],
+  ["fetch", /(?<![\w.#])fetch\(|\bEventSource\b|createRemoteJWKSet/, {}],
+];
+
+test("X1: the daemon opens connections at one door", () => {
+  const production = files.filter((path) => /^packages\/daemon\/src\/.*\.ts$/.test(path) && !isTest(path));
+  for (const [what, pattern, allowed] of doors) {
+    const users = production
+      .filter((path) => pattern.test(read(path)))
+      .map((path) => path.replace("packages/daemon/src/", ""));
+    assert.deepEqual(users.sort(), Object.keys(allowed).sort(), what);
+  }
+  const [, , requests = {}] = doors.find(([what]) => what === "node:http") ?? [];
+  for (const path of Object.keys(requests))
+    assert.match(read(`packages/daemon/src/${path}`), /createConnection: \(\) => socket/, path);
+  assert.match(read("packages/daemon/src/cloud/channel-paths.ts"), /connection: await connect\(/);
+});
+
 test("a lock file records no download address", () => {
   const locks = files.filter((path) => path.endsWith("package-lock.json"));
   assert.ok(locks.length > 0);

@@ -140,6 +140,7 @@ describe("TLS", () => {
       rejectUnauthorized: true,
       verifyHostname: true,
       pins: [],
+      pinReportOnly: false,
     });
     const suites = {
       cipher_suites: ["TLS_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
@@ -150,6 +151,57 @@ describe("TLS", () => {
     assert.deepEqual(
       [policy.minVersion, policy.ciphers, policy.pins],
       ["TLSv1.2", "TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256", undefined],
+    );
+  });
+});
+
+describe("pins, certificates and rules", () => {
+  const both = (base_url: string, security: object, daemon: object = {}): Record<string, unknown> => ({
+    "daemon.json": { cloud_api: { base_url, ...daemon } },
+    "security.json": security,
+  });
+  const pin = (letter: string): string => `sha256:${letter.repeat(43)}=`;
+  const pinned = (keys: object): Record<string, unknown> =>
+    both("https://hl.example", { network_security: { tls_config: keys } });
+  const rules = (...firewall_rules: object[]): object => ({ network_security: { firewall_rules } });
+  const certificate = (keys: object): object => ({ authentication: { certificate: keys } });
+
+  it("one pin is warned about, two are not, and report-only has nothing to warn about", () => {
+    const only = warningsOf(pinned({ pin_hashes: [pin("B"), pin("B"), pin("A")] }));
+    assert.match(only.join("\n"), /has one pin: when the server gets another key/);
+    assert.equal(only.length, 1);
+    assert.deepEqual(warningsOf(pinned({ pin_hashes: [pin("B"), pin("C")] })), []);
+    assert.deepEqual(warningsOf(pinned({ pin_report_only: true })), []);
+    assert.equal(tlsPolicy(accepted(pinned({ pin_report_only: true }))).pinReportOnly, true);
+  });
+  it("without names and without pins every server of an authority would do: a warning", () => {
+    const open = both("https://hl.example", {
+      ...certificate({ verify_hostname: false }),
+      network_security: { tls_config: { certificate_pinning: false } },
+    });
+    assert.match(warningsOf(open).join("\n"), /verify_hostname: lets every server/);
+  });
+  it("the client certificate is where either file says; two places are a problem", () => {
+    const at = (path: string): object => certificate({ client_cert: `${path}.crt`, client_key: `${path}.key` });
+    const { auth } = accepted(both("https://hl.example", at("/s/c"))).daemon.cloud_api;
+    assert.deepEqual([auth.cert_file, auth.key_file], ["/s/c.crt", "/s/c.key"]);
+    const own = { auth: { cert_file: "/d/c.crt" } };
+    assert.equal(accepted(both("https://hl.example", {}, own)).daemon.cloud_api.auth.cert_file, "/d/c.crt");
+    accepted(both("https://hl.example", at("/d/c"), own));
+    one(refused(both("https://hl.example", at("/s/c"), own)), /cert_file: is another file than .*client_cert/);
+  });
+  it("a deny that hits the cloud is a problem, rules for inbound are a warning", () => {
+    const deny = (destination: string, protocol = "https"): object =>
+      rules({ direction: "outbound", protocol, destination, action: "deny" });
+    for (const destination of ["any", "hl.example", "*.example", "hl.example:443"])
+      one(refused(both("https://hl.example", deny(destination))), /denies hl\.example/);
+    one(refused(both("https://hl.example", deny("any", "wss"))), /denies hl\.example/);
+    accepted(both("https://hl.example", deny("hl.example:8443")));
+    accepted(both("https://hl.example", deny("any", "ssh")));
+    const inbound = rules({ direction: "inbound", protocol: "any", destination: "any", action: "deny" });
+    assert.match(
+      warningsOf(both("http://127.0.0.1:1", inbound)).join("\n"),
+      /inbound connections, which are not enforced/,
     );
   });
 });

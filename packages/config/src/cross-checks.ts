@@ -8,6 +8,7 @@ import { networkChecks, withCloudHost } from "./network-checks.ts";
 import type { Problem } from "./problem.ts";
 import type { DaemonConfig, SecurityConfig } from "./schema.ts";
 import { reachesKeyProxy, securityChecks } from "./security-checks.ts";
+import { tlsChecks, withClientCertificate } from "./tls-checks.ts";
 
 export const crossCheck = (
   daemon: DaemonConfig,
@@ -18,7 +19,12 @@ export const crossCheck = (
   const trees = withDerivedDefaults({ daemon, security, isSet });
   const before = [...into.problems];
   const broken = (key: string): boolean => before.some((problem) => covers(problem, key));
-  for (const finding of [...daemonChecks(trees), ...networkChecks(trees), ...securityChecks(trees)]) {
+  for (const finding of [
+    ...daemonChecks(trees),
+    ...networkChecks(trees),
+    ...tlsChecks(trees),
+    ...securityChecks(trees),
+  ]) {
     if (finding.keys.some(broken)) continue;
     const { severity, keys, ...words } = finding;
     (severity === "problem" ? into.problems : into.warnings).push({ ...placeOf(keys, into), ...words });
@@ -69,7 +75,7 @@ const withDerivedDefaults = (trees: Trees): Trees => {
     process_management: { ...processes, process_timeout: timeout },
     claude_integration: { ...claude, key_proxy: keys },
   };
-  return withCloudHost({ ...trees, daemon });
+  return withClientCertificate(withCloudHost({ ...trees, daemon }));
 };
 
 const SOCKET_PATH_BYTES_MAX = 107;

@@ -1,27 +1,7 @@
-/** Checks of the cloud's address, networks and TLS, and the defaults that follow the cloud's address. */
-import { isTls13CipherSuite, openSslCipherSuite } from "./cipher-suites.ts";
+/** Checks of the cloud's address and of networks, and the defaults that follow the cloud's address. */
+import { cloudOf, listed } from "./cloud-address.ts";
 import type { Finding, Trees } from "./finding.ts";
-import { isLoopbackHost, networkEntryMatches, parseNetworkEntry } from "./networks.ts";
-import { isPlaceholderPin } from "./sections/network-security.ts";
-
-interface CloudAddress {
-  readonly url: URL;
-  readonly host: string;
-  readonly port: number;
-}
-
-const cloudOf = ({ daemon }: Trees): CloudAddress | undefined => {
-  const url = URL.parse(daemon.cloud_api.base_url ?? "");
-  if (url === null) return undefined;
-  const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
-  return { url, host: url.hostname.replace(/^\[(.*)\]$/, "$1"), port };
-};
-
-const matches = (entries: readonly string[], { host, port }: CloudAddress): boolean =>
-  entries.some((text) => {
-    const entry = parseNetworkEntry(text);
-    return entry !== undefined && networkEntryMatches(entry, host, port);
-  });
+import { isLoopbackHost } from "./networks.ts";
 
 const JWKS_KEY = "security:/authentication/jwt/public_key_url";
 
@@ -30,7 +10,7 @@ export const withCloudHost = (trees: Trees): Trees => {
   const cloud = cloudOf(trees);
   if (cloud === undefined) return trees;
   const { security: rules } = trees.daemon;
-  const allowed = matches(rules.allowed_networks, cloud)
+  const allowed = listed(rules.allowed_networks, cloud)
     ? rules.allowed_networks
     : [...rules.allowed_networks, cloud.host];
   const { authentication } = trees.security;
@@ -49,7 +29,7 @@ export const withCloudHost = (trees: Trees): Trees => {
 export function* networkChecks(trees: Trees): Generator<Finding> {
   yield* connectionChecks(trees);
   yield* addressChecks(trees);
-  yield* tlsChecks(trees);
+  yield* firewallChecks(trees);
 }
 
 /** Settings of `cloud_api.connection` of which the first must not be longer than the second. */
@@ -92,7 +72,7 @@ function* addressChecks(trees: Trees): Generator<Finding> {
   if (cloud === undefined) return;
   const { blocked_networks: blocked, certificate_validation: validation } = trees.daemon.security;
   const value = cloud.url.href;
-  if (matches(blocked, cloud))
+  if (listed(blocked, cloud))
     yield {
       severity: "problem",
       keys: ["/cloud_api/base_url", "/security/blocked_networks"],
@@ -117,52 +97,34 @@ function* addressChecks(trees: Trees): Generator<Finding> {
     };
 }
 
-const TLS = "security:/network_security/tls_config";
-
-function* tlsChecks(trees: Trees): Generator<Finding> {
-  const { tls_config: tls } = trees.security.network_security;
-  const lowest = trees.daemon.security.tls_version === "1.3" ? "1.3" : tls.min_version;
-  if (tls.min_version > tls.max_version)
+/** What keeps the cloud from being reached is told before anybody waits for it. */
+function* firewallChecks(trees: Trees): Generator<Finding> {
+  const { firewall_rules: rules } = trees.security.network_security;
+  const cloud = cloudOf(trees);
+  const keys = ["security:/network_security/firewall_rules"];
+  const uses = cloud?.url.protocol === "https:" ? ["any", "tcp", "https", "wss"] : ["any", "tcp", "http", "ws"];
+  const denied = rules.find(
+    ({ direction, protocol, destination, action }) =>
+      direction === "outbound" &&
+      action === "deny" &&
+      uses.includes(protocol) &&
+      cloud !== undefined &&
+      (destination === "any" || listed([destination], cloud)),
+  );
+  if (denied !== undefined && cloud !== undefined)
     yield {
       severity: "problem",
-      keys: [`${TLS}/min_version`, `${TLS}/max_version`],
-      value: tls.min_version,
-      message: `is above max_version (${tls.max_version})`,
+      keys: [...keys, "/cloud_api/base_url"],
+      value: denied,
+      message: `denies ${cloud.host}, the host of cloud_api.base_url: a deny wins over every allow, so the daemon could never connect`,
+      suggestion: "take the rule out; what no list and no rule allows is refused anyway",
     };
-  else if (lowest > tls.max_version)
-    yield {
-      severity: "problem",
-      keys: [`${TLS}/max_version`, "/security/tls_version"],
-      value: tls.max_version,
-      message: `is below security.tls_version of daemon.json (${trees.daemon.security.tls_version}): no version is left`,
-    };
-  const modern = tls.cipher_suites.map((name) => isTls13CipherSuite(openSslCipherSuite(name) ?? ""));
-  if (lowest === "1.3" && !modern.includes(true))
-    yield {
-      severity: "problem",
-      keys: [`${TLS}/cipher_suites`],
-      message: "has no suite of TLS 1.3, the only version that is allowed",
-    };
-  if (tls.max_version === "1.2" && !modern.includes(false))
-    yield {
-      severity: "problem",
-      keys: [`${TLS}/cipher_suites`],
-      message: "has no suite of TLS 1.2, the only version that is allowed",
-    };
-  if (!tls.certificate_pinning) return;
-  if (tls.pin_hashes.length === 0)
-    yield {
-      severity: "problem",
-      keys: [`${TLS}/pin_hashes`, `${TLS}/certificate_pinning`],
-      value: [],
-      message: "is empty although certificate_pinning is on",
-      suggestion: "add a pin, or set certificate_pinning to false",
-    };
-  else if (tls.pin_hashes.every(isPlaceholderPin) && cloudOf(trees)?.url.protocol === "https:")
+  if (rules.some(({ direction }) => direction === "inbound"))
     yield {
       severity: "warning",
-      keys: [`${TLS}/pin_hashes`],
-      message: "has only the placeholder pin, so TLS connections to the cloud are refused",
-      suggestion: "set the pin of the cloud's key, or set certificate_pinning to false",
+      keys,
+      message:
+        "has rules for inbound connections, which are not enforced: the daemon listens where local_api.http_host says, and asks for a token",
+      suggestion: "use the firewall of the machine for these",
     };
 }

@@ -54,6 +54,11 @@ describe("networkEntryMatches", () => {
     ["::1", "[::1]", 443, true],
     ["fd00::/8", "fd12::1", 443, true],
     ["127.0.0.1", "::1", 443, false],
+    ["127.0.0.1", "::ffff:7f00:1", 443, true],
+    ["::ffff:127.0.0.1", "127.0.0.1", 443, true],
+    ["[::ffff:7f00:1]:80", "127.0.0.1", 80, true],
+    ["::ffff:10.0.0.0/104", "10.1.2.3", 443, true],
+    ["::ffff:10.0.0.0/104", "11.1.2.3", 443, false],
   ];
   for (const [entry, host, port, expected] of cases)
     it(`${entry} ${expected ? "covers" : "leaves out"} ${host}:${port}`, () => {

@@ -20,15 +20,26 @@ export const parseNetworkEntry = (text: string): NetworkEntry | undefined => {
   if (cidr?.[1] !== undefined) {
     const family = isIP(cidr[1]);
     const prefix = Number(cidr[2]);
-    return family !== 0 && prefix <= (family === 4 ? 32 : 128) ? { host: cidr[1], prefix } : undefined;
+    if (family === 0 || prefix > (family === 4 ? 32 : 128)) return undefined;
+    const inner = prefix < 96 ? undefined : ipv4In(cidr[1]);
+    return inner === undefined ? { host: cidr[1], prefix } : { host: inner, prefix: prefix - 96 };
   }
-  if (isIP(lower) !== 0) return { host: lower };
+  if (isIP(lower) !== 0) return { host: ipv4In(lower) ?? lower };
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(lower) ?? [];
   const host = bracketed ?? plain ?? "";
   const port = digits === undefined ? undefined : Number(digits);
   if (port !== undefined && (port < 1 || port > 65_535)) return undefined;
   const known = bracketed === undefined ? isHost(host) : isIP(bracketed) === 6;
-  return known ? { host, port } : undefined;
+  return known ? { host: ipv4In(host) ?? host, port } : undefined;
+};
+
+/** The IPv4 address that a mapped one (`::ffff:1.2.3.4`) is: lists mean the same by both. Undefined for every other text. */
+const ipv4In = (text: string): string | undefined => {
+  if (isIP(text) !== 6 || text.includes("%")) return undefined;
+  const canonical = new URL(`http://[${text}]`).hostname;
+  const [, high = "", low = ""] = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(canonical) ?? [];
+  if (low === "") return undefined;
+  return [high, low].flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 255]).join(".");
 };
 
 /** A name whose last label is all digits is a broken address ("300.1.2.3"), not a name. */

@@ -13,6 +13,8 @@ export interface TlsPolicy {
   readonly verifyHostname: boolean;
   /** "sha256:…" of accepted keys; an empty list accepts none. Undefined: no pinning. */
   readonly pins: readonly string[] | undefined;
+  /** A key that is not among them is told, and the connection is made. */
+  readonly pinReportOnly?: boolean | undefined;
 }
 
 /** With a client certificate, suites of TLS 1.2 must also be among `authentication.certificate.cipher_suites`. */
@@ -29,6 +31,7 @@ export const tlsPolicy = (config: Pick<Config, "daemon" | "security">, clientCer
     rejectUnauthorized: config.daemon.security.certificate_validation,
     verifyHostname: certificate.verify_hostname,
     pins: tls.certificate_pinning ? tls.pin_hashes.filter((pin) => !isPlaceholderPin(pin)) : undefined,
+    pinReportOnly: tls.pin_report_only,
   };
 };
 

@@ -7,8 +7,10 @@ import { errorText, type Logger } from "@hl/core/logger.ts";
 import { version } from "@hl/protocol/version.ts";
 import { readArguments, usage, UsageError, type DaemonArguments } from "./args.ts";
 import { compose, type Daemon } from "./compose/compose.ts";
+import { environmentProblem } from "./environment-guard.ts";
 import { findRunnerBinary } from "./host-facts.ts";
 import { openLog } from "./logging/pino-logger.ts";
+import { ProxySettings, ProxyVariableInvalid } from "./network/proxy-settings.ts";
 
 /** Exit codes as sysexits has them. */
 const exitCode = { ok: 0, failure: 1, usage: 64, unavailable: 69, config: 78 } as const;
@@ -32,7 +34,23 @@ async function main(): Promise<void> {
   }
   const config = readConfig(args);
   if (config === undefined || args.checkConfig) return;
-  await run(config, args);
+  const problem = environmentProblem(process.env);
+  const proxy = problem === undefined ? readProxy() : undefined;
+  if (problem !== undefined || proxy instanceof ProxyVariableInvalid) {
+    process.stderr.write(`hl-daemon: ${problem ?? errorText(proxy)}\n`);
+    process.exitCode = exitCode.config;
+    return;
+  }
+  await run(config, args, proxy);
+}
+
+function readProxy(): ProxySettings | ProxyVariableInvalid | undefined {
+  try {
+    return ProxySettings.from(process.env);
+  } catch (error) {
+    if (error instanceof ProxyVariableInvalid) return error;
+    throw error;
+  }
 }
 
 function readConfig(args: DaemonArguments): Config | undefined {
@@ -50,7 +68,7 @@ function readConfig(args: DaemonArguments): Config | undefined {
   return undefined;
 }
 
-async function run(config: Config, args: DaemonArguments): Promise<void> {
+async function run(config: Config, args: DaemonArguments, proxy: ProxySettings | undefined): Promise<void> {
   // Signals first: a daemon that is told to stop while it starts stops in order too.
   const signals = new SignalQueue();
   const { logging } = config.daemon;
@@ -70,6 +88,7 @@ async function run(config: Config, args: DaemonArguments): Promise<void> {
       logger,
       runnerBinary: findRunnerBinary(),
       enrollmentToken: process.env["HL_ENROLLMENT_TOKEN"],
+      proxy,
       testMode: args.testMode,
     });
     await daemon.start();

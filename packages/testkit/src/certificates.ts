@@ -13,20 +13,46 @@ export interface TestCertificate {
   readonly pin: string;
 }
 
+export interface IssueOptions {
+  /** In place of 127.0.0.1, ::1 and localhost. */
+  readonly dnsNames?: readonly string[];
+  /** In place of a day ago and a year ahead; milliseconds since 1970. */
+  readonly fromMs?: number;
+  readonly untilMs?: number;
+  /** In place of one that is made. */
+  readonly keys?: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+}
+
 export interface TestAuthority extends TestCertificate {
   /** A certificate for 127.0.0.1, ::1 and localhost under that name, good for servers and clients. */
-  issue(commonName: string): TestCertificate;
+  issue(commonName: string, options?: IssueOptions): TestCertificate;
+  /** An authority below this one. */
+  intermediate(commonName: string): TestAuthority;
 }
 
 export function makeAuthority(commonName = "test authority"): TestAuthority {
-  const keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const keys = makeKeys();
   const own = certificate(commonName, keys.publicKey, commonName, keys.privateKey, [authorityExtension]);
+  return authorityOf(commonName, keys.privateKey, own);
+}
+
+/** A key pair that several certificates can have. */
+export function makeKeys(): NonNullable<IssueOptions["keys"]> {
+  return generateKeyPairSync("ec", { namedCurve: "P-256" });
+}
+
+function authorityOf(commonName: string, privateKey: KeyObject, own: Buffer): TestAuthority {
   return {
-    ...shown(own, keys.privateKey),
-    issue(name) {
-      const leaf = generateKeyPairSync("ec", { namedCurve: "P-256" });
-      const signed = certificate(name, leaf.publicKey, commonName, keys.privateKey, [namesExtension]);
-      return shown(signed, leaf.privateKey);
+    ...shown(own, privateKey),
+    issue(name, options = {}) {
+      const { dnsNames, keys: leaf = makeKeys(), ...validity } = options;
+      const names = dnsNames === undefined ? namesExtension : extensionOfNames(dnsNames);
+      return shown(certificate(name, leaf.publicKey, commonName, privateKey, [names], validity), leaf.privateKey);
+    },
+    intermediate(name) {
+      const keys = makeKeys();
+      const signed = certificate(name, keys.publicKey, commonName, privateKey, [authorityExtension]);
+      return authorityOf(name, keys.privateKey, signed);
     },
   };
 }
@@ -51,9 +77,10 @@ function certificate(
   issuer: string,
   issuerKey: KeyObject,
   extensions: readonly Buffer[],
+  { fromMs = Date.now() - dayMs, untilMs = Date.now() + 365 * dayMs }: Pick<IssueOptions, "fromMs" | "untilMs"> = {},
 ): Buffer {
   const serial = Buffer.concat([Buffer.of(0x01), randomBytes(8)]);
-  const validity = sequence(time(Date.now() - dayMs), time(Date.now() + 365 * dayMs));
+  const validity = sequence(time(fromMs), time(untilMs));
   const spki = subjectKey.export({ type: "spki", format: "der" });
   const toBeSigned = sequence(
     element(0xa0, element(0x02, Buffer.of(2))), // Version 3.
@@ -100,6 +127,10 @@ function extension(id: string, value: Buffer): Buffer {
 
 const ecdsaWithSha256 = sequence(objectId("2a8648ce3d040302"));
 const authorityExtension = extension("551d13", sequence(element(0x01, Buffer.of(0xff))));
+function extensionOfNames(dnsNames: readonly string[]): Buffer {
+  return extension("551d11", sequence(...dnsNames.map((name) => element(0x82, Buffer.from(name)))));
+}
+
 const namesExtension = extension(
   "551d11",
   sequence(

@@ -64,14 +64,19 @@ export const authenticationSection = section({
         ca_cert: path({
           default: "data/auth/ca.crt",
           reload: "restart",
-          summary: "Authorities that are trusted (PEM). Where the file does not exist, the system's are.",
+          summary:
+            "Authorities that are trusted (PEM). Where the file does not exist, the system's are (ca-certificates). For servers other than the cloud, both.",
         }),
         client_cert: path({
           default: "data/auth/client.crt",
           reload: "restart",
-          summary: "Certificate of the daemon (PEM).",
+          summary: "Certificate of the daemon (PEM); where `cloud_api.auth.cert_file` is not set, that follows this.",
         }),
-        client_key: path({ default: "data/auth/client.key", reload: "restart", summary: "Its private key (PEM)." }),
+        client_key: path({
+          default: "data/auth/client.key",
+          reload: "restart",
+          summary: "Its private key (PEM), likewise for `cloud_api.auth.key_file`.",
+        }),
         verify_hostname: flag({
           default: true,
           reload: "restart",

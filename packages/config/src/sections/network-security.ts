@@ -72,7 +72,14 @@ export const networkSecuritySection = section({
           schema: z.array(pin).max(64),
           default: ["sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="],
           reload: "restart",
-          summary: "SHA-256 of public keys (SPKI). The placeholder of only A means: not configured.",
+          summary:
+            "SHA-256 of public keys (SPKI); any of them will do. List the key in use and the one that follows it: pins are known from here alone. The placeholder of only A means: not configured.",
+        }),
+        pin_report_only: flag({
+          default: false,
+          reload: "restart",
+          summary:
+            "A key that is not in `pin_hashes` is told in the log and the connection is made all the same; for trying pins before they count.",
         }),
       },
     }),

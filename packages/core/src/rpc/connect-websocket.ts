@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { WebSocket, type ClientOptions } from "ws";
 
@@ -13,6 +14,8 @@ export interface ConnectWebSocketOptions {
   readonly signal?: AbortSignal | undefined;
   /** The oldest TLS version to accept on wss; the caller's configuration decides. */
   readonly tlsVersionMin?: "TLSv1.2" | "TLSv1.3" | undefined;
+  /** One that is there already, TLS and all, and is the WebSocket's from now on, also where it fails; then nothing of TLS is looked at here. */
+  readonly connection?: Socket | undefined;
   /** The rest of what the caller's configuration says about TLS. */
   readonly tls?: ConnectionOptions | undefined;
 }
@@ -42,9 +45,20 @@ const refusalBytesMax = 16_384;
 
 /** Rejects with `UpgradeRefused`, with the system's error (its `code` is kept), or with the signal's reason. */
 export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebSocket> {
-  const { url, subprotocol, headers = {}, messageBytesMax, timeoutMs, signal, tlsVersionMin, tls } = options;
+  const {
+    url,
+    subprotocol,
+    headers = {},
+    messageBytesMax,
+    timeoutMs,
+    signal,
+    tlsVersionMin,
+    tls,
+    connection,
+  } = options;
   const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
   if (signal?.aborted === true) {
+    connection?.destroy();
     reject(signal.reason);
     return promise;
   }
@@ -54,6 +68,7 @@ export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebS
     handshakeTimeout: timeoutMs,
     ...(tlsVersionMin === undefined ? {} : { minVersion: tlsVersionMin }),
     ...(tls as ClientOptions | undefined),
+    ...(connection === undefined ? {} : { createConnection: () => connection }),
     followRedirects: false, // A redirect would carry the token to somewhere nobody named.
     perMessageDeflate: false, // The peers compress nothing small and their largest messages are often compressed already.
   });

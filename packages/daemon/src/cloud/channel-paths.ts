@@ -6,12 +6,13 @@ import { connectWebSocket, UpgradeRefused } from "@hl/core/rpc/connect-websocket
 import type { Transport, TransportLimits } from "@hl/core/rpc/transport.ts";
 import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import { ConnectionFailed, type Connect } from "../network/outbound.ts";
+import { lateTlsFailureText } from "../network/tls-failure.ts";
 import { cloudErrorIn, CloudUnreachable, type CloudHttp } from "./http.ts";
 import { PollTransport, type Exchange } from "./poll-transport.ts";
 import { retryAfterMs } from "./retry-after.ts";
-import type { TlsOptions } from "./tls.ts";
 
-/** Numbers and TLS are read when they are needed: the cloud sets some, and certificates are replaced on the disk. */
+/** Numbers are read when they are needed: the cloud sets some. */
 export interface ChannelPathsOptions {
   readonly clock: Clock;
   readonly random: () => number;
@@ -21,8 +22,8 @@ export interface ChannelPathsOptions {
   readonly pingIntervalMs: number;
   readonly deadAfterMs: number;
   readonly connectTimeoutMs: number;
-  /** What the configuration says about TLS. */
-  readonly tls?: TlsOptions | undefined;
+  /** A connection that is judged and secured as the configuration says. */
+  readonly connect: Connect;
   readonly target: (signal: AbortSignal) => Promise<{ url: string; token: string }>;
   readonly renew: (signal: AbortSignal) => Promise<void>;
   /** Longest `Retry-After` that is obeyed. */
@@ -45,8 +46,6 @@ export interface OpenedPath {
   readonly cause: () => unknown;
 }
 
-/** The cloud was not there at all; that says nothing about WebSockets. */
-const unreachableCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 const bodyBytesMax = 1_048_576;
 
 /**
@@ -152,7 +151,7 @@ export class ChannelPaths {
   }
 
   async #upgrade(signal: AbortSignal): Promise<WebSocket> {
-    const { connectTimeoutMs, limits, renew, retryAfterMaxMs, tls } = this.#options;
+    const { connect, connectTimeoutMs, limits, renew, retryAfterMaxMs } = this.#options;
     const { url: httpUrl, token } = await this.#options.target(signal);
     const url = httpUrl.replace(/^http/, "ws");
     try {
@@ -162,15 +161,16 @@ export class ChannelPaths {
         headers: { authorization: `Bearer ${token}` },
         messageBytesMax: limits.messageBytesMax,
         timeoutMs: connectTimeoutMs,
-        tlsVersionMin: "TLSv1.3",
-        tls,
+        connection: await connect(new URL(url), signal),
         signal,
       });
     } catch (error) {
       if (!(error instanceof UpgradeRefused)) {
-        const code = (error as NodeJS.ErrnoException | undefined)?.code;
-        if (!signal.aborted && !unreachableCodes.has(code ?? "")) this.#failedUpgrades += 1;
-        throw new CloudUnreachable(`${url} cannot be reached: ${errorText(error)}`);
+        // Without a connection, or with one that is not ours to have, nothing is known about WebSockets.
+        const refused = lateTlsFailureText(error, new URL(url).host);
+        const isAnUpgrade = refused === undefined && !(error instanceof ConnectionFailed);
+        if (!signal.aborted && isAnUpgrade) this.#failedUpgrades += 1;
+        throw new CloudUnreachable(`${url} cannot be reached: ${refused ?? errorText(error)}`);
       }
       // Only an answer of ours is an answer: a proxy's page with the same status is the network failing.
       const answered = cloudErrorIn(error.body);

@@ -11,6 +11,7 @@ import { defaultTransportLimits } from "@hl/core/rpc/transport.ts";
 import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { WebSocketServer, type WebSocket } from "ws";
+import { testConnect } from "../network/testing/open-connect.ts";
 import { ChannelPaths } from "./channel-paths.ts";
 import { CommandChannel } from "./channel.ts";
 import { CloudHttp } from "./http.ts";
@@ -33,7 +34,7 @@ class World implements AsyncDisposable {
       timeoutMs: 10_000,
       connectionsMax: 1,
       answerBytesMax: 1_000,
-      connectTimeoutMs: 10_000,
+      connect: testConnect({ clock }),
       retryAfterMaxMs: 1_000,
     });
     this.server.on("connection", (socket) => {
@@ -54,6 +55,7 @@ class World implements AsyncDisposable {
       pingIntervalMs: 0,
       deadAfterMs: 0,
       connectTimeoutMs: 10_000,
+      connect: testConnect({ clock }),
       target: async () => ({ url: `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/`, token: "t" }),
       renew: async () => {},
       retryAfterMaxMs: 1_000,

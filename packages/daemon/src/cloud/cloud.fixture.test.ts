@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import type { Clock } from "@hl/core/clock.ts";
+import { testConnect } from "../network/testing/open-connect.ts";
 import { CloudHttp, type CloudHttpOptions } from "./http.ts";
 
 export interface Received {
@@ -69,7 +70,7 @@ export class ScriptedCloud implements AsyncDisposable {
       compression: { level: 6, bytesMin: 256 },
       connectionsMax: 4,
       answerBytesMax: 100_000,
-      connectTimeoutMs: 10_000,
+      connect: testConnect({ clock }),
       retryAfterMaxMs: 900_000,
       ...changes,
     });

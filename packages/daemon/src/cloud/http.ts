@@ -2,13 +2,14 @@ import { randomUUID } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { gzip } from "node:zlib";
 import { promisify } from "node:util";
-import { Agent, buildConnector, request } from "undici";
 import type { Clock } from "@hl/core/clock.ts";
 import { encodeRequest, parseInput, type ResponseMessage } from "@hl/core/rpc/message.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
+import { HttpClient } from "../network/http-client.ts";
+import { ConnectionFailed, type Connect } from "../network/outbound.ts";
+import { lateTlsFailureText } from "../network/tls-failure.ts";
 import { retryAfterMs } from "./retry-after.ts";
-import type { TlsOptions } from "./tls.ts";
 
 export interface Compression {
   /** Of gzip, 1 to 9. */
@@ -20,7 +21,7 @@ export interface Compression {
 /**
  * Requests to the cloud: JSON-RPC envelopes over HTTPS. Only an answer that is a well-formed envelope of ours is an
  * answer; anything else (a proxy's page, a cut body, a 2xx with HTML) is the network failing, and is tried again.
- * Numbers and TLS are read when they are needed: the cloud sets some, and certificates are replaced on the disk.
+ * Numbers are read when they are needed: the cloud sets some.
  */
 export interface CloudHttpOptions {
   readonly clock: Clock;
@@ -29,12 +30,10 @@ export interface CloudHttpOptions {
   readonly compression?: Compression | undefined;
   readonly connectionsMax: number;
   readonly answerBytesMax: number;
-  /** Name look-up, connection and TLS together. */
-  readonly connectTimeoutMs: number;
+  /** A connection that is judged, secured and not for longer than is configured. */
+  readonly connect: Connect;
   /** Longest `Retry-After` that is obeyed. */
   readonly retryAfterMaxMs: number;
-  /** What the configuration says about TLS. */
-  readonly tls?: TlsOptions | undefined;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
@@ -68,18 +67,12 @@ const pollBytesMax = 1_048_576;
 
 export class CloudHttp implements AsyncDisposable {
   readonly #options: CloudHttpOptions;
-  readonly #agent: Agent;
+  readonly #client: HttpClient;
 
   constructor(options: CloudHttpOptions) {
     this.#options = options;
-    this.#agent = new Agent({
-      connections: options.connectionsMax,
-      connect: (where, connected) => {
-        const { tls, connectTimeoutMs: timeout } = options;
-        // No session is resumed: a resumed one is not asked for its certificate, so pins would not be looked at.
-        buildConnector({ minVersion: "TLSv1.3", ...tls, timeout, maxCachedSessions: 0 })(where, connected);
-      },
-    });
+    const { connect, connectionsMax } = options;
+    this.#client = new HttpClient({ connect, connectionsMax });
   }
 
   /** One request. Rejects with the cloud's own error (an `HlError`) or `CloudUnreachable`. */
@@ -135,9 +128,8 @@ export class CloudHttp implements AsyncDisposable {
     let status: number;
     let waitMs: number | undefined;
     try {
-      const response = await request(url, {
+      const response = await this.#client.request(url, {
         method,
-        dispatcher: this.#agent,
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
         headersTimeout: timeoutMs,
         bodyTimeout: timeoutMs,
@@ -150,7 +142,7 @@ export class CloudHttp implements AsyncDisposable {
       text = await readBounded(response.body, answerBytesMax + pollBytesMax);
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      throw new CloudUnreachable(`${url} cannot be reached: ${reasonOf(error)}`, undefined, { cause: error });
+      throw new CloudUnreachable(`${url} cannot be reached: ${reasonOf(error, url)}`, undefined, { cause: error });
     }
     const messages = status === 200 ? arrayIn(text) : undefined;
     if (messages !== undefined) return messages.map((message) => JSON.stringify(message));
@@ -161,7 +153,7 @@ export class CloudHttp implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy();
+    await this.#client[Symbol.asyncDispose]();
   }
 
   #waitMs(headers: IncomingHttpHeaders): number | undefined {
@@ -185,9 +177,8 @@ export class CloudHttp implements AsyncDisposable {
     let answerText: string;
     let waitMs: number | undefined;
     try {
-      const response = await request(url, {
+      const response = await this.#client.request(url, {
         method: "POST",
-        dispatcher: this.#agent,
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
         headersTimeout: timeoutMs,
         bodyTimeout: timeoutMs,
@@ -205,7 +196,7 @@ export class CloudHttp implements AsyncDisposable {
       answerText = await readBounded(response.body, answerBytesMax);
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      throw new CloudUnreachable(`${url} cannot be reached: ${reasonOf(error)}`, undefined, { cause: error });
+      throw new CloudUnreachable(`${url} cannot be reached: ${reasonOf(error, url)}`, undefined, { cause: error });
     }
     const responses = responsesIn(answerText);
     if (responses === undefined || (status >= 500 && status !== 503)) {
@@ -276,7 +267,10 @@ function firstOf(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
 }
 
-function reasonOf(error: unknown): string {
+function reasonOf(error: unknown, url: string): string {
+  const refused = lateTlsFailureText(error, new URL(url).host);
+  if (refused !== undefined) return refused;
+  if (error instanceof ConnectionFailed) return error.message; // It has said all that its cause says.
   if (!(error instanceof Error)) return String(error);
   const inner = error.cause instanceof Error ? error.cause.message : "";
   const code = (error as NodeJS.ErrnoException).code;

@@ -12,7 +12,7 @@ import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { failure, lost, result, ScriptedCloud, type Received, type Responder } from "./cloud.fixture.test.ts";
 import type { CloudHttp } from "./http.ts";
-import { Identity } from "./identity.ts";
+import { Identity, resolveUrl } from "./identity.ts";
 
 const never = new AbortController().signal;
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -282,4 +282,13 @@ describe("identity: the access token", () => {
     await identity.refresh(never);
     assert.match(readFileSync(w.file("rotation"), "utf8"), /^[0-9a-f-]{36} /);
   });
+});
+
+test("X2: an endpoint that a cloud with TLS names without TLS is not asked: tokens would be there for everybody to read", () => {
+  const base = "https://cloud.example/hl";
+  assert.equal(resolveUrl(base, "/v1/vm/events"), "https://cloud.example/v1/vm/events");
+  assert.equal(resolveUrl(base, "https://events.cloud.example/v1"), "https://events.cloud.example/v1");
+  for (const endpoint of ["http://cloud.example/v1", "ws://cloud.example/v1", "HTTP://127.0.0.1/v1"])
+    assert.throws(() => resolveUrl(base, endpoint), /names (http|ws):\/\/.* as an endpoint, which has no TLS/);
+  assert.equal(resolveUrl("http://127.0.0.1:7070", "/v1/vm/events"), "http://127.0.0.1:7070/v1/vm/events");
 });

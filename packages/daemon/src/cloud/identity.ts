@@ -193,8 +193,15 @@ export class Identity {
 
 const refusals = new Set<ErrorType>(["unauthenticated", "token_superseded", "instance_revoked", "identity_in_use"]);
 
+/** Throws where the cloud names an endpoint without TLS although it has TLS itself: tokens would go there for everybody to read. */
 export function resolveUrl(baseUrl: string, endpoint: string): string {
-  return new URL(endpoint, baseUrl.endsWith("/") ? baseUrl : `${baseUrl}/`).href;
+  const base = new URL(baseUrl.endsWith("/") ? baseUrl : `${baseUrl}/`);
+  const url = new URL(endpoint, base);
+  if (base.protocol === "https:" && url.protocol !== "https:")
+    throw new Error(
+      `the cloud at ${base.origin} names ${url.origin} as an endpoint, which has no TLS: it is not asked`,
+    );
+  return url.href;
 }
 
 function readToken(path: string): string | undefined {

@@ -17,9 +17,17 @@ import { systemClock } from "@hl/core/clock.ts";
 import { makeAuthority, type TestCertificate } from "@hl/testkit/certificates.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { WebSocketServer } from "ws";
+import { testConnect } from "../network/testing/open-connect.ts";
+import { TlsContexts } from "../network/tls-context.ts";
 import { CloudHttp } from "./http.ts";
-import { cloudTls, refusalOf, type CloudTls, type TlsFiles } from "./tls.ts";
-
+import {
+  certificateState,
+  cloudTls as cloudTlsOf,
+  refusalOf,
+  type CloudTls,
+  type CloudTlsOptions,
+  type TlsFiles,
+} from "./tls.ts";
 const never = new AbortController().signal;
 const policy: TlsPolicy = {
   minVersion: "TLSv1.3",
@@ -29,6 +37,10 @@ const policy: TlsPolicy = {
   verifyHostname: true,
   pins: undefined,
 };
+
+/** On a machine without a store of authorities: nothing is trusted but what a test says. */
+const cloudTls = (rules: TlsPolicy, files: TlsFiles, own: Partial<CloudTlsOptions> = {}): CloudTls =>
+  cloudTlsOf(rules, files, { contexts: new TlsContexts(), systemStores: [], ...own });
 
 /** Says who the client is: "nobody", or the name in its certificate. */
 class TlsCloud implements AsyncDisposable {
@@ -59,23 +71,21 @@ class TlsCloud implements AsyncDisposable {
 
   /** What a request is answered, and whether a WebSocket opens; or why not. */
   async ask(tls: CloudTls, host = "127.0.0.1"): Promise<readonly [unknown, string]> {
+    const connect = testConnect({ tls: tls.options });
     await using http = new CloudHttp({
       clock: systemClock,
       timeoutMs: 10_000,
       connectionsMax: 1,
       answerBytesMax: 10_000,
-      connectTimeoutMs: 10_000,
+      connect,
       retryAfterMaxMs: 1_000,
-      tls: tls.options,
     });
     const text = (error: unknown): string => (error as Error).message;
     const answer = await http.call(`https://${host}:${this.port}/x`, "m", {}, undefined, never).catch(text);
-    const opened = connectWebSocket({
-      url: `wss://${host}:${this.port}/x`,
-      messageBytesMax: 1_000,
-      timeoutMs: 10_000,
-      tls: tls.options,
-    });
+    const url = `wss://${host}:${this.port}/x`;
+    const opened = connect(new URL(url), never).then((connection) =>
+      connectWebSocket({ url, messageBytesMax: 1_000, timeoutMs: 10_000, connection }),
+    );
     const socket = await opened.then((open) => {
       open.terminate();
       return "open";
@@ -119,7 +129,7 @@ test("X2: authority, name, pins and client certificate hold for requests and for
   const both = (wanted: RegExp, answers: readonly [unknown, string]): void => {
     for (const answer of answers) assert.match(String(answer), wanted);
   };
-  both(/self-signed|unable to verify|unable to get/i, await cloud.ask(cloudTls(policy, { ...bare, ca: none })));
+  both(/comes from an authority that is not trusted/, await cloud.ask(cloudTls(policy, { ...bare, ca: none })));
   const other = file("other.crt", makeAuthority("test authority").cert);
   both(/certificate|signature/i, await cloud.ask(cloudTls(policy, { ...bare, ca: other })));
 
@@ -128,6 +138,57 @@ test("X2: authority, name, pins and client certificate hold for requests and for
   both(/is not pinned: it is sha256:/, await cloud.ask(pinned(client.pin)));
   both(/is not pinned/, await cloud.ask(pinned(authority.pin)));
   both(/is not pinned/, await cloud.ask(pinned()));
+
+  const told: string[] = [];
+  const reported = cloudTls({ ...policy, pins: [client.pin], pinReportOnly: true }, bare, {
+    onUnpinned: (problem) => void told.push(problem),
+  });
+  assert.deepEqual(await cloud.ask(reported), ["nobody", "open"], "report-only");
+  assert.equal(told.length, 2);
+  for (const text of told) assert.ok(text.includes(server.pin), text);
+});
+
+test("X2: a client certificate of which half is there, that does not fit its key, or a list of authorities without one is told", () => {
+  using folder = temporaryFolder("hl-tls");
+  const file = (name: string, content: string): string => {
+    const path = join(folder.path, name);
+    writeFileSync(path, content);
+    return path;
+  };
+  const authority = makeAuthority();
+  const [one, other] = [authority.issue("one"), authority.issue("other")];
+  const none = join(folder.path, "none");
+  const files = { ca: file("ca.crt", authority.cert), cert: file("one.crt", one.cert), key: file("one.key", one.key) };
+  assert.equal(certificateState(files), "whole");
+  assert.equal(certificateState({ cert: none, key: none }), "none");
+  for (const missing of [{ cert: none }, { key: none }]) {
+    const half = { ...files, ...missing };
+    assert.deepEqual([certificateState(half), cloudTls(policy, half).hasCertificate], ["half", false]);
+  }
+  const mixed = { ...files, key: file("other.key", other.key) };
+  assert.throws(() => cloudTls(policy, mixed), /one\.crt and the key in .*other\.key cannot be used .*belong together/);
+  const empty = { ...files, ca: file("empty.crt", "\n") };
+  assert.throws(() => cloudTls(policy, empty), /empty\.crt has no certificate of an authority/);
+  const tls = { pins: undefined, rejectUnauthorized: true };
+  assert.match(refusalOf("https://api.example.com", tls, undefined, files) ?? "", /only one is there: put .*one\.crt/);
+});
+
+test("X2: without a file of authorities those of the machine are trusted, and with one no others", async () => {
+  using folder = temporaryFolder("hl-tls");
+  const file = (name: string, content: string): string => {
+    const path = join(folder.path, name);
+    writeFileSync(path, content);
+    return path;
+  };
+  const [ofMachine, configured] = [makeAuthority("machine"), makeAuthority("configured")];
+  const none = join(folder.path, "none");
+  const systemStores = [none, file("store.crt", configured.cert + ofMachine.cert)];
+  await using cloud = await TlsCloud.start(ofMachine.issue("cloud"), ofMachine.cert);
+  const bare = { ca: none, cert: none, key: none };
+  assert.deepEqual(await cloud.ask(cloudTls(policy, bare, { systemStores })), ["nobody", "open"]);
+  const ca = file("ca.crt", configured.cert);
+  const [answer] = await cloud.ask(cloudTls(policy, { ...bare, ca }, { systemStores }));
+  assert.match(String(answer), /comes from an authority that is not trusted/);
 });
 
 test("X2: a server that is named otherwise is refused, unless that is configured", async () => {
@@ -140,7 +201,7 @@ test("X2: a server that is named otherwise is refused, unless that is configured
   // The certificate of the authority itself names no host at all.
   await using cloud = await TlsCloud.start(authority, authority.cert);
   const [answer, socket] = await cloud.ask(cloudTls(policy, files));
-  for (const text of [answer, socket]) assert.match(String(text), /does not match certificate's altnames|IP|Cert/);
+  for (const text of [answer, socket]) assert.match(String(text), /its certificate is for another name/);
   assert.deepEqual(await cloud.ask(cloudTls({ ...policy, verifyHostname: false }, files)), ["nobody", "open"]);
 });
 

@@ -1,7 +1,10 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { checkServerIdentity, type PeerCertificate, type SecureContext } from "node:tls";
 import type { TlsPolicy } from "@hl/config/tls-policy.ts";
+import { errorText } from "@hl/core/logger.ts";
+import { authoritiesIn, systemAuthorities, type ContextParts, type TlsContexts } from "../network/tls-context.ts";
+import type { TlsOptions } from "../network/tls-options.ts";
 
 /** Where the files of TLS are; one that does not exist is not used. */
 export interface TlsFiles {
@@ -10,16 +13,12 @@ export interface TlsFiles {
   readonly key: string;
 }
 
-/** In the words of node:tls. */
-export interface TlsOptions {
-  readonly minVersion: TlsPolicy["minVersion"];
-  readonly maxVersion: TlsPolicy["maxVersion"];
-  readonly ciphers: string;
-  readonly rejectUnauthorized: boolean;
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-  readonly checkServerIdentity: (host: string, certificate: PeerCertificate) => Error | undefined;
+export interface CloudTlsOptions {
+  readonly contexts: TlsContexts;
+  /** Where the machine keeps the authorities that it trusts. */
+  readonly systemStores?: readonly string[] | undefined;
+  /** Hears of a key that is not pinned, where that is only reported. */
+  readonly onUnpinned?: ((problem: string) => void) | undefined;
 }
 
 /** Options for node:tls, the same for requests and for the command channel. */
@@ -29,27 +28,46 @@ export interface CloudTls {
   readonly hasCertificate: boolean;
 }
 
+/** How much of a client certificate is there. Half of one is as good as a mistake: without it we would be somebody else to the cloud. */
+export function certificateState({ cert, key }: Pick<TlsFiles, "cert" | "key">): "none" | "half" | "whole" {
+  const [hasCert, hasKey] = [existsSync(cert), existsSync(key)];
+  if (hasCert !== hasKey) return "half";
+  return hasCert ? "whole" : "none";
+}
+
 /**
  * Everything that security.json says about TLS, enforced on each connection. Asked anew for each, because certificates are replaced
- * while the daemon runs. Throws where a file cannot be read.
+ * while the daemon runs. Throws where a file cannot be read, or is not what it has to be.
  */
-export function cloudTls(policy: TlsPolicy, files: TlsFiles): CloudTls {
+export function cloudTls(policy: TlsPolicy, files: TlsFiles, own: CloudTlsOptions): CloudTls {
   const ca = contentOf(files.ca);
   const cert = contentOf(files.cert);
   const key = contentOf(files.key);
   const hasCertificate = cert !== undefined && key !== undefined;
+  const { minVersion, maxVersion, ciphers, rejectUnauthorized } = policy;
+  const trusted = ca === undefined ? systemAuthorities(own.systemStores) : [authoritiesIn(files.ca, ca)];
   return {
     hasCertificate,
     options: {
-      minVersion: policy.minVersion,
-      maxVersion: policy.maxVersion,
-      ciphers: policy.ciphers,
-      rejectUnauthorized: policy.rejectUnauthorized,
-      ...(ca === undefined ? {} : { ca }),
-      ...(hasCertificate ? { cert, key } : {}),
-      checkServerIdentity: (host, certificate) => identityProblem(policy, host, certificate),
+      context: contextOf(
+        own.contexts,
+        { minVersion, maxVersion, ciphers, ca: trusted, ...(hasCertificate ? { cert, key } : {}) },
+        files,
+      ),
+      rejectUnauthorized,
+      checkServerIdentity: (host, certificate) => identityProblem(policy, host, certificate, own.onUnpinned),
     },
   };
+}
+
+function contextOf(contexts: TlsContexts, parts: ContextParts, files: TlsFiles): SecureContext {
+  try {
+    return contexts.of(parts);
+  } catch (error) {
+    if (parts.cert === undefined) throw error;
+    const text = `the client certificate in ${files.cert} and the key in ${files.key} cannot be used (${errorText(error)}): both have to be PEM, the key without a password, and belong together`;
+    throw new Error(text, { cause: error });
+  }
 }
 
 /**
@@ -57,25 +75,31 @@ export function cloudTls(policy: TlsPolicy, files: TlsFiles): CloudTls {
  * may be anything. The message says the key that is there, so that a rotation can be put into `pin_hashes`.
  */
 export function identityProblem(
-  { verifyHostname, pins }: Pick<TlsPolicy, "verifyHostname" | "pins">,
+  { verifyHostname, pins, pinReportOnly }: Pick<TlsPolicy, "verifyHostname" | "pins" | "pinReportOnly">,
   host: string,
   certificate: PeerCertificate,
+  onUnpinned?: (problem: string) => void,
 ): Error | undefined {
   const problem = verifyHostname ? checkServerIdentity(host, certificate) : undefined;
   if (problem !== undefined || pins === undefined) return problem;
   const pin = pinOf(certificate.raw);
   if (pins.includes(pin)) return undefined;
-  return new Error(`the key of ${host} is not pinned: it is ${pin}, and pin_hashes of security.json does not have it`);
+  const text = `the key of ${host} is not pinned: it is ${pin}, and pin_hashes of security.json does not have it`;
+  if (pinReportOnly !== true) return new Error(`${text}. Add it there if who runs the server says that it is theirs`);
+  onUnpinned?.(text);
+  return undefined;
 }
 
 /**
  * X2: what is configured for the connection and cannot hold is no connection.
  * @param missing the files of a client certificate that is demanded and not there
+ * @param half the files of a client certificate of which only one is there
  */
 export function refusalOf(
   baseUrl: string,
-  { pins, rejectUnauthorized }: Pick<TlsPolicy, "pins" | "rejectUnauthorized">,
+  { pins, pinReportOnly, rejectUnauthorized }: Pick<TlsPolicy, "pins" | "pinReportOnly" | "rejectUnauthorized">,
   missing?: Pick<TlsFiles, "cert" | "key">,
+  half?: Pick<TlsFiles, "cert" | "key">,
 ): string | undefined {
   const isTls = baseUrl.startsWith("https:");
   if (missing !== undefined) {
@@ -83,7 +107,9 @@ export function refusalOf(
     if (!isTls) return `${wanted}, and ${baseUrl} has no TLS to show one in`;
     return `${wanted}: put the certificate into ${missing.cert} and its key into ${missing.key}`;
   }
-  if (!isTls || pins === undefined) return undefined;
+  if (isTls && half !== undefined)
+    return `of a client certificate and its key only one is there: put ${half.cert} and ${half.key} both there, or neither`;
+  if (!isTls || pins === undefined || pinReportOnly === true) return undefined;
   const pinned = "network_security.tls_config.certificate_pinning in security.json is on";
   if (pins.length === 0)
     return `${pinned}, and pin_hashes holds no pin but the placeholder: give the real ones, or turn it off`;

@@ -10,11 +10,13 @@ import type { Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import type { Inbox } from "../store/inbox.ts";
+import type { ComposedOutbound } from "./outbound.ts";
 
 /** What the cloud link needs of the rest of the daemon. */
 export interface CloudPorts {
   readonly config: Config;
   readonly baseUrl: string;
+  readonly outbound: ComposedOutbound;
   readonly enrollmentToken: string | undefined;
   readonly host: HostFacts;
   readonly clock: Clock;

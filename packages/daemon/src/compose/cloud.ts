@@ -4,7 +4,6 @@ import { daemonMethods } from "@hl/protocol/methods.ts";
 import { runIdHeader } from "@hl/protocol/methods/vm.ts";
 import { protocolVersion, protocolVersionMin, version } from "@hl/protocol/version.ts";
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
 import { ChannelPaths } from "../cloud/channel-paths.ts";
 import { CommandChannel } from "../cloud/channel.ts";
 import { ClockWatch } from "../cloud/clock-watch.ts";
@@ -15,7 +14,7 @@ import { InboxHandler } from "../cloud/inbox-handler.ts";
 import { CloudLink, isUnauthenticated } from "../cloud/link.ts";
 import { Retry } from "../cloud/retry.ts";
 import { CloudTarget, type Shut } from "../cloud/target.ts";
-import { cloudTls, refusalOf, type CloudTls } from "../cloud/tls.ts";
+import { certificateState, refusalOf } from "../cloud/tls.ts";
 import type { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
 import { composeIdentity } from "./cloud-identity.ts";
@@ -39,14 +38,13 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const { config, baseUrl, host, clock, random, spool, limits } = ports;
   const logger = ports.logger.child({ part: "cloud" });
   const { connection, auth } = config.daemon.cloud_api;
-  const { certificate } = config.security.authentication;
+  const { cloudTls: tls, cloudFiles: files } = ports.outbound;
   const numbers = composeNumbers(config, logger);
   const retrying = { clock, random, logger, onFailure: (error: unknown) => target.noticed(error) };
   const certificateAlone = auth.method === "certificate";
-  const files = { ca: certificate.ca_cert, cert: auth.cert_file, key: auth.key_file };
-  const tls = (): CloudTls => cloudTls(tlsPolicy(config, existsSync(auth.cert_file)), files);
-  tls(); // A file that cannot be read is told at the start.
+  if (baseUrl.startsWith("https:")) tls(); // A file that cannot be used is told at the start.
   const connectTimeoutMs = (): number => Math.min(numbers.ms("timeout"), numbers.ms("connect_timeout"));
+  const connect = ports.outbound.connectCloud(connectTimeoutMs);
   // One a process: who restarts, and who was copied, is another run under the same identity.
   const runId = randomUUID();
   const http = new CloudHttp({
@@ -60,14 +58,9 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
         : { level: connection.compression_level, bytesMin: connection.compression_bytes_min },
     connectionsMax: connection.max_connections,
     answerBytesMax: limits.messageBytesMax,
-    get connectTimeoutMs() {
-      return connectTimeoutMs();
-    },
+    connect,
     get retryAfterMaxMs() {
       return numbers.ms("retry_after_max");
-    },
-    get tls() {
-      return tls().options;
     },
     headers: { [runIdHeader]: runId },
   });
@@ -83,7 +76,9 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     identity,
     baseUrl,
     get refusal() {
-      return refusalOf(baseUrl, tlsPolicy(config), certificateAlone && !tls().hasCertificate ? files : undefined);
+      const state = certificateState(files);
+      const missing = certificateAlone && state !== "whole" ? files : undefined;
+      return refusalOf(baseUrl, tlsPolicy(config), missing, state === "half" ? files : undefined);
     },
     onShut: (why) => {
       logger.error({ why }, "the cloud does not want this VM: only the heartbeat asks again, the others wait for it");
@@ -163,9 +158,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     get connectTimeoutMs() {
       return connectTimeoutMs();
     },
-    get tls() {
-      return tls().options;
-    },
+    connect,
     target: (signal) => target.endpoint("commands", signal),
     renew,
     get retryAfterMaxMs() {

@@ -7,13 +7,12 @@ import { defaultTransportLimits, type TransportLimits } from "@hl/core/rpc/trans
 import type { Service } from "@hl/core/service.ts";
 import { approvalHandlers } from "../approvals/handlers.ts";
 import { claudeHandlers } from "../claude/handlers.ts";
-import type { Agents } from "../claude/agents.ts";
-import type { Commands } from "../commands/commands.ts";
 import { commandHandlers } from "../commands/handlers.ts";
 import { Events } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
+import type { ProxySettings } from "../network/proxy-settings.ts";
 import { ProcessSecrets } from "../redaction/process-secrets.ts";
 import { Redactor } from "../redaction/redactor.ts";
 import { AgentRecords } from "../store/agent-records.ts";
@@ -34,12 +33,14 @@ import { auditor } from "./audit.ts";
 import { composeEgress } from "./egress.ts";
 import { enforceableOf } from "./enforceable.ts";
 import { composeHealth } from "./health.ts";
+import { composeOutbound } from "./outbound.ts";
 import { composeKeyProxy } from "./key-proxy.ts";
 import { knownSecrets } from "./secrets.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
 import { LiveConfig, type Reloaded } from "./live-config.ts";
 import { composeRunner, runnerPathsOf } from "./runner.ts";
+import { stopWork } from "./stop-work.ts";
 import { composeTranscripts } from "./transcripts.ts";
 
 /** What the daemon takes from outside; tests pass their own. */
@@ -49,6 +50,8 @@ export interface Ports {
   readonly logger: Logger;
   readonly runnerBinary: string;
   readonly enrollmentToken: string | undefined;
+  /** For the daemon's own connections; nothing that it starts gets it. */
+  readonly proxy: ProxySettings | undefined;
   /** Show stack traces in errors. */
   readonly testMode: boolean;
 }
@@ -107,7 +110,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
 
   // Features.
   const live = new LiveConfig(config);
-  const secrets = knownSecrets(config, clock);
+  const secrets = knownSecrets(config, clock, ports.proxy);
   const { max_queue_size: queueEventsMax, max_queue_bytes: queueBytesMax } = settings.event_streaming;
   const onStoreError = failure("an event could not be stored");
   const redactor = new Redactor(secrets);
@@ -128,7 +131,8 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
   const egress = composeEgress({ config, clock, socketPath: proxySocket, audit });
   if (egress !== undefined) building.use(egress);
-  const keyProxy = building.use(composeKeyProxy(config, logger));
+  const outbound = composeOutbound({ config, clock, logger, proxy: ports.proxy });
+  const keyProxy = building.use(composeKeyProxy(config, logger, outbound));
   const { approvals, judge } = composeApprovals({
     ...{ settings: () => live.approvals, clock, logger, database, events, audit },
   });
@@ -217,6 +221,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       composeCloud({
         config,
         baseUrl,
+        outbound,
         enrollmentToken: ports.enrollmentToken,
         host,
         clock,
@@ -281,12 +286,6 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     reload: (next) => live.take(next),
     dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
   };
-}
-
-/** An operator has revoked this VM: what runs here ends (P1). Nothing new comes, because there is no command channel. */
-async function stopWork(commands: Commands, agents: Agents): Promise<void> {
-  const running = commands.runningIds().map(async (id) => commands.cancel(await commands.get(id), undefined));
-  await Promise.allSettled([...running, agents.stopAll()]);
 }
 
 function shownConfig(config: Config): { config: Record<string, unknown>; sources: Record<string, string> } {

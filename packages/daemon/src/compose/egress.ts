@@ -1,9 +1,9 @@
 import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
-import { ownAddresses } from "../egress/addresses.ts";
+import { ownAddresses } from "../network/addresses.ts";
 import { EgressPolicy } from "../egress/egress-policy.ts";
 import { defaultEgressLimits, EgressProxy } from "../egress/egress-proxy.ts";
-import { boundedResolver, lookupsMax, systemResolver } from "../egress/route.ts";
+import { boundedResolver, lookupsMax, systemResolver } from "../network/route.ts";
 import type { Audit } from "./audit.ts";
 
 export interface EgressPorts {

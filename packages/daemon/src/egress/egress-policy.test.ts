@@ -7,9 +7,10 @@ import assert from "node:assert/strict";
 import { isIP } from "node:net";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { facesOf, ownAddresses, specialRangeOf } from "./addresses.ts";
-import { parseAuthority, parsePlainTarget } from "./destination.ts";
-import { EgressPolicy, type Verdict } from "./egress-policy.ts";
+import { facesOf, ownAddresses, specialRangeOf } from "../network/addresses.ts";
+import { parseAuthority, parsePlainTarget } from "../network/destination.ts";
+import type { Verdict } from "../network/verdict.ts";
+import { EgressPolicy } from "./egress-policy.ts";
 
 const reasonOf = (verdict: Verdict): string => (verdict.allowed ? "" : verdict.reason);
 

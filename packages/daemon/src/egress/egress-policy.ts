@@ -1,7 +1,8 @@
 import { isIP } from "node:net";
-import { networkEntryMatches, parseNetworkEntry, type NetworkEntry } from "@hl/config/networks.ts";
-import { facesOf, liesIn, specialRangeOf, type SpecialRange } from "./addresses.ts";
-import { destinationText, type Destination } from "./destination.ts";
+import { networkEntryMatches, type NetworkEntry } from "@hl/config/networks.ts";
+import { facesOf, liesIn, specialRangeOf, type SpecialRange } from "../network/addresses.ts";
+import { destinationText, type Destination } from "../network/destination.ts";
+import { entriesOf, entryFor, refuse, type DestinationPolicy, type Entry, type Verdict } from "../network/verdict.ts";
 
 export interface EgressLists {
   /** `security.sandbox.proxy_allowed_hosts`. */
@@ -12,16 +13,6 @@ export interface EgressLists {
   readonly ownAddresses: () => readonly string[];
 }
 
-/** `rule` is the entry that decided, where one did; `reason` says what to do about a refusal. */
-export type Verdict =
-  | { readonly allowed: true; readonly rule: string }
-  | { readonly allowed: false; readonly rule: string | undefined; readonly reason: string };
-
-interface Entry {
-  readonly text: string;
-  readonly entry: NetworkEntry;
-}
-
 const allowKey = "security.sandbox.proxy_allowed_hosts";
 const blockKey = "security.blocked_networks";
 
@@ -30,7 +21,7 @@ const blockKey = "security.blocked_networks";
  * resolved, since a look-up can carry data out as well as a connection. Then every address that the name has led to: a name is no
  * reason to reach this machine, its neighbours or its cloud's metadata.
  */
-export class EgressPolicy {
+export class EgressPolicy implements DestinationPolicy {
   readonly #allowed: readonly Entry[];
   readonly #blocked: readonly Entry[];
   readonly #ownAddresses: () => readonly string[];
@@ -42,9 +33,9 @@ export class EgressPolicy {
   }
 
   judgeHost(destination: Destination): Verdict {
-    const blocker = this.#matching(this.#blocked, destination);
+    const blocker = entryFor(this.#blocked, destination);
     if (blocker !== undefined) return blockedBy(blocker, destinationText(destination));
-    const opener = this.#matching(this.#allowed, destination);
+    const opener = entryFor(this.#allowed, destination);
     if (opener !== undefined) return { allowed: true, rule: opener.text };
     const text = destinationText(destination);
     return refuse(`${text} is not on the list of hosts: add ${quoted(destination)} to ${allowKey} in daemon.json`);
@@ -57,9 +48,7 @@ export class EgressPolicy {
       destination.host === address ? destinationText(destination) : `${destinationText(destination)} (${address})`;
     const faces = facesOf(address);
     if (faces === undefined) return refuse(`${what} is not an address that can be judged`);
-    const blocker = [address, ...faces]
-      .map((face) => this.#matching(this.#blocked, { host: face, port }))
-      .find((entry) => entry !== undefined);
+    const blocker = entryFor(this.#blocked, { host: address, port });
     if (blocker !== undefined) return blockedBy(blocker, what);
     const own = this.#ownAddresses();
     let rule = "";
@@ -82,12 +71,6 @@ export class EgressPolicy {
     }
     return { allowed: true, rule };
   }
-
-  #matching(entries: readonly Entry[], destination: Destination): Entry | undefined {
-    const faces = facesOf(destination.host) ?? [destination.host];
-    const hosts = [destination.host, ...faces];
-    return entries.find(({ entry }) => hosts.some((host) => matches(entry, { host, port: destination.port })));
-  }
 }
 
 const matches = (entry: NetworkEntry, { host, port }: Destination): boolean => networkEntryMatches(entry, host, port);
@@ -98,20 +81,7 @@ function isWithin({ host, prefix }: NetworkEntry, range: SpecialRange): boolean 
   return isNamed && (prefix === undefined || prefix >= range.prefix);
 }
 
-const refuse = (reason: string): Verdict => ({ allowed: false, rule: undefined, reason });
-
-const blockedBy = ({ text }: Entry, what: string): Verdict => ({
-  allowed: false,
-  rule: text,
-  reason: `${what} is blocked by ${JSON.stringify(text)} in ${blockKey}, which wins over ${allowKey}`,
-});
+const blockedBy = ({ text }: Entry, what: string): Verdict =>
+  refuse(`${what} is blocked by ${JSON.stringify(text)} in ${blockKey}, which wins over ${allowKey}`, text);
 
 const quoted = (destination: Destination): string => JSON.stringify(destinationText(destination));
-
-/** The configuration has checked their form. */
-function entriesOf(texts: readonly string[]): Entry[] {
-  return texts.flatMap((text) => {
-    const entry = parseNetworkEntry(text);
-    return entry === undefined ? [] : [{ text, entry }];
-  });
-}

@@ -5,11 +5,11 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
 import type { Service } from "@hl/core/service.ts";
-import { parseAuthority, parsePlainTarget, type Destination } from "./destination.ts";
+import { parseAuthority, parsePlainTarget, type Destination } from "../network/destination.ts";
 import { misnamedHeader } from "@hl/core/raw-headers.ts";
 import { passRequest } from "./plain-request.ts";
 import { answerRequest, answerSocket, type ProxyAnswer } from "./refusal.ts";
-import { EgressFailed, EgressRefused, openRoute, type Route, type RouteOptions } from "./route.ts";
+import { RouteFailed, RouteRefused, openRoute, type Route, type RouteOptions } from "../network/route.ts";
 import { joinSockets } from "./tunnel.ts";
 
 export interface EgressLimits {
@@ -47,7 +47,7 @@ export interface EgressDecision {
   readonly durationMs: number;
 }
 
-export interface EgressProxyOptions extends Omit<RouteOptions, "connectMs"> {
+export interface EgressProxyOptions extends Omit<RouteOptions, "connectMs" | "halfOpen"> {
   readonly socketPath: string;
   readonly clock: Clock;
   readonly limits: EgressLimits;
@@ -202,17 +202,21 @@ export class EgressProxy implements Service {
       onDecision({ method, host, port, ...said, durationMs: clock.now() - startedAt });
     try {
       const stopped = AbortSignal.any([signal, this.#stop.signal]);
-      const route = await openRoute({ ...this.#options, connectMs: limits.connectMs }, destination, stopped);
+      const route = await openRoute(
+        { ...this.#options, connectMs: limits.connectMs, halfOpen: true },
+        destination,
+        stopped,
+      );
       tell({ decision: "allow", rule: route.rule, address: route.address });
       return route;
     } catch (error) {
       const reason = errorText(error);
-      if (error instanceof EgressRefused) {
+      if (error instanceof RouteRefused) {
         tell({ decision: "deny", rule: error.rule, reason });
         return { status: 403, text: `refused by hl-daemon: ${reason}`, error: "http_request_denied" };
       }
       tell({ decision: "fail", rule: undefined, reason });
-      const status = error instanceof EgressFailed ? error.status : 502;
+      const status = error instanceof RouteFailed ? error.status : 502;
       return { status, text: `hl-daemon: ${reason}`, error: "destination_unavailable" };
     }
   }

@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import { describe, test } from "node:test";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { EgressFixture, headOf, textOf } from "./egress.fixture.test.ts";
-import { boundedResolver } from "./route.ts";
+import { boundedResolver } from "../network/route.ts";
 
 const echo = (socket: Socket): void => void socket.pipe(socket);
 

@@ -2,7 +2,7 @@ import { request as startRequest, type ClientRequest, type IncomingMessage, type
 import type { Socket } from "node:net";
 import { pipeline } from "node:stream";
 import { errorText } from "@hl/core/logger.ts";
-import { hostHeader, type PlainTarget } from "./destination.ts";
+import { hostHeader, type PlainTarget } from "../network/destination.ts";
 import { passedHeaders } from "@hl/core/raw-headers.ts";
 import { answerRequest } from "./refusal.ts";
 

@@ -19,7 +19,8 @@ export interface JudgedEnvironment {
   readonly account: KeyAccount | undefined;
 }
 
-const defaultBaseUrl = "https://api.anthropic.com";
+/** Of the model's API, where the environment names none. */
+export const defaultBaseUrl = "https://api.anthropic.com";
 const proxyVariable = /^(?:https?|all)_proxy$/i;
 
 /**

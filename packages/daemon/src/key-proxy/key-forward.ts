@@ -1,12 +1,14 @@
-import { request as httpRequest, type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
-import { request as httpsRequest } from "node:https";
+import { request, type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { pipeline } from "node:stream";
 import { errorText } from "@hl/core/logger.ts";
 import { passedHeaders } from "@hl/core/raw-headers.ts";
+import { ConnectionFailed, type Connect } from "../network/outbound.ts";
 import { answerError } from "./key-answer.ts";
 
 export interface Forwarding {
   readonly baseUrl: URL;
+  readonly connect: Connect;
   /** Takes the place of every `x-api-key` and `authorization` of the agent; name and value. */
   readonly credentials: readonly (readonly [string, string])[];
   /** Nothing moves between us and the server for so long. */
@@ -18,10 +20,27 @@ const replaced = ["host", "expect", "x-api-key", "authorization"];
 
 /**
  * Sends one request on with other credentials, and its answer back as it is; both are streamed, and when either side goes the other is let go.
+ * Never rejects.
  * @param incoming its target is a path
  */
-export function forward(incoming: IncomingMessage, response: ServerResponse, to: Forwarding): void {
-  const outgoing = open(incoming, to);
+export async function forward(incoming: IncomingMessage, response: ServerResponse, to: Forwarding): Promise<void> {
+  const gone = new AbortController();
+  const onClose = (): void => gone.abort(new Error("the agent has gone"));
+  response.once("close", onClose);
+  try {
+    const socket = await to.connect(to.baseUrl, gone.signal);
+    if (response.destroyed) socket.destroy();
+    else pass(incoming, response, to, socket);
+  } catch (error) {
+    const status = error instanceof ConnectionFailed && error.kind === "timeout" ? 504 : 502;
+    if (!response.destroyed) answerError(response, status, `${to.baseUrl.host} cannot be asked: ${errorText(error)}`);
+  } finally {
+    response.off("close", onClose);
+  }
+}
+
+function pass(incoming: IncomingMessage, response: ServerResponse, to: Forwarding, socket: Socket): void {
+  const outgoing = open(incoming, to, socket);
   let failed = false;
   const fail = (status: 502 | 504, text: string): void => {
     outgoing.destroy();
@@ -54,12 +73,10 @@ export function forward(incoming: IncomingMessage, response: ServerResponse, to:
   incoming.once("error", () => outgoing.destroy());
 }
 
-function open(incoming: IncomingMessage, { baseUrl, credentials }: Forwarding): ClientRequest {
-  const request = baseUrl.protocol === "https:" ? httpsRequest : httpRequest;
+/** The connection is for this request alone: one kept for later may be closed under the next, which nobody could send again. */
+function open(incoming: IncomingMessage, { baseUrl, credentials }: Forwarding, socket: Socket): ClientRequest {
   return request({
-    protocol: baseUrl.protocol,
-    hostname: baseUrl.hostname.replace(/^\[|\]$/g, ""),
-    port: baseUrl.port,
+    createConnection: () => socket,
     method: incoming.method,
     path: baseUrl.pathname.replace(/\/+$/, "") + (incoming.url ?? ""),
     headers: [
@@ -69,7 +86,6 @@ function open(incoming: IncomingMessage, { baseUrl, credentials }: Forwarding): 
       ...framing(incoming),
     ],
     setHost: false,
-    agent: false, // A connection kept for later may be closed under the next request, which nobody could send again.
   });
 }
 

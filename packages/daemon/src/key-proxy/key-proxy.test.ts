@@ -4,15 +4,18 @@
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { createServer, request, type IncomingMessage, type RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { connect, createServer as createSocketServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { silentLogger } from "@hl/core/logger.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import { makeAuthority } from "@hl/testkit/certificates.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
+import { testConnect, trusting } from "../network/testing/open-connect.ts";
 import { defaultKeyProxyLimits, KeyProxy, type KeyProxyLimits } from "./key-proxy.ts";
 import { KeyState } from "./key-state.ts";
 
@@ -49,7 +52,10 @@ describe("the key proxy", () => {
     assert.equal(world.seen[0]?.headers.authorization, `Bearer ${realToken}`);
     assert.equal(world.seen[0]?.headers["x-api-key"], undefined);
     await ask(`${agent.url}/x`, { headers: { "x-api-key": agent.token } });
-    assert.deepEqual([world.seen[1]?.headers["x-api-key"], world.seen[1]?.headers.authorization], [realToken, undefined]);
+    assert.deepEqual(
+      [world.seen[1]?.headers["x-api-key"], world.seen[1]?.headers.authorization],
+      [realToken, undefined],
+    );
     const qwen = await world.agent("qwen", { ANTHROPIC_API_KEY: realKey });
     await ask(`${qwen.url}/x`, { headers: { authorization: `Bearer ${qwen.token}` } });
     const both = await world.agent("both", { ANTHROPIC_API_KEY: realKey, ANTHROPIC_AUTH_TOKEN: realToken });
@@ -59,6 +65,41 @@ describe("the key proxy", () => {
       [undefined, `Bearer ${realKey}`],
       [realKey, `Bearer ${realToken}`],
     ]);
+  });
+
+  test("X2: the certificate of the model's API is checked, whatever the environment says of it", async () => {
+    using folder = temporaryFolder("hl-key-proxy");
+    await using stack = new AsyncDisposableStack();
+    const authority = makeAuthority();
+    const { cert, key } = authority.issue("model");
+    const server = createTlsServer({ cert, key }, (_incoming, response) => void response.end("from the model's API"));
+    server.on("tlsClientError", () => {});
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    stack.defer(async () => {
+      server.close();
+      server.closeAllConnections();
+      await once(server, "close");
+    });
+    const before = process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+    stack.defer(() => {
+      if (before === undefined) delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    });
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const answers = [trusting(), trusting(authority.cert)].map(async (tls, index) => {
+      const home = join(folder.path, String(index));
+      mkdirSync(home);
+      const proxy = stack.use(proxyIn(home, {}, testConnect({ tls })));
+      await proxy.start();
+      const covered = await proxy.cover("claude_one", { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: realKey }, {});
+      const headers = { "x-api-key": covered["ANTHROPIC_API_KEY"] ?? "" };
+      return ask(`${covered["ANTHROPIC_BASE_URL"]}/v1/messages`, { headers });
+    });
+    const [refused, taken] = await Promise.all(answers);
+    assert.equal(refused?.status, 502);
+    assert.match(refused.text, /TLS with 127\.0\.0\.1:\d+ failed: no trusted authority/);
+    assert.deepEqual([taken?.status, taken?.text], [200, "from the model's API"]);
   });
 
   test("no token, a made-up one, another proxy's, that of an ended agent: 401, and the server is not asked", async () => {
@@ -293,11 +334,12 @@ async function setUp(limits: Partial<KeyProxyLimits> = {}, listener?: Listener):
   };
 }
 
-function proxyIn(folder: string, limits: Partial<KeyProxyLimits> = {}): KeyProxy {
+function proxyIn(folder: string, limits: Partial<KeyProxyLimits> = {}, toModel = testConnect()): KeyProxy {
   return new KeyProxy({
     state: KeyState.load(join(folder, "key_proxy.json")),
     logger: silentLogger,
     limits: { ...defaultKeyProxyLimits, ...limits },
+    connect: toModel,
     common: {},
   });
 }

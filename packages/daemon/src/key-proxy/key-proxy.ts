@@ -4,6 +4,7 @@ import { errorText, type Logger } from "@hl/core/logger.ts";
 import { misnamedHeader } from "@hl/core/raw-headers.ts";
 import type { Service } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
+import type { Connect } from "../network/outbound.ts";
 import { coverKeys, judgeEnvironment, type KeyAccount } from "./key-account.ts";
 import { answerError } from "./key-answer.ts";
 import { forward } from "./key-forward.ts";
@@ -36,6 +37,8 @@ export interface KeyProxyOptions {
   readonly state: KeyState;
   readonly logger: Logger;
   readonly limits: KeyProxyLimits;
+  /** To the model's API, as the networks, the proxy and TLS of the daemon have it. */
+  readonly connect: Connect;
   /** Variables that agents get beside what is configured for them. */
   readonly common: Readonly<Record<string, string>>;
 }
@@ -186,6 +189,7 @@ export class KeyProxy implements Service {
 
   #request(incoming: IncomingMessage, response: ServerResponse): void {
     response.on("error", () => {}); // The agent has gone.
+    const { connect } = this.#options;
     const { requestsMax, idleMs } = this.#options.limits;
     const asked = this.#asker(incoming);
     if (asked === undefined) {
@@ -202,7 +206,7 @@ export class KeyProxy implements Service {
     } else {
       underWay.add(response);
       response.once("close", () => underWay.delete(response));
-      forward(incoming, response, { baseUrl: account.baseUrl, credentials, idleMs });
+      void forward(incoming, response, { baseUrl: account.baseUrl, connect, credentials, idleMs });
     }
   }
 

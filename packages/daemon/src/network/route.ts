@@ -1,9 +1,11 @@
 import { lookup } from "node:dns/promises";
-import { connect, isIP, type Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
+import { abortable } from "./abortable.ts";
+import { connectFirst } from "./connect-first.ts";
 import { destinationText, type Destination } from "./destination.ts";
-import type { EgressPolicy } from "./egress-policy.ts";
+import type { DestinationPolicy } from "./verdict.ts";
 
 /** Every address of a name; rejects where it has none. */
 export type Resolver = (host: string) => Promise<readonly string[]>;
@@ -36,8 +38,8 @@ export function boundedResolver(resolver: Resolver, max: number): Resolver {
 }
 
 /** The policy has said no. The message is one line for the person who meets it. */
-export class EgressRefused extends Error {
-  override readonly name = "EgressRefused";
+export class RouteRefused extends Error {
+  override readonly name = "RouteRefused";
   readonly rule: string | undefined;
 
   constructor(reason: string, rule: string | undefined) {
@@ -47,8 +49,8 @@ export class EgressRefused extends Error {
 }
 
 /** It was allowed and could not be reached. */
-export class EgressFailed extends Error {
-  override readonly name = "EgressFailed";
+export class RouteFailed extends Error {
+  override readonly name = "RouteFailed";
   /** Of the answer: 502, or 504 where time ran out. */
   readonly status: 502 | 504;
 
@@ -59,11 +61,13 @@ export class EgressFailed extends Error {
 }
 
 export interface RouteOptions {
-  readonly policy: EgressPolicy;
+  readonly policy: DestinationPolicy;
   readonly resolve: Resolver;
   readonly clock: Clock;
   /** For the name and all its addresses together. */
   readonly connectMs: number;
+  /** Our end stays open when the other side ends its own: for tunnels. */
+  readonly halfOpen: boolean;
 }
 
 export interface Route {
@@ -76,48 +80,42 @@ export interface Route {
 
 /**
  * Judges, resolves once, judges every address, and connects to one of those: what was judged is what is connected to, so a name that
- * changes its mind in between (DNS rebinding) changes nothing. Rejects with EgressRefused or EgressFailed.
+ * changes its mind in between (DNS rebinding) changes nothing. Rejects with RouteRefused or RouteFailed.
  */
 export async function openRoute(options: RouteOptions, destination: Destination, signal: AbortSignal): Promise<Route> {
   const { policy, clock, connectMs } = options;
   const verdict = policy.judgeHost(destination);
-  if (!verdict.allowed) throw new EgressRefused(verdict.reason, verdict.rule);
+  if (!verdict.allowed) throw new RouteRefused(verdict.reason, verdict.rule);
   const text = destinationText(destination);
   const late = new AbortController();
   const cancel = clock.after(connectMs, () =>
-    late.abort(new EgressFailed(504, `${text} could not be reached within ${connectMs} ms`)),
+    late.abort(new RouteFailed(504, `${text} could not be reached within ${connectMs} ms`)),
   );
-  const deadline = clock.now() + connectMs;
   const stopped = AbortSignal.any([signal, late.signal]);
   try {
     const addresses = await abortable(resolve(options.resolve, destination.host), stopped);
     const allowed = judged(policy, destination, addresses);
-    let failure: unknown;
-    for (const [index, address] of allowed.entries()) {
-      // Each gets its share of what is left, so that one that swallows packets leaves time for the next.
-      const shareMs = Math.max(1, (deadline - clock.now()) / (allowed.length - index));
-      try {
-        const socket = await connectTo(address, destination.port, clock, shareMs, stopped);
-        return { socket, address, rule: verdict.rule };
-      } catch (error) {
-        stopped.throwIfAborted();
-        failure ??= error;
-      }
-    }
-    if (failure instanceof EgressFailed) throw failure;
-    throw new EgressFailed(502, `${text} could not be reached: ${errorText(failure)}`);
+    const connected = await connectFirst(allowed, destination.port, options, stopped);
+    return { ...connected, rule: verdict.rule };
+  } catch (error) {
+    if (stopped.aborted) throw stopped.reason;
+    if (error instanceof RouteFailed || error instanceof RouteRefused) throw error;
+    throw new RouteFailed(502, `${text} could not be reached: ${errorText(error)}`);
   } finally {
     cancel();
   }
 }
 
 /** Those of them that are allowed; throws the first refusal when none is. */
-function judged(policy: EgressPolicy, destination: Destination, addresses: readonly string[]): readonly string[] {
-  const verdicts = addresses.map((address) => ({ address, verdict: policy.judgeAddress(destination, address) }));
+function judged(policy: DestinationPolicy, destination: Destination, addresses: readonly string[]): readonly string[] {
+  const verdicts = [...new Set(addresses)].map((address) => ({
+    address,
+    verdict: policy.judgeAddress(destination, address),
+  }));
   const allowed = verdicts.filter(({ verdict }) => verdict.allowed).map(({ address }) => address);
   if (allowed.length > 0) return allowed;
-  for (const { verdict } of verdicts) if (!verdict.allowed) throw new EgressRefused(verdict.reason, verdict.rule);
-  throw new EgressFailed(502, `${destination.host} has no address`);
+  for (const { verdict } of verdicts) if (!verdict.allowed) throw new RouteRefused(verdict.reason, verdict.rule);
+  throw new RouteFailed(502, `${destination.host} has no address`);
 }
 
 async function resolve(resolver: Resolver, host: string): Promise<readonly string[]> {
@@ -125,42 +123,6 @@ async function resolve(resolver: Resolver, host: string): Promise<readonly strin
   try {
     return await resolver(host);
   } catch (error) {
-    throw new EgressFailed(502, `${host} cannot be resolved: ${errorText(error)}`);
-  }
-}
-
-/** @param address never a name: nothing is looked up again */
-async function connectTo(
-  address: string,
-  port: number,
-  clock: Clock,
-  ms: number,
-  signal: AbortSignal,
-): Promise<Socket> {
-  const { promise, resolve: settle, reject } = Promise.withResolvers<Socket>();
-  const socket = connect({ host: address, port, family: isIP(address), allowHalfOpen: true, noDelay: true });
-  const cancel = clock.after(ms, () => reject(new EgressFailed(504, `${address} did not answer in time`)));
-  socket.on("error", reject); // It stays: a connection that breaks before somebody has taken it over must not end the daemon.
-  socket.once("connect", () => settle(socket));
-  try {
-    return await abortable(promise, signal);
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  } finally {
-    cancel();
-  }
-}
-
-/** A look-up cannot be called back: only the waiting for it ends. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason as Error);
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
+    throw new RouteFailed(502, `${host} cannot be resolved: ${errorText(error)}`);
   }
 }
