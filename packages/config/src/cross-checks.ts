@@ -2,6 +2,7 @@
  * Checks that need more than one key, and the few defaults that follow another key. A check that involves a key which is already
  * a problem stays silent: its value is then only a default that nobody wrote.
  */
+import { accessChecks } from "./access-checks.ts";
 import type { Finding, Trees } from "./finding.ts";
 import type { Collection, Entry, TreeName } from "./layer.ts";
 import { networkChecks, withCloudHost } from "./network-checks.ts";
@@ -18,7 +19,12 @@ export const crossCheck = (
   const trees = withDerivedDefaults({ daemon, security, isSet });
   const before = [...into.problems];
   const broken = (key: string): boolean => before.some((problem) => covers(problem, key));
-  for (const finding of [...daemonChecks(trees), ...networkChecks(trees), ...securityChecks(trees)]) {
+  for (const finding of [
+    ...daemonChecks(trees),
+    ...networkChecks(trees),
+    ...securityChecks(trees),
+    ...accessChecks(trees),
+  ]) {
     if (finding.keys.some(broken)) continue;
     const { severity, keys, ...words } = finding;
     (severity === "problem" ? into.problems : into.warnings).push({ ...placeOf(keys, into), ...words });

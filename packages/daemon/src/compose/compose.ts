@@ -55,8 +55,8 @@ export interface Ports {
 
 export interface Daemon {
   readonly socketPath: string;
-  /** `127.0.0.1:PORT`, or undefined where HTTP is off. */
-  readonly httpAddress: () => string | undefined;
+  /** `127.0.0.1:PORT` and whether it speaks TLS, or undefined where HTTP is off. */
+  readonly http: { readonly address: string; readonly isTls: boolean } | undefined;
   /** Starts every service in order; usable when it resolves. */
   start(): Promise<void>;
   /** Refuses new work, lets what runs end or go on under its shim, ships what it can, and releases everything. */
@@ -256,7 +256,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   );
   return {
     socketPath: settings.local_api.socket_path,
-    httpAddress: () => http?.address,
+    http,
     async start() {
       await runner.open();
       await commands.recover();
