@@ -6,6 +6,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderCliDocs } from "../packages/client/src/cli-docs.ts";
 import { renderConfigurationDocs } from "../packages/config/src/docs.ts";
+import { operatorPaths } from "../packages/cloud/src/http/operator-paths.ts";
+import { operatorRoles } from "../packages/cloud/src/operators/roles.ts";
+import { daemonPaths } from "../packages/daemon/src/api/http-paths.ts";
+import { renderPermissionDocs } from "../packages/protocol/src/docs-permissions.ts";
 import { renderErrorDocs, renderProtocolDocs } from "../packages/protocol/src/docs.ts";
 
 const pages: Readonly<Record<string, () => string>> = {
@@ -13,6 +17,7 @@ const pages: Readonly<Record<string, () => string>> = {
   "docs/errors.md": renderErrorDocs,
   "docs/configuration.md": renderConfigurationDocs,
   "docs/cli.md": renderCliDocs,
+  "docs/permissions.md": () => renderPermissionDocs({ daemonPaths, operatorRoles, operatorPaths }),
 };
 
 const root = join(import.meta.dirname, "..");
