@@ -51,7 +51,8 @@ async function serve({ roles, clientRequired = false, clientCa = true }: Given =
       handlers: {} as unknown as SessionFactoryOptions["handlers"],
       authenticate: localTokenAuthenticator(token),
       ...{ roles: shippedRoles, clock: systemClock, wireError: { stackTrace: false } },
-      observe: (record) => records.push(record),
+      observe: () => {},
+      onRefused: (record) => records.push(record),
     }),
     ...{ health: () => ({ status: "healthy" }), metrics: () => "hl 1\n", openRpc: () => ({}) },
   });

@@ -25,6 +25,8 @@ export interface SessionFactoryOptions {
   readonly clock: Clock;
   readonly wireError: WireErrorOptions;
   readonly observe: (record: CallRecord) => void;
+  /** Told of refusals that no method has made; undefined: nobody is. */
+  readonly onRefused?: ((record: CallRecord) => void) | undefined;
 }
 
 /** Makes sessions for every local transport and for the cloud link, all with the same table, handlers and checks (X3). */
@@ -52,9 +54,9 @@ export class SessionFactory {
     requirePermission(caller, permission, what, this.#options);
   }
 
-  /** A refusal that no method has made; for log and audit, as those of methods. */
+  /** A refusal that no method has made. */
   noteRefusal(method: string, caller: Caller | undefined, error: unknown): void {
-    this.#options.observe({ method, caller, definition: undefined, durationMs: 0, error });
+    this.#options.onRefused?.({ method, caller, definition: undefined, durationMs: 0, error });
   }
 
   /** @param onLogin told of each caller that the connection has from then on */

@@ -117,6 +117,18 @@ test("X2: an outage is bridged by the keys of before, up to the limit; nobody wa
   assert.equal(await w.knows(one), true);
 });
 
+test("X3: after a failure and a long silence newer keys are waited for: the old ones may have been withdrawn meanwhile", async () => {
+  const w = world(jwksOf(one));
+  assert.equal(await w.knows(one), true);
+  w.answer = new Error("no route");
+  await w.clock.advance(freshMs);
+  assert.equal(await w.knows(one), true);
+  w.answer = jwksOf(two);
+  await w.clock.advance(retryMs + freshMs);
+  assert.equal(await w.knows(one), false);
+  assert.equal(await w.knows(two), true);
+});
+
 test("without keys a failure is tried again soon, not with each token", async () => {
   const w = world(new Error("not up yet"));
   for (let time = 0; time < 10; time += 1) assert.equal(await w.knows(one), false);

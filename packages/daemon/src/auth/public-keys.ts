@@ -60,9 +60,10 @@ export class PublicKeys {
   async #freshen(): Promise<void> {
     const ageMs = this.#ageMs();
     if (ageMs < freshMs) return;
+    // In an outage nobody waits for what has just failed. What failed long ago may be well again, and a key be withdrawn meanwhile.
+    const isOutage = this.#isFailing && this.#options.clock.now() - this.#dueMs < freshMs;
     const asked = this.#fetchIfDue();
-    // In an outage nobody waits for what will most likely fail again.
-    if (!this.#isFailing || ageMs > this.#options.outageMs) await asked;
+    if (!isOutage || ageMs > this.#options.outageMs) await asked;
     if (this.#ageMs() <= this.#options.outageMs) return;
     const said = "JWTs cannot be checked at this moment: their public keys could not be fetched";
     throw tokenRefused("the public keys could not be fetched", said, { retry: "backoff", retry_after_ms: retryMs });

@@ -49,6 +49,8 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
       logCall(logger, record);
       audit.call(record);
     },
+    // Not in the request log: whoever reaches the port could fill it. The audit counts what repeats.
+    onRefused: (record) => audit.call(record),
   });
 }
 
