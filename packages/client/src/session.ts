@@ -60,9 +60,9 @@ export class Session {
   /** The caller owns the connection. */
   connect(): Promise<Connection> {
     const timeoutMs = this.#options.timeout === undefined ? undefined : this.#options.timeout * 1000;
-    const tls = readTls(this.#options, this.ports);
-    const deps = { clock: this.clock, signal: this.signal, timeoutMs, tls };
-    return openConnection(chooseTarget(this.#options, this.ports), deps);
+    const target = chooseTarget(this.#options, this.ports);
+    const tls = target.kind === "websocket" ? readTls(this.#options, this.ports) : undefined;
+    return openConnection(target, { clock: this.clock, signal: this.signal, timeoutMs, tls });
   }
 
   /** For conversations that outlive a connection. */
