@@ -7,6 +7,10 @@ import { join } from "node:path";
 import { renderCliDocs } from "../packages/client/src/cli-docs.ts";
 import { renderConfigurationDocs } from "../packages/config/src/docs.ts";
 import { renderTlsDocs } from "../packages/daemon/src/network/tls-docs.ts";
+import { operatorPaths } from "../packages/cloud/src/http/operator-paths.ts";
+import { operatorRoles } from "../packages/cloud/src/operators/roles.ts";
+import { daemonPaths } from "../packages/daemon/src/api/http-paths.ts";
+import { renderPermissionDocs } from "../packages/protocol/src/docs-permissions.ts";
 import { renderErrorDocs, renderProtocolDocs } from "../packages/protocol/src/docs.ts";
 
 const pages: Readonly<Record<string, () => string>> = {
@@ -15,6 +19,7 @@ const pages: Readonly<Record<string, () => string>> = {
   "docs/configuration.md": renderConfigurationDocs,
   "docs/cli.md": renderCliDocs,
   "docs/tls.md": renderTlsDocs,
+  "docs/permissions.md": () => renderPermissionDocs({ daemonPaths, operatorRoles, operatorPaths }),
 };
 
 const root = join(import.meta.dirname, "..");

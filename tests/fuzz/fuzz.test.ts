@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseAuthority } from "@hl/daemon/egress/destination.ts";
+import { parseAuthority } from "@hl/daemon/network/destination.ts";
 import { readCorpus } from "./corpus.ts";
 import { fuzz, tryOne, type Target } from "./fuzzer.ts";
 import { targets } from "./targets.ts";

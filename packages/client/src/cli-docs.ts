@@ -30,10 +30,11 @@ The first that applies; what is on the command line comes before the environment
 | where | from | token |
 | --- | --- | --- |
 | a VM behind hl-cloud | \`--cloud\` with \`--instance\`, \`HL_CLOUD\` with \`HL_INSTANCE\` | \`--token-file\`, \`HL_OPERATOR_TOKEN_FILE\`, in a checkout \`.hl/operator-token\` |
-| a daemon's local HTTP | \`--url\` | \`--token-file\`, \`HL_TOKEN_FILE\`, the default socket's \`local_token\` |
+| a daemon's local HTTP | \`--url\` | \`--token-file\`, \`HL_TOKEN_FILE\`, the default socket's \`local_token\`; with \`--cert\` none but one that is named |
 | a daemon's socket | \`--socket\`, \`HL_DAEMON_SOCKET\`, \`HL_DAEMON_HOME/data/state/daemon.sock\`, in a checkout \`.hl/vm/data/state/daemon.sock\`, else \`/opt/freestyle/hl-daemon/data/state/daemon.sock\` | \`--token-file\`, \`HL_TOKEN_FILE\`, \`data/auth/local_token\` beside the socket's folder |
 
-A token is sent over plain http to this machine only. The connection options may stand before the verb or behind it
+A token is the local one, a JWT, or for the cloud an operator's. It is sent over plain http to this machine only. Over https \`--cacert\` (\`HL_CACERT\`) names the authorities
+of the server, \`--cert\` and \`--key\` (\`HL_CERT\`, \`HL_KEY\`) a client certificate. The connection options may stand before the verb or behind it
 (\`exec\` takes its own \`--timeout\` behind it).
 `;
 

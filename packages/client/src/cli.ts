@@ -36,6 +36,9 @@ export function connectionOptions(): Option[] {
     new ConnectionOption("--cloud <url>", "reach the VM through this hl-cloud"),
     new ConnectionOption("--instance <id>", "the VM behind the cloud"),
     new ConnectionOption("--token-file <file>", "file with the bearer token"),
+    new ConnectionOption("--cacert <file>", "authorities that an https server is checked with (PEM)"),
+    new ConnectionOption("--cert <file>", "client certificate to show it (PEM); to --url then no token is needed"),
+    new ConnectionOption("--key <file>", "the private key of --cert (PEM)"),
     new ConnectionOption("--json", "print protocol types as JSON and nothing else"),
     new ConnectionOption("--timeout <seconds>", "wait so long for a connection and for an answer").argParser(seconds),
   ];
@@ -56,6 +59,9 @@ const sessionOptions = z.object({
   cloud: z.string().optional(),
   instance: z.string().optional(),
   tokenFile: z.string().optional(),
+  cacert: z.string().optional(),
+  cert: z.string().optional(),
+  key: z.string().optional(),
   json: z.boolean().optional(),
   timeout: z.number().optional(),
 });

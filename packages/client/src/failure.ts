@@ -2,6 +2,7 @@ import { RpcError } from "@hl/core/rpc/error.ts";
 import { ConnectionClosed, RequestTimeout } from "@hl/core/rpc/peer.ts";
 import { errorTable, HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import { CommanderError } from "commander";
+import { TlsFilesProblem } from "./connect/tls-files.ts";
 import { exitCode } from "./exit-codes.ts";
 import { Interrupted } from "./interrupts.ts";
 
@@ -59,6 +60,7 @@ export function tell(error: unknown): Told {
   if (error instanceof ClientFailure) {
     return { exitCode: codeByKind[error.kind], errorType: error.kind, message: error.message, help: error.help };
   }
+  if (error instanceof TlsFilesProblem) return { exitCode: exitCode.usage, errorType: "usage", message: error.message };
   if (error instanceof HlError) return tellHlError(error);
   if (error instanceof Interrupted) return { exitCode: error.exitCode, errorType: "interrupted", message: "" };
   if (error instanceof CommanderError) {

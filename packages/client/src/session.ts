@@ -2,6 +2,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { openConnection, type Connection } from "./connect/connection.ts";
 import type { PersistDeps } from "./connect/persist.ts";
 import { chooseTarget, type TargetOptions } from "./connect/target.ts";
+import { readTls, type TlsFiles } from "./connect/tls-files.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Ports } from "./ports.ts";
 import { escapeText, jsonText } from "./render/escape.ts";
@@ -9,7 +10,7 @@ import { paintFor, type Paint } from "./render/paint.ts";
 import { renderTable, type Cell, type Column } from "./render/table.ts";
 import type { Sink } from "./sink.ts";
 
-export interface SessionOptions extends TargetOptions {
+export interface SessionOptions extends TargetOptions, TlsFiles {
   readonly json?: boolean | undefined;
   /** Seconds. */
   readonly timeout?: number | undefined;
@@ -59,8 +60,9 @@ export class Session {
   /** The caller owns the connection. */
   connect(): Promise<Connection> {
     const timeoutMs = this.#options.timeout === undefined ? undefined : this.#options.timeout * 1000;
-    const deps = { clock: this.clock, signal: this.signal, timeoutMs };
-    return openConnection(chooseTarget(this.#options, this.ports), deps);
+    const target = chooseTarget(this.#options, this.ports);
+    const tls = target.kind === "websocket" ? readTls(this.#options, this.ports) : undefined;
+    return openConnection(target, { clock: this.clock, signal: this.signal, timeoutMs, tls });
   }
 
   /** For conversations that outlive a connection. */

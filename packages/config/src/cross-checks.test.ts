@@ -293,3 +293,30 @@ describe("network of commands and agents", () => {
     accepted(sandbox({ network: "host", agent_network: "proxy", ...hosts }));
   });
 });
+
+describe("who gets in on this machine", () => {
+  const files = (local: object, authorization: object = {}): Record<string, unknown> => ({
+    "daemon.json": { local_api: local },
+    "security.json": { authorization },
+  });
+  const tls = { tls_certificate: "/c.pem", tls_key: "/k.pem" };
+  it("a certificate needs its key, and what is about clients needs both", () => {
+    one(refused(files({ tls_certificate: "/c.pem" })), /needs local_api.tls_key/);
+    one(refused(files({ tls_key: "/k.pem" })), /needs local_api.tls_certificate/);
+    one(refused(files({ tls_client_ca: "/ca.pem" })), /needs local_api.tls_certificate/);
+    one(refused(files({ ...tls, tls_client_required: true })), /needs local_api.tls_client_ca/);
+  });
+  it("paths hang from home, and TLS takes the warning about other machines away", () => {
+    const { daemon } = accepted(files({ tls_certificate: "config/c.pem", tls_key: "/k.pem" }));
+    assert.match(daemon.local_api.tls_certificate ?? "", /^\/.+\/config\/c\.pem$/);
+    const elsewhere = { http_host: "0.0.0.0" };
+    assert.equal(warningsOf(files(elsewhere)).length, 1);
+    assert.deepEqual(warningsOf(files({ ...elsewhere, ...tls })), []);
+  });
+  it("a certificate's role must be one; where nothing names any, that is said", () => {
+    const client = { ...tls, tls_client_ca: "/ca.pem" };
+    one(refused(files(client, { certificate_roles: { ci: "nope" } })), /is the role of "ci" and not in/);
+    assert.deepEqual(warningsOf(files(client, { certificate_roles: { ci: "admin", "*": "vm-instance" } })), []);
+    assert.match(warningsOf(files(client)).join(), /names no client certificate/);
+  });
+});

@@ -2,6 +2,7 @@
  * Checks that need more than one key, and the few defaults that follow another key. A check that involves a key which is already
  * a problem stays silent: its value is then only a default that nobody wrote.
  */
+import { accessChecks } from "./access-checks.ts";
 import type { Finding, Trees } from "./finding.ts";
 import type { Collection, Entry, TreeName } from "./layer.ts";
 import { networkChecks, withCloudHost } from "./network-checks.ts";
@@ -24,6 +25,7 @@ export const crossCheck = (
     ...networkChecks(trees),
     ...tlsChecks(trees),
     ...securityChecks(trees),
+    ...accessChecks(trees),
   ]) {
     if (finding.keys.some(broken)) continue;
     const { severity, keys, ...words } = finding;

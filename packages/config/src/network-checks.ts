@@ -58,12 +58,14 @@ function* connectionChecks({ daemon }: Trees): Generator<Finding> {
         message: `is longer than ${longer} (${connection[longer]} s)`,
       };
   }
-  if (!isLoopbackHost(daemon.local_api.http_host))
+  if (!isLoopbackHost(daemon.local_api.http_host) && daemon.local_api.tls_certificate === undefined)
     yield {
       severity: "warning",
       keys: ["/local_api/http_host"],
       value: daemon.local_api.http_host,
-      message: "opens the HTTP port to other machines without TLS",
+      message:
+        "opens the HTTP port to other machines without TLS: they get /health there, and no token of theirs is taken",
+      suggestion: "set local_api.tls_certificate and local_api.tls_key",
     };
 }
 

@@ -99,9 +99,14 @@ async function run(config: Config, args: DaemonArguments, proxy: ProxySettings |
     process.exitCode = exitCode.unavailable;
     return;
   }
-  const http = daemon.httpAddress();
-  if (http !== undefined) writeFileSync(join(config.home, "data/state/http_address"), `${http}\n`);
-  process.stdout.write(`${JSON.stringify({ ready: true, socket: daemon.socketPath, http, pid: process.pid })}\n`);
+  const http = daemon.http?.address;
+  const isTls = daemon.http?.isTls === true;
+  const scheme = isTls ? "https://" : ""; // Bare is plain HTTP, as it has always been written.
+  if (http !== undefined) writeFileSync(join(config.home, "data/state/http_address"), `${scheme}${http}\n`);
+  const tls = isTls ? { https: true } : {};
+  process.stdout.write(
+    `${JSON.stringify({ ready: true, socket: daemon.socketPath, http, ...tls, pid: process.pid })}\n`,
+  );
   logger.info({ version, http, socket: daemon.socketPath }, "ready");
   await serveSignals(signals, daemon, args, logger);
   log.close();

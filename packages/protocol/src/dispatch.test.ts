@@ -206,3 +206,94 @@ test("only mistakes of callers and policies count as refusals", () => {
     "path_denied",
   ]);
 });
+
+describe("who is judged", () => {
+  interface Asked {
+    readonly caller: Caller;
+    readonly authorization?: string;
+    readonly more?: Partial<Parameters<typeof requestHandler<{ slow: typeof slow }>>[0]>;
+  }
+  const clock = new ManualClock();
+  const ask = async ({
+    caller,
+    authorization,
+    more,
+  }: Asked): Promise<{ seen: Caller | undefined; record: CallRecord }> => {
+    const records: CallRecord[] = [];
+    let seen: Caller | undefined;
+    const handler = requestHandler({
+      table: { slow: { ...slow, permission: "system:configure" } },
+      handlers: {
+        slow: async (_params, call) => {
+          seen = call.caller;
+          return "served";
+        },
+      },
+      roles: shippedRoles,
+      clock,
+      wireError: { stackTrace: false },
+      caller: () => caller,
+      observe: (record) => records.push(record),
+      ...more,
+    });
+    const call: Call = {
+      id: 1,
+      signal: new AbortController().signal,
+      canNotify: true,
+      notify: async () => {},
+      notifyBytes: async () => {},
+      stream: () => {},
+    };
+    await handler.request({ kind: "request", id: 1, method: "slow", params: {}, authorization }, call).catch(() => {});
+    const [record] = records;
+    assert.ok(record !== undefined && records.length === 1);
+    return { seen, record };
+  };
+  const typeOf = ({ record }: { record: CallRecord }): string | undefined =>
+    record.error instanceof HlError ? record.error.type : undefined;
+
+  test("X3: with rbac_enabled false every authenticated caller does everything, and nobody else anything", async () => {
+    assert.equal(typeOf(await ask({ caller: as("vm-instance") })), "permission_denied");
+    for (const role of ["vm-instance", "unknown", ""])
+      assert.equal(typeOf(await ask({ caller: as(role), more: { checksRoles: false } })), undefined, role);
+    const nobody = { checksRoles: false, caller: () => undefined };
+    assert.equal(typeOf(await ask({ caller: as("admin"), more: nobody })), "unauthenticated");
+  });
+
+  test("X3: a caller whose token has expired is nobody, to the millisecond, whatever its role", async () => {
+    const until = (expiresAtMs: number): Caller => ({ ...as("admin"), expiresAtMs });
+    assert.equal(typeOf(await ask({ caller: until(clock.wallMs() + 1) })), undefined);
+    assert.equal(typeOf(await ask({ caller: until(clock.wallMs()) })), "unauthenticated");
+    const off = { checksRoles: false };
+    assert.equal(typeOf(await ask({ caller: until(clock.wallMs()), more: off })), "unauthenticated");
+  });
+
+  test("X3: the `authorization` of a message decides in place of its connection, upwards and downwards", async () => {
+    const actingAs = async (token: string): Promise<Caller> => {
+      if (token === "bad") throw new HlError("unauthenticated", "this token is not valid here");
+      return { role: token, subject: "alice", via: "cloud" };
+    };
+    const more = { actingAs };
+    const up = await ask({ caller: as("vm-instance"), authorization: "admin", more });
+    assert.deepEqual([up.seen?.subject, up.record.caller?.subject, up.record.error], ["alice", "alice", undefined]);
+    const down = await ask({ caller: as("admin"), authorization: "vm-instance", more });
+    assert.deepEqual([typeOf(down), down.record.caller?.subject], ["permission_denied", "alice"]);
+    const bad = await ask({ caller: as("admin"), authorization: "bad", more });
+    assert.deepEqual([typeOf(bad), bad.seen, bad.record.caller?.subject], ["unauthenticated", undefined, "test"]);
+    // Where nobody may act for others the member is one that is not known.
+    assert.equal(typeOf(await ask({ caller: as("vm-instance"), authorization: "admin" })), "permission_denied");
+    // It does not stand in for a login.
+    const nobody = await ask({ caller: as("x"), authorization: "admin", more: { ...more, caller: () => undefined } });
+    assert.equal(typeOf(nobody), "unauthenticated");
+  });
+
+  test("a request behind a login that is being checked waits for what comes of it", async () => {
+    const coming = Promise.withResolvers<undefined>();
+    const known: Caller[] = [];
+    const more = { callerComing: () => (known.length === 0 ? coming.promise : undefined), caller: () => known[0] };
+    const asked = ask({ caller: as("x"), more });
+    known.push(as("admin"));
+    coming.resolve(undefined);
+    assert.equal(typeOf(await asked), undefined);
+  });
+});

@@ -1,6 +1,8 @@
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
 import type { Clock } from "@hl/core/clock.ts";
+import { actingCall } from "./acting-call.ts";
 import { HlError, type ErrorType } from "./errors.ts";
+import { expiredText, hasExpired } from "./expiry.ts";
 import { HandledCall } from "./handled-call.ts";
 import {
   parseParams,
@@ -10,12 +12,12 @@ import {
   type MethodDefinition,
   type MethodTable,
 } from "./method.ts";
-import { roleAllows, type RolePermissions } from "./permissions.ts";
+import { roleAllows, type MethodPermission, type RolePermissions } from "./permissions.ts";
 import { toWireError, type WireErrorOptions } from "./wire-error.ts";
 
-/** One served request, for audit, metrics and the request log. */
 const methodCharactersMax = 64;
 
+/** One served request, for audit, metrics and the request log. */
 export interface CallRecord {
   readonly method: string;
   readonly caller: Caller | undefined;
@@ -25,29 +27,49 @@ export interface CallRecord {
   readonly error: unknown;
 }
 
-export interface DispatchOptions<T extends MethodTable> {
+/** What decides who may do what. */
+export interface AccessRules {
+  readonly roles: RolePermissions;
+  /** False lets every authenticated caller do everything (`authorization.rbac_enabled`); undefined is true. */
+  readonly checksRoles?: boolean | undefined;
+  readonly clock: Pick<Clock, "wallMs">;
+}
+
+export interface DispatchOptions<T extends MethodTable> extends AccessRules {
   readonly table: T;
   readonly handlers: Handlers<T>;
-  readonly roles: RolePermissions;
   readonly clock: Clock;
   readonly wireError: WireErrorOptions;
   /** Who asks at this moment; undefined before authentication. */
   readonly caller: () => Caller | undefined;
+  /** Settles when a login that is being checked is through; undefined where there is none. */
+  readonly callerComing?: (() => Promise<unknown> | undefined) | undefined;
+  /**
+   * Whose token the `authorization` of a message is: then that caller's role decides, not the connection's. Rejects for one that is not
+   * valid. Without this such a member is ignored.
+   */
+  readonly actingAs?: ((token: string) => Promise<Caller>) | undefined;
   readonly observe?: ((record: CallRecord) => void) | undefined;
 }
 
 /** The one place where a request is judged before any handler sees it (X3): known, authenticated, permitted, well-formed. */
 export function requestHandler<T extends MethodTable>(options: DispatchOptions<T>): RequestHandler {
-  const { table, handlers, roles, clock, wireError, observe } = options;
+  const { table, handlers, clock, wireError, observe, actingAs, callerComing } = options;
   return {
-    async request(message, call) {
-      const caller = options.caller();
+    async request(message, received) {
+      for (let coming = callerComing?.(); coming !== undefined; coming = callerComing?.()) await coming;
+      let caller = options.caller();
+      let call = received;
       const definition = Object.hasOwn(table, message.method) ? table[message.method] : undefined;
       const startedAt = clock.now();
       const record = (error: unknown): void =>
         observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error });
       try {
-        const permitted = authorize(definition, message.method, caller, roles);
+        if (message.authorization !== undefined && actingAs !== undefined && caller !== undefined) {
+          caller = await actingAs(message.authorization);
+          call = actingCall(received, caller, clock);
+        }
+        const permitted = authorize(definition, message.method, caller, options);
         const params = parseParams(permitted, message.params);
         const handler = handlers[message.method] as (params: unknown, call: MethodCall) => Promise<unknown>;
         const handled = new HandledCall(call, caller ?? anonymous, permitted.timeoutMs !== null);
@@ -71,24 +93,35 @@ function authorize(
   definition: MethodDefinition | undefined,
   method: string,
   caller: Caller | undefined,
-  roles: RolePermissions,
+  rules: AccessRules,
 ): MethodDefinition {
-  if (caller === undefined && definition?.permission !== "none") {
-    throw new HlError(
-      "unauthenticated",
-      "authenticate first: auth/login on this connection, or an Authorization header",
-    );
+  requirePermission(caller, definition?.permission ?? "any", method, rules);
+  if (definition !== undefined) return definition;
+  // Who asks may be anybody, and the text goes to the log too.
+  const shown = method.length > methodCharactersMax ? `${method.slice(0, methodCharactersMax)}…` : method;
+  throw new HlError("method_not_found", `there is no method ${JSON.stringify(shown)}`);
+}
+
+/**
+ * X3: the judgement itself, of methods and of what is served beside them. Refuses with `unauthenticated`, or with `permission_denied` and the
+ * permission that is missing.
+ * @param what is asked for, as the refusal names it
+ */
+export function requirePermission(
+  caller: Caller | undefined,
+  permission: MethodPermission,
+  what: string,
+  { roles, checksRoles = true, clock }: AccessRules,
+): void {
+  if (permission === "none") return;
+  if (caller === undefined) {
+    const text = "authenticate first: auth/login on this connection, or an Authorization header";
+    throw new HlError("unauthenticated", text);
   }
-  if (definition === undefined) {
-    // Who asks may be anybody, and the text goes to the log too.
-    const shown = method.length > methodCharactersMax ? `${method.slice(0, methodCharactersMax)}…` : method;
-    throw new HlError("method_not_found", `there is no method ${JSON.stringify(shown)}`);
-  }
-  if (caller !== undefined && !roleAllows(roles, caller.role, definition.permission)) {
-    const text = `the role "${caller.role}" lacks the permission "${definition.permission}" that ${method} needs`;
-    throw new HlError("permission_denied", text, { permission: definition.permission, role: caller.role });
-  }
-  return definition;
+  if (hasExpired(caller, clock)) throw new HlError("unauthenticated", expiredText);
+  if (!checksRoles || roleAllows(roles, caller.role, permission)) return;
+  const text = `the role "${caller.role}" lacks the permission "${permission}" that ${what} needs`;
+  throw new HlError("permission_denied", text, { permission, role: caller.role });
 }
 
 /** Work that nobody waits for any more is told so: its signal aborts when its time is up. */

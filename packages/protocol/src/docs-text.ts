@@ -11,8 +11,8 @@ Errors are listed in [errors.md](errors.md). The contract changes only by adding
 | where | how |
 | --- | --- |
 | \`data/state/daemon.sock\` | Unix socket, one message a line (a line feed ends it, UTF-8). The first request is \`auth/login\` with the local token or a JWT. |
-| \`POST /rpc\` on \`local_api.http_host\`:\`http_port\` | One message or one batch a request, \`Authorization: Bearer TOKEN\`. No notifications come back. |
-| \`GET /rpc\`, upgraded to WebSocket | One message a text frame, the same header. |
+| \`POST /rpc\` on \`local_api.http_host\`:\`http_port\` | One message or one batch a request, \`Authorization: Bearer TOKEN\` with the local token or a JWT, or over TLS a client certificate. No notifications come back. |
+| \`GET /rpc\`, upgraded to WebSocket | One message a text frame, the same header or certificate. |
 | \`/v1/vm/commands\` of the control plane | WebSocket that the daemon opens, subprotocol \`hl.v1\`. The daemon says \`vm/hello\`, then the control plane asks. |
 | the same path, where WebSockets are blocked | \`POST ?session=ID\` brings an array of messages (the first is \`vm/hello\`; \`wait=SECONDS\` waits for its answer), \`GET ?session=ID&wait=25\` answers an array of messages to the daemon, \`DELETE ?session=ID\` ends it. |
 | \`POST /v1/instances/ID/rpc\` of the control plane, or a WebSocket there | An operator's requests, passed on to the daemon of that VM. |
@@ -33,7 +33,10 @@ bytes that are no UTF-8 are no messages. Half a line and then silence closes the
 - \`params\` is an object; leave it out where a method needs none. Members that a method does not know are ignored.
 - An array is a batch: its requests run side by side and are answered in one array, without those that need no answer.
 - \`timestamp\` (Unix seconds, with a fraction) is in every message we send and optional in what we receive.
-- \`authorization\` beside \`params\` may carry an operator's JWT on the control plane's channel; then that token's role decides.
+- \`authorization\` beside \`params\` may carry an operator's JWT on the control plane's channel; then that token's role decides, up and down, and a stream that
+  it has opened ends with it (\`stream/closed\`, \`expired\`). Elsewhere it is a member like any other that is not known.
+- A connection that a JWT or a client certificate has opened is closed when that expires; \`auth/login\` with a newer one puts it off. What is sent behind a login is
+  judged by it, also before its answer. [permissions.md](permissions.md) says who may do what.
 
 An error says what happened and what to do:
 

@@ -45,6 +45,10 @@ export interface Caller {
   /** A name for logs and audit: `local-token`, `cloud`, a JWT's subject. */
   readonly subject: string;
   readonly via: "socket" | "http" | "websocket" | "cloud" | "internal";
+  /** What proved it; undefined for the local token, and for those who need no proof. */
+  readonly credential?: "jwt" | "certificate" | undefined;
+  /** From this moment of the wall clock on (milliseconds) the proof is void and the caller is nobody. Undefined: it does not expire. */
+  readonly expiresAtMs?: number | undefined;
 }
 
 export interface MethodCall extends Call {

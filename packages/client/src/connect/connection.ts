@@ -12,6 +12,7 @@ import { connect as connectSocket, type Socket } from "node:net";
 import { ClientFailure } from "../failure.ts";
 import { connectFailure } from "./refusal.ts";
 import type { Target } from "./target.ts";
+import type { ClientTls } from "./tls-files.ts";
 import { readToken } from "./token.ts";
 
 export interface ConnectDeps {
@@ -20,6 +21,8 @@ export interface ConnectDeps {
   readonly signal: AbortSignal;
   /** Seconds that the user gave; undefined leaves every method its own limit. */
   readonly timeoutMs: number | undefined;
+  /** For wss: authorities, and the certificate that is shown. */
+  readonly tls?: ClientTls | undefined;
 }
 
 const connectMsDefault = 10_000;
@@ -115,13 +118,16 @@ export async function openConnection(target: Target, deps: ConnectDeps): Promise
 }
 
 async function openWebSocket(target: Extract<Target, { kind: "websocket" }>, deps: ConnectDeps): Promise<Connection> {
-  const token = readToken(target.tokenFile, target.through);
-  const { clock, signal } = deps;
+  const { clock, signal, tls } = deps;
+  // A certificate is proof enough to a daemon; a token that was named goes along.
+  const needsToken = target.through === "cloud" || tls?.cert === undefined || target.tokenNamed === true;
+  const token = needsToken ? readToken(target.tokenFile, target.through) : undefined;
   try {
     const socket = await connectWebSocket({
       url: target.url,
       subprotocol: target.through === "cloud" ? "hl.v1" : undefined,
-      headers: { authorization: `Bearer ${token}` },
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      tls,
       messageBytesMax: limits.messageBytesMax,
       timeoutMs: deps.timeoutMs ?? connectMsDefault,
       signal,

@@ -6,7 +6,14 @@ import type { Ports } from "../ports.ts";
 /** Where to connect and with which token. Pure but for looking whether files exist. */
 export type Target =
   | Readonly<{ kind: "socket"; path: string; tokenFile: string }>
-  | Readonly<{ kind: "websocket"; url: string; tokenFile: string; through: "daemon" | "cloud" }>;
+  | Readonly<{
+      kind: "websocket";
+      url: string;
+      tokenFile: string;
+      through: "daemon" | "cloud";
+      /** The token's file was named, and not only assumed. */
+      tokenNamed?: true;
+    }>;
 
 export interface TargetOptions {
   readonly socket?: string | undefined;
@@ -28,8 +35,8 @@ const tokenBelowHome = "data/auth/local_token";
  */
 export function chooseTarget(options: TargetOptions, ports: TargetPorts): Target {
   const { env, cwd } = ports;
-  const named = [options.cloud, options.url, options.socket].filter((value) => value !== undefined);
-  if (named.length > 1) throw new ClientFailure("usage", "--cloud, --url and --socket exclude each other: give one");
+  const places = [options.cloud, options.url, options.socket].filter((value) => value !== undefined);
+  if (places.length > 1) throw new ClientFailure("usage", "--cloud, --url and --socket exclude each other: give one");
   const local = options.url !== undefined || options.socket !== undefined;
   if (local && options.instance !== undefined) {
     throw new ClientFailure(
@@ -40,9 +47,16 @@ export function chooseTarget(options: TargetOptions, ports: TargetPorts): Target
   const cloud = options.cloud ?? set(env.HL_CLOUD);
   if (!local && (cloud !== undefined || options.instance !== undefined)) return cloudTarget(cloud, options, ports);
   if (options.url !== undefined) {
-    const tokenFile = options.tokenFile ?? set(env.HL_TOKEN_FILE) ?? tokenBeside(defaultSocket(ports));
+    const named = options.tokenFile ?? set(env.HL_TOKEN_FILE);
+    const tokenFile = resolve(cwd, named ?? tokenBeside(defaultSocket(ports)));
     const url = webSocketUrl(options.url, "rpc", "--url");
-    return { kind: "websocket", url, tokenFile: resolve(cwd, tokenFile), through: "daemon" };
+    return {
+      kind: "websocket",
+      url,
+      tokenFile,
+      through: "daemon",
+      ...(named === undefined ? {} : { tokenNamed: true }),
+    };
   }
   const path = resolve(cwd, options.socket ?? defaultSocket(ports));
   const tokenFile = options.tokenFile ?? set(env.HL_TOKEN_FILE) ?? tokenBeside(path);

@@ -16,7 +16,7 @@ export interface AddressOptions {
 export async function healthAddress({ config, cwd, env }: AddressOptions): Promise<string> {
   const home = resolve(cwd, env.HL_DAEMON_HOME ?? installedHome);
   const written = config === undefined ? readAddress(join(home, "data/state/http_address")) : undefined;
-  if (written !== undefined) return `http://${written}`;
+  if (written !== undefined) return written.startsWith("https://") ? written : `http://${written}`;
   const { loadConfig } = await import("@hl/config/load.ts");
   const named = config ?? env.HL_DAEMON_CONFIG;
   const loaded = loadConfig({ home, env, files: { daemon: named === undefined ? undefined : resolve(cwd, named) } });
@@ -25,16 +25,16 @@ export async function healthAddress({ config, cwd, env }: AddressOptions): Promi
     const where = first === undefined ? "" : `: ${first.file}${first.pointer} ${first.message}`;
     throw new Error(`the configuration is not valid${where}; give --url, or see \`hl-client config check\``);
   }
-  const { http_host: host, http_port: port } = loaded.config.daemon.local_api;
+  const { http_host: host, http_port: port, tls_certificate: certificate } = loaded.config.daemon.local_api;
   if (port === 0)
     throw new Error("local_api.http_port is 0 (any free port) and no running daemon has written its address");
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return `${certificate === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 function readAddress(file: string): string | undefined {
   try {
     const text = readFileSync(file, "utf8").trim();
-    return /^[^\s/@]+:\d{1,5}$/.test(text) ? text : undefined;
+    return /^(?:https:\/\/)?[^\s/@]+:\d{1,5}$/.test(text) ? text : undefined;
   } catch {
     return undefined;
   }

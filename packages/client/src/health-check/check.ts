@@ -1,5 +1,6 @@
 import { errorText } from "@hl/core/logger.ts";
 import { resolve } from "node:path";
+import { readTls } from "../connect/tls-files.ts";
 import { exitCode } from "../exit-codes.ts";
 import { healthAddress } from "./address.ts";
 import { healthCheckUsage, parseHealthCheckArgs, type HealthCheckOptions } from "./options.ts";
@@ -44,7 +45,7 @@ async function verdictOf(options: HealthCheckOptions, ports: HealthCheckPorts): 
   try {
     if (options.socket !== undefined) return judge(await probeSocket(resolve(ports.cwd, options.socket), signal));
     where = options.url ?? (await healthAddress({ ...ports, config: options.config }));
-    return judge(await probeHttp(where, signal));
+    return judge(await probeHttp(where, readTls(options.tls, ports), signal));
   } catch (error) {
     const reason = signal.aborted ? `no answer within ${options.timeoutMs} ms` : errorText(error);
     return { status: "unreachable", reasons: [`${where}: ${reason}`] };

@@ -1,10 +1,12 @@
 import { parseArgs } from "node:util";
+import type { TlsFiles } from "../connect/tls-files.ts";
 
 /** hl-health-check's command line. parseArgs of Node instead of commander: this program starts every few seconds. */
 export interface HealthCheckOptions {
   readonly url?: string | undefined;
   readonly socket?: string | undefined;
   readonly config?: string | undefined;
+  readonly tls: TlsFiles;
   readonly timeoutMs: number;
   readonly json: boolean;
 }
@@ -26,6 +28,9 @@ Options:
   --url <url>          the daemon's local HTTP (default: see below)
   --socket <path>      ask through the unix socket instead, with the local token
   --config <file>      daemon.json that names the HTTP address
+  --cacert <file>      authorities that the daemon's https certificate is checked with (HL_CACERT)
+  --cert <file>        client certificate to show there (HL_CERT)
+  --key <file>         its private key (HL_KEY)
   --timeout <seconds>  give up after this time (default: ${timeoutSecondsDefault})
   --json               print the verdict as JSON
   -V, --version        output the version number
@@ -55,14 +60,18 @@ export function parseHealthCheckArgs(args: readonly string[]): Parsed {
       message: `--timeout must be a number of seconds up to 3600, not ${JSON.stringify(values.timeout)}`,
     };
   }
-  const { url, socket, config, json = false } = values;
-  return { kind: "check", options: { url, socket, config, timeoutMs: seconds * 1000, json } };
+  const { url, socket, config, cacert, cert, key, json = false } = values;
+  const tls = { cacert, cert, key };
+  return { kind: "check", options: { url, socket, config, tls, timeoutMs: seconds * 1000, json } };
 }
 
 function parse(args: readonly string[]): {
   url?: string;
   socket?: string;
   config?: string;
+  cacert?: string;
+  cert?: string;
+  key?: string;
   timeout?: string;
   json?: boolean;
   version?: boolean;
@@ -76,6 +85,9 @@ function parse(args: readonly string[]): {
       url: text,
       socket: text,
       config: text,
+      cacert: text,
+      cert: text,
+      key: text,
       timeout: text,
       json: flag,
       version: { ...flag, short: "V" },

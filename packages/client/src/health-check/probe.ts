@@ -1,16 +1,19 @@
 import { connect } from "node:net";
-import { get } from "node:http";
+import { get as getPlain } from "node:http";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { ClientTls } from "../connect/tls-files.ts";
 
 /** Asks one daemon once, with no more code than that takes. Answers a `system/health` result, not yet judged. */
 export const answerBytesMax = 1024 * 1024;
 
 /** `GET /health`; 503 carries a body like 200 does. */
-export function probeHttp(base: string, signal: AbortSignal): Promise<unknown> {
+export async function probeHttp(base: string, tls: ClientTls, signal: AbortSignal): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   const url = new URL("health", base.endsWith("/") ? base : `${base}/`);
-  const request = get(url, { signal, agent: false, headers: { accept: "application/json" } }, (response) => {
+  const get = url.protocol === "https:" ? (await import("node:https")).get : getPlain; // Loaded where it is needed.
+  const options = { ...tls, signal, agent: false, headers: { accept: "application/json" } };
+  const request = get(url, options, (response) => {
     const { statusCode = 0 } = response;
     let body = "";
     response.setEncoding("utf8");

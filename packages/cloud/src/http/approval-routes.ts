@@ -23,8 +23,7 @@ const answerMs = 5_000;
 /** What waits for a person in the whole fleet: the VMs that are connected are asked, since they alone know. */
 export function approvalRoutes(app: FastifyInstance, options: ApprovalRoutesOptions): void {
   const { instances, fleet, guard } = options;
-  const path = "/v1/approvals";
-  app.get(path, { onRequest: guard.needs("approval:decide", `GET ${path}`) }, async (request) => {
+  app.get("/v1/approvals", { onRequest: guard.admits("GET /v1/approvals") }, async (request) => {
     const waiting = (await instances.list()).map(({ id }) => id).filter((id) => fleet.connection(id) !== undefined);
     const approvals: object[] = [];
     const unanswered: string[] = [];

@@ -35,7 +35,7 @@ export function eventRoutes(app: FastifyInstance, options: EventRoutesOptions): 
   const { instances, events, guard } = options;
   app.get(
     "/v1/instances/:id/events",
-    { onRequest: guard.needs("events:stream", "GET /v1/instances/{id}/events") },
+    { onRequest: guard.admits("GET /v1/instances/{id}/events") },
     async (request, reply) => {
       const { id } = await requireInstance(instances, request.params);
       const { after: asked, last, limit } = parseQuery(query, request.query);

@@ -25,7 +25,7 @@ export function instanceRoutes(app: FastifyInstance, options: InstanceRoutesOpti
 
   app.post(
     "/v1/instances/:id/revoke",
-    { onRequest: guard.needs("system:configure", "POST /v1/instances/{id}/revoke") },
+    { onRequest: guard.admits("POST /v1/instances/{id}/revoke") },
     async (request) => {
       const { id } = await requireInstance(instances, request.params);
       await revoke(id);
@@ -33,29 +33,25 @@ export function instanceRoutes(app: FastifyInstance, options: InstanceRoutesOpti
     },
   );
 
-  app.get("/v1/instances", { onRequest: guard.needs("system:monitor", "GET /v1/instances") }, async () => ({
+  app.get("/v1/instances", { onRequest: guard.admits("GET /v1/instances") }, async () => ({
     instances: (await instances.list()).map((record) => summary(record, options)),
   }));
 
-  app.get(
-    "/v1/instances/:id",
-    { onRequest: guard.needs("system:monitor", "GET /v1/instances/{id}") },
-    async (request) => {
-      const record = await requireInstance(instances, request.params);
-      return {
-        ...summary(record, options),
-        registration_id: record.registrationId,
-        epoch: record.epoch,
-        boot_id: record.bootId,
-        fence: record.fence,
-        capabilities: record.capabilities,
-        system_info: record.systemInfo,
-        network_info: record.networkInfo,
-        full_health: record.health ?? null,
-        full_health_at: record.healthAtMs === undefined ? null : record.healthAtMs / 1000,
-      };
-    },
-  );
+  app.get("/v1/instances/:id", { onRequest: guard.admits("GET /v1/instances/{id}") }, async (request) => {
+    const record = await requireInstance(instances, request.params);
+    return {
+      ...summary(record, options),
+      registration_id: record.registrationId,
+      epoch: record.epoch,
+      boot_id: record.bootId,
+      fence: record.fence,
+      capabilities: record.capabilities,
+      system_info: record.systemInfo,
+      network_info: record.networkInfo,
+      full_health: record.health ?? null,
+      full_health_at: record.healthAtMs === undefined ? null : record.healthAtMs / 1000,
+    };
+  });
 }
 
 function standingOf({ revokedAtMs, fencedAtMs }: InstanceRecord): "valid" | "fenced" | "revoked" {

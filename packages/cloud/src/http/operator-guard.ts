@@ -1,7 +1,7 @@
-import type { MethodPermission } from "@hl/protocol/permissions.ts";
 import type { FastifyRequest } from "fastify";
 import { requirePermission, type Operator, type Operators } from "../operators/operators.ts";
 import { bearerOf } from "../tokens/secrets.ts";
+import { operatorPaths, type OperatorPath } from "./operator-paths.ts";
 
 /** Authenticates operators before a body is read, and remembers who it was for the route. */
 export class OperatorGuard {
@@ -12,11 +12,11 @@ export class OperatorGuard {
     this.#operators = operators;
   }
 
-  /** An onRequest hook for a route that needs `permission`. */
-  needs(permission: MethodPermission, what: string): (request: FastifyRequest) => Promise<void> {
+  /** An onRequest hook: a route without one is not an operator's. */
+  admits(path: OperatorPath): (request: FastifyRequest) => Promise<void> {
     return async (request) => {
       const operator = await this.#operators.authenticate(bearerOf(request.headers.authorization));
-      requirePermission(operator, permission, what);
+      requirePermission(operator, operatorPaths[path], path);
       this.#known.set(request, operator);
     };
   }

@@ -29,17 +29,21 @@ export function requestRoutes(app: FastifyInstance, options: RequestRoutesOption
   const { requests, guard } = options;
   const path = "/v1/instances/:id/rpc";
 
-  app.post(path, { onRequest: guard.needs("any", "POST /v1/instances/{id}/rpc") }, (request, reply) =>
+  app.post(path, { onRequest: guard.admits("POST /v1/instances/{id}/rpc") }, (request, reply) =>
     forward(request, reply, options),
   );
-  app.get(`${path}/:rpcId`, { onRequest: guard.needs("any", "GET a request") }, async (request) => {
+  app.get(`${path}/:rpcId`, { onRequest: guard.admits("GET /v1/instances/{id}/rpc/{request}") }, async (request) => {
     const { id, rpcId } = requestParams.parse(request.params);
     return toWire(await requests.find(guard.of(request), id, rpcId));
   });
-  app.delete(`${path}/:rpcId`, { onRequest: guard.needs("any", "DELETE a request") }, async (request) => {
-    const { id, rpcId } = requestParams.parse(request.params);
-    return toWire(await requests.withdraw(guard.of(request), id, rpcId));
-  });
+  app.delete(
+    `${path}/:rpcId`,
+    { onRequest: guard.admits("DELETE /v1/instances/{id}/rpc/{request}") },
+    async (request) => {
+      const { id, rpcId } = requestParams.parse(request.params);
+      return toWire(await requests.withdraw(guard.of(request), id, rpcId));
+    },
+  );
 }
 
 async function forward(

@@ -17,7 +17,8 @@ export const authenticationSection = section({
         .refine((methods) => new Set(methods).size === methods.length, "must not name a method twice"),
       default: ["jwt", "certificate"],
       reload: "restart",
-      summary: "What proves an identity.",
+      summary:
+        "What proves who a caller is, beside the local token: a JWT, a client certificate on the HTTP port. What is not named is refused.",
     }),
     jwt: section({
       summary: "JSON Web Tokens.",
@@ -55,6 +56,14 @@ export const authenticationSection = section({
           default: "https://api.humanlayer.dev/.well-known/jwks.json",
           reload: "restart",
           summary: "Public keys (JWKS). Where it is not set, it follows `cloud_api.base_url`.",
+        }),
+        public_key_outage: seconds({
+          min: 300,
+          max: YEAR_SECONDS,
+          default: 86_400,
+          reload: "restart",
+          summary:
+            "Where public keys cannot be fetched anew, those of before are used for so long; then JWTs are refused.",
         }),
       },
     }),

@@ -27,7 +27,7 @@ export const authorizationSection = section({
       schema: line(64),
       default: "vm-instance",
       reload: "restart",
-      summary: "Role of the cloud link and of callers whose token names none. Must be in `permissions`.",
+      summary: "Role of the cloud link and of callers whose JWT has no claim `role`. Must be in `permissions`.",
     }),
     permissions: key({
       schema: z.record(z.string().min(1).max(64), z.array(z.enum(PERMISSIONS)).max(64)),
@@ -43,7 +43,14 @@ export const authorizationSection = section({
         admin: ["system:configure", "daemon:restart", "logs:access"],
       },
       reload: "restart",
-      summary: "Permissions of each role. `admin` has all, whatever is listed.",
+      summary: "Permissions of each role. `admin` has all, whatever is listed; a role that is not listed has none.",
+    }),
+    certificate_roles: key({
+      schema: z.record(line(256), line(64)),
+      default: {},
+      reload: "restart",
+      summary:
+        "Role of each client certificate of the HTTP port (`local_api.tls_client_ca`), by the common name of its subject; `*` stands for all others. A certificate without a role is refused.",
     }),
   },
 });

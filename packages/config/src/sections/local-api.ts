@@ -1,6 +1,6 @@
 /** `local_api`: the unix socket and the HTTP port on this machine. */
 import { z } from "zod";
-import { count, flag, key, line, path, seconds, section } from "../declare.ts";
+import { count, flag, key, line, optionalKey, path, pathSchema, seconds, section } from "../declare.ts";
 import { rateLimiting } from "./rate-limiting.ts";
 
 export const localApiSection = section({
@@ -11,13 +11,39 @@ export const localApiSection = section({
       schema: line(253).meta({ description: "address or name" }),
       default: "127.0.0.1",
       reload: "restart",
-      summary: "Address that the HTTP port listens on. It has no TLS: another one than loopback is warned about.",
+      summary:
+        "Address that the HTTP port listens on. Without `tls_certificate` other machines get `/health` there and nothing that needs a token.",
     }),
     http_port: count({
       max: 65_535,
       default: 8080,
       reload: "restart",
       summary: "The port; 0 takes any free one (the ready line names it).",
+    }),
+    tls_certificate: optionalKey({
+      schema: pathSchema,
+      location: "path",
+      reload: "restart",
+      summary:
+        "With `tls_key` the HTTP port speaks TLS and nothing else: its certificate, then those that lead to the authority (PEM). Read at the start.",
+    }),
+    tls_key: optionalKey({
+      schema: pathSchema,
+      location: "path",
+      reload: "restart",
+      summary: "The private key of `tls_certificate` (PEM).",
+    }),
+    tls_client_ca: optionalKey({
+      schema: pathSchema,
+      location: "path",
+      reload: "restart",
+      summary:
+        "Authorities of client certificates (PEM). Whoever shows a valid one needs no token; `authorization.certificate_roles` of security.json says what it may do.",
+    }),
+    tls_client_required: flag({
+      default: false,
+      reload: "restart",
+      summary: "Refuse every connection without a valid client certificate, also for `/health`.",
     }),
     socket_path: path({
       default: "data/state/daemon.sock",

@@ -5,7 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect } from "node:net";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { connect, type Socket } from "node:net";
 import { describe, test } from "node:test";
 import { systemClock } from "@hl/core/clock.ts";
 import { defaultTransportLimits } from "@hl/core/rpc/transport.ts";
@@ -97,6 +98,31 @@ describe("local HTTP", () => {
     assert.equal(statusOf(await served.ask("GET /metrics", [authorization])), 200);
     assert.equal(statusOf(await served.ask("GET /nothing", [authorization])), 404);
     assert.match(await served.ask("POST /rpc", post(ping), ping), /"pong":true/);
+  });
+
+  test("X2: from another machine a token in the clear is refused, plain and as an upgrade; health is served", async () => {
+    await using served = await serve();
+    let from = "";
+    const fromElsewhere = (message: unknown): void =>
+      void Object.defineProperty((message as { socket: Socket }).socket, "remoteAddress", { value: from });
+    subscribe("net.server.socket", fromElsewhere);
+    try {
+      for (const address of ["10.0.0.9", "::ffff:10.0.0.9", "fd00::9", "128.0.0.1", "1127.0.0.1"]) {
+        from = address;
+        const answer = await served.ask("GET /metrics", [authorization]);
+        assert.equal(statusOf(answer), 401, address);
+        assert.match(answer, /over TLS only/);
+        const upgrade = ["upgrade: websocket", "connection: upgrade", "sec-websocket-version: 13", authorization];
+        assert.equal(statusOf(await served.ask("GET /rpc", upgrade)), 401, address);
+        assert.equal(statusOf(await served.ask("GET /health")), 200, address);
+      }
+      for (const address of ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"]) {
+        from = address;
+        assert.equal(statusOf(await served.ask("GET /metrics", [authorization])), 200, address);
+      }
+    } finally {
+      unsubscribe("net.server.socket", fromElsewhere);
+    }
   });
 
   test("X3: Host and Origin are judged before anything else, health included", async () => {

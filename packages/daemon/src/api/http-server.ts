@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
@@ -9,10 +10,15 @@ import { Peer } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import type { Service } from "@hl/core/service.ts";
-import type { ErrorType } from "@hl/protocol/errors.ts";
+import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
+import { expiredText } from "@hl/protocol/expiry.ts";
 import type { Caller } from "@hl/protocol/method.ts";
 import { BodyTooLarge, readBody } from "./body.ts";
-import { judgeOrigin } from "./origin.ts";
+import { CallerExpiry } from "./caller-expiry.ts";
+import type { CertificateCallers } from "./certificate-callers.ts";
+import { permissionOf } from "./http-paths.ts";
+import type { ListenerTls } from "./listener-tls.ts";
+import { isLoopbackAddress, judgeOrigin } from "./origin.ts";
 import type { SessionFactory } from "./session.ts";
 
 export interface HttpServerOptions {
@@ -24,6 +30,10 @@ export interface HttpServerOptions {
   readonly connectionsMax: number;
   readonly inFlightMax: number;
   readonly allowedOrigins: readonly string[];
+  /** Without it the port speaks plain HTTP. */
+  readonly tls?: ListenerTls | undefined;
+  /** Who client certificates are; undefined where they prove nothing. */
+  readonly certificates?: CertificateCallers | undefined;
   readonly session: SessionFactory;
   /** For `GET /health`, without authentication: no detail that helps an attacker. */
   readonly health: () => { readonly status: string } & Record<string, unknown>;
@@ -35,7 +45,7 @@ export interface HttpServerOptions {
 export class HttpServer implements Service {
   readonly name = "api/http";
   readonly #options: HttpServerOptions;
-  readonly #server: Server;
+  readonly #server: Server | TlsServer;
   readonly #webSockets: WebSocketServer;
   readonly #peers = new Set<Peer>();
   readonly #ended = Promise.withResolvers<undefined>();
@@ -47,21 +57,29 @@ export class HttpServer implements Service {
       maxPayload: options.limits.messageBytesMax,
       perMessageDeflate: false,
     });
-    this.#server = createServer({
+    const limits = {
       requestTimeout: 30_000,
       headersTimeout: 10_000,
       connectionsCheckingInterval: 5_000, // Of the two limits before; the default of 30 s would double them.
       keepAliveTimeout: 60_000,
-    });
+    };
+    this.#server =
+      options.tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...options.tls.options });
     this.#server.maxConnections = options.connectionsMax;
     this.#server.on("request", (request, response) => {
       this.#serve(request, response).catch(() => response.destroy());
     });
-    this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on("upgrade", (request, socket, head) => {
+      this.#upgrade(request, socket, head).catch(() => socket.destroy());
+    });
   }
 
   get done(): Promise<void> {
     return this.#ended.promise;
+  }
+
+  get isTls(): boolean {
+    return this.#options.tls !== undefined;
   }
 
   /** `127.0.0.1:8080`; valid after start. */
@@ -95,13 +113,8 @@ export class HttpServer implements Service {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { allowedOrigins, health, metrics, openRpc } = this.#options;
-    const refusal = judgeOrigin(
-      request.headers,
-      this.#server.address() as AddressInfo | null,
-      this.#options.host,
-      allowedOrigins,
-    );
+    const { health, metrics, openRpc, session } = this.#options;
+    const refusal = this.#originRefusal(request);
     if (refusal !== undefined) {
       this.#refuse(response, 403, "permission_denied", refusal);
       return;
@@ -113,10 +126,14 @@ export class HttpServer implements Service {
       sendJson(response, verdict.status === "unhealthy" ? 503 : 200, verdict);
       return;
     }
-    const caller = this.#callerOf(request, "http");
-    if (caller === undefined) {
-      response.setHeader("www-authenticate", "Bearer");
-      this.#refuse(response, 401, "unauthenticated", "send Authorization: Bearer TOKEN");
+    const needed = permissionOf(route);
+    let caller: Caller | undefined;
+    try {
+      caller = await this.#callerOf(request, "http");
+      session.require(caller, needed ?? "any", route);
+    } catch (error) {
+      session.noteRefusal(needed === undefined ? "HTTP" : route, caller, error);
+      this.#refuseCaller(response, error);
       return;
     }
     switch (route) {
@@ -162,23 +179,15 @@ export class HttpServer implements Service {
     else sendBody(response, 200, encodeAnswer(output, handler, clock));
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const { allowedOrigins, clock, limits, session, inFlightMax } = this.#options;
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { clock, limits, session, inFlightMax } = this.#options;
     socket.on("error", () => {});
-    const refusal = judgeOrigin(
-      request.headers,
-      this.#server.address() as AddressInfo | null,
-      this.#options.host,
-      allowedOrigins,
-    );
-    const caller = refusal === undefined ? this.#callerOf(request, "websocket") : undefined;
-    const path = pathOf(request);
-    const status =
-      refusal !== undefined ? "403 Forbidden" : caller === undefined ? "401 Unauthorized" : "404 Not Found";
-    if (caller === undefined || path !== "/rpc") {
-      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    const caller = await this.#admitUpgrade(request);
+    if (typeof caller === "string") {
+      socket.end(`HTTP/1.1 ${caller}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
       return;
     }
+    if (socket.destroyed) return; // While the token was checked.
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const transport = new WebSocketTransport({
         socket: webSocket,
@@ -187,23 +196,65 @@ export class HttpServer implements Service {
         pingIntervalMs: 20_000,
         deadAfterMs: 45_000,
       });
-      const { handler } = session.open("websocket", caller);
+      const expiry = new CallerExpiry(clock, () => peer.close(expiredText));
+      const { handler } = session.open("websocket", caller, (found) => expiry.watch(found));
       const peer = new Peer({ transport, clock, handler, inFlightMax, refusals: session.refusals });
       this.#peers.add(peer);
-      void peer.closed.then(() => this.#peers.delete(peer));
+      void peer.closed.then(() => {
+        expiry[Symbol.dispose]();
+        this.#peers.delete(peer);
+      });
       peer.open();
+      expiry.watch(caller);
     });
   }
 
-  #callerOf(request: IncomingMessage, via: Caller["via"]): Caller | undefined {
-    const token = /^Bearer ([\x21-\x7e]{1,16384})$/.exec(request.headers.authorization ?? "")?.[1];
-    return token === undefined ? undefined : this.#options.session.authenticate(token, via);
+  /** Who upgrades, or the status line that refuses it. */
+  async #admitUpgrade(request: IncomingMessage): Promise<Caller | string> {
+    if (this.#originRefusal(request) !== undefined) return "403 Forbidden";
+    try {
+      const caller = await this.#callerOf(request, "websocket");
+      return pathOf(request) === "/rpc" ? caller : "404 Not Found";
+    } catch (error) {
+      this.#options.session.noteRefusal("GET /rpc", undefined, error);
+      return "401 Unauthorized";
+    }
+  }
+
+  #originRefusal({ headers }: IncomingMessage): string | undefined {
+    const { host, allowedOrigins, tls } = this.#options;
+    return judgeOrigin(headers, this.#server.address() as AddressInfo | null, host, allowedOrigins, tls?.names);
+  }
+
+  /** A token comes before a certificate: it was sent with this very request. Rejects with the refusal. */
+  async #callerOf({ headers, socket }: IncomingMessage, via: Caller["via"]): Promise<Caller> {
+    const { tls, certificates, session } = this.#options;
+    // What was sent in the clear over a network is not to be used a second time.
+    if (tls === undefined && !isLoopbackAddress(socket.remoteAddress)) throw new HlError("unauthenticated", needsTls);
+    const { authorization } = headers;
+    const shown = authorization === undefined ? certificates?.callerOf(socket, via) : undefined;
+    if (shown !== undefined) return shown;
+    const token = /^Bearer ([\x21-\x7e]{1,16384})$/.exec(authorization ?? "")?.[1];
+    if (token === undefined) throw new HlError("unauthenticated", "send Authorization: Bearer TOKEN");
+    return session.identify(token, via);
+  }
+
+  /** Whatever is no refusal is a bug of ours, and no way in. */
+  #refuseCaller(response: ServerResponse, error: unknown): void {
+    const { type, message, facts } =
+      error instanceof HlError ? error : new HlError("internal_error", "the caller could not be judged");
+    if (type === "unauthenticated") response.setHeader("www-authenticate", "Bearer");
+    const status = type === "unauthenticated" ? 401 : type === "permission_denied" ? 403 : 500;
+    sendJson(response, status, this.#options.session.refusal(type, message, facts));
   }
 
   #refuse(response: ServerResponse, status: number, type: ErrorType, message: string): void {
     sendJson(response, status, this.#options.session.refusal(type, message));
   }
 }
+
+const needsTls =
+  "from other machines tokens are taken over TLS only: set local_api.tls_certificate and local_api.tls_key in daemon.json";
 
 /** The target is whatever a caller wrote; one that is no address, as `//`, has no path that we serve. */
 function pathOf(request: IncomingMessage): string {

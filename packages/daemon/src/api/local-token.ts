@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { writeFileAtomic } from "@hl/core/atomic-file.ts";
 import type { Caller } from "@hl/protocol/method.ts";
 
-/** Decides who a token belongs to; undefined when nobody. */
-export type Authenticate = (token: string, via: Caller["via"]) => Caller | undefined;
+/** Decides who a token belongs to; undefined when nobody. Rejects with the refusal (`unauthenticated`) where more can be said. */
+export type Authenticate = (token: string, via: Caller["via"]) => Caller | undefined | Promise<Caller | undefined>;
 
 /** Reads the local admin token, or makes it at the first start. 0640: the daemon's group may use it, sandboxed processes cannot read it. */
 export function loadLocalToken(path: string): string {
@@ -17,8 +17,8 @@ export function loadLocalToken(path: string): string {
   return token;
 }
 
-/** Accepts the local token; other kinds of credentials join here. */
-export function localTokenAuthenticator(localToken: string): Authenticate {
+/** Accepts the local token alone. */
+export function localTokenAuthenticator(localToken: string): (token: string, via: Caller["via"]) => Caller | undefined {
   const expected = digest(localToken);
   return (token, via) =>
     timingSafeEqual(digest(token), expected) ? { role: "admin", subject: "local-token", via } : undefined;

@@ -5,6 +5,8 @@ import { NdjsonTransport } from "@hl/core/rpc/ndjson.ts";
 import { Peer } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { Service } from "@hl/core/service.ts";
+import { expiredText } from "@hl/protocol/expiry.ts";
+import { CallerExpiry } from "./caller-expiry.ts";
 import type { Session, SessionFactory } from "./session.ts";
 
 export interface SocketServerOptions {
@@ -63,7 +65,8 @@ export class SocketServer implements Service {
       socket.end(`${JSON.stringify(session.refusal("rate_limited", `${connectionsMax} connections are open`))}\n`);
       return;
     }
-    const own: Session = session.open("socket");
+    const expiry = new CallerExpiry(clock, () => peer.close(expiredText));
+    const own: Session = session.open("socket", undefined, (caller) => expiry.watch(caller));
     const transport = new NdjsonTransport(socket, clock, limits);
     const peer = new Peer({ transport, clock, handler: own.handler, inFlightMax, refusals: session.refusals });
     this.#connections.set(socket, peer);
@@ -72,6 +75,7 @@ export class SocketServer implements Service {
     });
     void peer.closed.then(() => {
       cancelLogin();
+      expiry[Symbol.dispose]();
       this.#connections.delete(socket);
     });
     peer.open();

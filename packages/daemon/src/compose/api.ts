@@ -1,4 +1,5 @@
 import type { Config } from "@hl/config/load.ts";
+import { tlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
@@ -6,13 +7,16 @@ import type { CallRecord } from "@hl/protocol/dispatch.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { openRpcDocument } from "@hl/protocol/openrpc.ts";
-import { HttpServer } from "../api/http-server.ts";
-import { loadLocalToken, localTokenAuthenticator } from "../api/local-token.ts";
+import { CertificateCallers } from "../api/certificate-callers.ts";
+import { HttpServer, type HttpServerOptions } from "../api/http-server.ts";
+import { listenerTls } from "../api/listener-tls.ts";
 import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
 import { SocketServer } from "../api/socket-server.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
 import { shownMethod, type Audit } from "./audit.ts";
+import { composeAuthentication } from "./authentication.ts";
+import type { ComposedOutbound } from "./outbound.ts";
 import { publicHealth } from "./health.ts";
 
 export interface ApiPorts {
@@ -23,6 +27,7 @@ export interface ApiPorts {
   readonly audit: Audit;
   readonly testMode: boolean;
   readonly handlers: SessionFactoryOptions["handlers"];
+  readonly outbound: ComposedOutbound;
 }
 
 /** One table, one set of handlers and one check for every way in (X3). */
@@ -30,8 +35,9 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
   const { config, clock, logger, monitor, audit, testMode, handlers } = ports;
   return new SessionFactory({
     handlers,
-    authenticate: localTokenAuthenticator(loadLocalToken(config.daemon.local_api.token_file)),
+    authenticate: composeAuthentication(ports),
     roles: config.security.authorization.permissions,
+    checksRoles: config.security.authorization.rbac_enabled,
     clock,
     wireError: {
       stackTrace: testMode,
@@ -45,6 +51,8 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
       logCall(logger, record);
       audit.call(record);
     },
+    // Not in the request log: whoever reaches the port could fill it. The audit counts what repeats.
+    onRefused: (record) => audit.call(record),
   });
 }
 
@@ -71,11 +79,25 @@ export function composeLocalApi(
     host: local.http_host,
     port: local.http_port,
     allowedOrigins: local.allowed_origins,
+    ...composeListenerTls(config),
     health: () => publicHealth(monitor.read(false)),
     metrics: () => prometheusText(monitor.read(false)),
     openRpc: () => openRpcDocument(daemonMethods),
   });
   return { socket, http };
+}
+
+/** TLS of the HTTP port, and who its client certificates are. Throws where a file of it cannot be used. */
+function composeListenerTls(config: Config): Pick<HttpServerOptions, "tls" | "certificates"> {
+  const { tls_certificate: certificate, tls_key: key, tls_client_ca: clientCa } = config.daemon.local_api;
+  if (certificate === undefined || key === undefined) return {};
+  const { minVersion, maxVersion, ciphers } = tlsPolicy(config);
+  const files = { certificate, key, clientCa, clientRequired: config.daemon.local_api.tls_client_required };
+  const isMethod = config.security.authentication.methods.includes("certificate");
+  return {
+    tls: listenerTls(files, { minVersion, maxVersion, ciphers }),
+    certificates: isMethod ? new CertificateCallers(config.security.authorization.certificate_roles) : undefined,
+  };
 }
 
 function logCall(logger: Logger, { method, caller, durationMs, error }: CallRecord): void {

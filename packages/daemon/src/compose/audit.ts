@@ -155,7 +155,9 @@ function egressFields({ durationMs, ...decision }: EgressDecision): Fields {
 function callRefusal({ method, caller, error }: CallRecord): Refusal | undefined {
   if (!(error instanceof HlError)) return undefined;
   if (error.type !== "unauthenticated" && error.type !== "permission_denied") return undefined;
-  const who = { caller: caller?.subject, role: caller?.role, via: caller?.via };
+  const who = { caller: caller?.subject, role: caller?.role, via: caller?.via, credential: caller?.credential };
+  // A caller that nobody knows is told less than the auditor.
+  const reason = error.cause instanceof Error ? error.cause.message : error.message;
   const named = shownMethod(method);
   const fields = {
     kind: "call",
@@ -163,9 +165,9 @@ function callRefusal({ method, caller, error }: CallRecord): Refusal | undefined
     method: named,
     ...who,
     error_type: error.type,
-    reason: error.message,
+    reason,
   };
-  return { key: JSON.stringify([named, who, error.type]), fields, sentence: "a request was refused" };
+  return { key: JSON.stringify([named, who, error.type, reason]), fields, sentence: "a request was refused" };
 }
 
 const methodCharactersMax = 64;

@@ -58,8 +58,8 @@ export interface Ports {
 
 export interface Daemon {
   readonly socketPath: string;
-  /** `127.0.0.1:PORT`, or undefined where HTTP is off. */
-  readonly httpAddress: () => string | undefined;
+  /** `127.0.0.1:PORT` and whether it speaks TLS, or undefined where HTTP is off. */
+  readonly http: { readonly address: string; readonly isTls: boolean } | undefined;
   /** Starts every service in order; usable when it resolves. */
   start(): Promise<void>;
   /** Refuses new work, lets what runs end or go on under its shim, ships what it can, and releases everything. */
@@ -209,7 +209,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     messageBytesMax: security.input_validation.max_request_size,
     pauseReadsWhenFull: true,
   };
-  const apiPorts = { config, clock, logger, monitor, audit, testMode, handlers };
+  const apiPorts = { config, clock, logger, monitor, audit, testMode, handlers, outbound };
   const session = composeSessions(apiPorts);
   const { socket, http } = composeLocalApi(apiPorts, session, limits);
   building.use(socket);
@@ -261,7 +261,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   );
   return {
     socketPath: settings.local_api.socket_path,
-    httpAddress: () => http?.address,
+    http,
     async start() {
       await runner.open();
       await commands.recover();
