@@ -7,6 +7,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { encodeRequest, parseInput, type ResponseMessage } from "@hl/core/rpc/message.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
+import type { RequestPace } from "./request-pace.ts";
 import { retryAfterMs } from "./retry-after.ts";
 import type { TlsOptions } from "./tls.ts";
 
@@ -33,6 +34,8 @@ export interface CloudHttpOptions {
   readonly connectTimeoutMs: number;
   /** Longest `Retry-After` that is obeyed. */
   readonly retryAfterMaxMs: number;
+  /** Every request waits its turn; without it none does. */
+  readonly pace?: RequestPace | undefined;
   /** What the configuration says about TLS. */
   readonly tls?: TlsOptions | undefined;
   /** Sent with every request. */
@@ -130,7 +133,8 @@ export class CloudHttp implements AsyncDisposable {
     token: string,
     signal: AbortSignal,
   ): Promise<readonly string[]> {
-    const { timeoutMs, answerBytesMax, headers } = this.#options;
+    const { timeoutMs, answerBytesMax, headers, pace } = this.#options;
+    await pace?.turn(signal);
     let text: string;
     let status: number;
     let waitMs: number | undefined;
@@ -177,7 +181,8 @@ export class CloudHttp implements AsyncDisposable {
     signal: AbortSignal,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<ResponseMessage[]> {
-    const { compression, answerBytesMax } = this.#options;
+    const { compression, answerBytesMax, pace } = this.#options;
+    await pace?.turn(signal);
     const squeezed = compression === undefined ? undefined : await squeeze(text, compression);
     const body = squeezed ?? text;
     const timeoutMs = timeoutMsOf(this.#options.timeoutMs, Buffer.byteLength(body));
@@ -212,9 +217,11 @@ export class CloudHttp implements AsyncDisposable {
       const said = `${url} answered ${status} with something that is not ours`;
       throw new CloudUnreachable(said, waitMs, { status });
     }
+    if (status === 429) waitMs ??= pace?.refused(this.#options.retryAfterMaxMs);
     if (status === 429 || status === 503) {
       throw new CloudUnreachable(`${url} asks to wait (${status})`, waitMs);
     }
+    pace?.accepted();
     return responses;
   }
 }
