@@ -23,6 +23,8 @@ export interface CallRecord {
   readonly durationMs: number;
   /** The first cause; undefined when it succeeded. */
   readonly error: unknown;
+  /** Where it came from, as far as that is known: an address, or `unix socket`. */
+  readonly from?: string | undefined;
 }
 
 export interface DispatchOptions<T extends MethodTable> {
@@ -33,20 +35,25 @@ export interface DispatchOptions<T extends MethodTable> {
   readonly wireError: WireErrorOptions;
   /** Who asks at this moment; undefined before authentication. */
   readonly caller: () => Caller | undefined;
+  /** Throws where whoever asks may not ask just now, whatever it is; before anything else is judged. */
+  readonly admit?: ((caller: Caller | undefined, method: string) => void) | undefined;
+  /** For the records. */
+  readonly from?: string | undefined;
   readonly observe?: ((record: CallRecord) => void) | undefined;
 }
 
 /** The one place where a request is judged before any handler sees it (X3): known, authenticated, permitted, well-formed. */
 export function requestHandler<T extends MethodTable>(options: DispatchOptions<T>): RequestHandler {
-  const { table, handlers, roles, clock, wireError, observe } = options;
+  const { table, handlers, roles, clock, wireError, admit, from, observe } = options;
   return {
     async request(message, call) {
       const caller = options.caller();
       const definition = Object.hasOwn(table, message.method) ? table[message.method] : undefined;
       const startedAt = clock.now();
       const record = (error: unknown): void =>
-        observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error });
+        observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error, from });
       try {
+        admit?.(caller, message.method);
         const permitted = authorize(definition, message.method, caller, roles);
         const params = parseParams(permitted, message.params);
         const handler = handlers[message.method] as (params: unknown, call: MethodCall) => Promise<unknown>;

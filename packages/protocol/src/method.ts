@@ -45,6 +45,8 @@ export interface Caller {
   /** A name for logs and audit: `local-token`, `cloud`, a JWT's subject. */
   readonly subject: string;
   readonly via: "socket" | "http" | "websocket" | "cloud" | "internal";
+  /** What proved it; undefined for the local token, and for those who need no proof. */
+  readonly credential?: "jwt" | "certificate" | undefined;
 }
 
 export interface MethodCall extends Call {

@@ -28,11 +28,13 @@ export class NdjsonTransport implements Transport {
   #paused = false;
   #full = false;
   #partial = false;
+  #messageBytesMax: number;
 
   constructor(socket: Socket, clock: Clock, limits: TransportLimits) {
     this.#socket = socket;
     this.#clock = clock;
     this.#limits = limits;
+    this.#messageBytesMax = limits.messageBytesMax;
     this.#gate = new WriteGate({
       clock,
       deadlineMs: limits.writeDeadlineMs,
@@ -44,6 +46,7 @@ export class NdjsonTransport implements Transport {
   open(receiver: TransportReceiver): void {
     const splitter = this.#splitter(receiver);
     this.#socket.on("data", (chunk: Buffer) => {
+      if (this.#closing) return; // Read and thrown away, so that the other side comes to read what we have said.
       splitter.push(chunk);
       this.#partial = splitter.partial;
       this.#watchPartial();
@@ -89,6 +92,11 @@ export class NdjsonTransport implements Transport {
     this.#brake();
   }
 
+  /** Another limit for messages that come from now on: who has not proved anything need not send much. */
+  limitMessages(bytesMax: number): void {
+    this.#messageBytesMax = bytesMax;
+  }
+
   close(reason: string): void {
     if (this.#closing) return;
     this.#closing = true;
@@ -103,11 +111,14 @@ export class NdjsonTransport implements Transport {
 
   #splitter(receiver: TransportReceiver): LineSplitter {
     const decoder = new TextDecoder("utf-8", { fatal: true });
+    const bytesMax = (): number => this.#messageBytesMax;
     return new LineSplitter({
-      lineBytesMax: this.#limits.messageBytesMax,
+      get lineBytesMax() {
+        return bytesMax();
+      },
       onLine: (bytes) => {
         this.#messageEnded();
-        if (bytes.length === 0) return;
+        if (bytes.length === 0 || this.#closing) return;
         let text: string;
         try {
           text = decoder.decode(bytes);
@@ -118,7 +129,7 @@ export class NdjsonTransport implements Transport {
         receiver.message(text);
       },
       onOverflow: () => {
-        const message = `a message may have ${this.#limits.messageBytesMax} bytes`;
+        const message = `a message may have ${bytesMax()} bytes`;
         receiver.problem({ kind: "too_large", message });
       },
       onSkipped: () => this.#messageEnded(),

@@ -33,6 +33,8 @@ export interface PeerOptions {
   readonly streamsMax?: number | undefined;
   /** The wire error for those refusals, and for input that is no message; domain words stay outside this package. */
   readonly refusals?: PeerRefusals | undefined;
+  /** Told of input that is answered with an error because it is no message, and how many of them came at once. */
+  readonly onInvalid?: ((count: number, kind: "no_message" | TransportProblem["kind"]) => void) | undefined;
 }
 
 export interface PeerRefusals {
@@ -85,6 +87,11 @@ export class Peer {
     return this.#asked.size;
   }
 
+  /** Requests of the other side that are in progress, and streams that it still receives. */
+  get serving(): number {
+    return this.#served.size;
+  }
+
   /** Begins to receive. Separate from the constructor so that listeners can be in place first. */
   open(): this {
     this.#options.transport.open({
@@ -135,13 +142,18 @@ export class Peer {
   #receive(text: string): void {
     if (this.isClosed) return;
     const input = parseInput(text, this.#options.limits ?? defaultMessageLimits);
+    let invalid = 0;
     for (const message of input.messages) {
       if (message.kind === "response") this.#asked.answered(message);
-      else if (message.kind === "invalid") this.#asked.misanswered(message.id);
+      else if (message.kind === "invalid") {
+        this.#asked.misanswered(message.id);
+        invalid += 1;
+      }
     }
     this.#served.serve(input).catch((error: unknown) => {
       this.close(`a message could not be handled: ${errorText(error)}`); // A bug of ours, but nobody hangs on it.
     });
+    if (invalid > 0) this.#options.onInvalid?.(invalid, "no_message");
   }
 
   #onNotification(message: NotificationMessage): void {
@@ -167,6 +179,7 @@ export class Peer {
           })
         : { code: rpcCode.parseError, message: problem.message };
     this.#sendQuietly(JSON.stringify(errorObject(null, refusal, this.#options.clock.wallMs())));
+    this.#options.onInvalid?.(1, problem.kind);
   }
 
   #onClosed(reason: string): void {

@@ -1,19 +1,32 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { WebSocketServer } from "ws";
 import type { Clock } from "@hl/core/clock.ts";
 import { answer, encodeAnswer } from "@hl/core/rpc/answer.ts";
 import { parseInput } from "@hl/core/rpc/message.ts";
-import { Peer } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
-import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import type { Service } from "@hl/core/service.ts";
-import type { ErrorType } from "@hl/protocol/errors.ts";
+import { HlError } from "@hl/protocol/errors.ts";
 import type { Caller } from "@hl/protocol/method.ts";
 import { BodyTooLarge, readBody } from "./body.ts";
+import type { ConnectionNumbers } from "./connection-numbers.ts";
+import type { ConnectionSlots } from "./connection-slots.ts";
+import {
+  HealthAnswer,
+  pathOf,
+  rateRefusalIn,
+  refuseUpgrade,
+  retryAfterSeconds,
+  sendBody,
+  sendJson,
+  sendRefusal,
+} from "./http-answers.ts";
+import { HttpConnections, type HttpConnection } from "./http-connections.ts";
 import { judgeOrigin } from "./origin.ts";
-import type { SessionFactory } from "./session.ts";
+import type { ReportRefusal } from "./refusal-reports.ts";
+import { servingFirst, tooManyInFlight } from "./serving-first.ts";
+import type { SessionFactory, SessionOrigin } from "./session.ts";
+import { WebSockets } from "./web-sockets.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -21,8 +34,9 @@ export interface HttpServerOptions {
   readonly port: number;
   readonly clock: Clock;
   readonly limits: TransportLimits;
-  readonly connectionsMax: number;
-  readonly inFlightMax: number;
+  readonly slots: ConnectionSlots;
+  readonly numbers: Readonly<ConnectionNumbers>;
+  readonly report: ReportRefusal;
   readonly allowedOrigins: readonly string[];
   readonly session: SessionFactory;
   /** For `GET /health`, without authentication: no detail that helps an attacker. */
@@ -36,26 +50,28 @@ export class HttpServer implements Service {
   readonly name = "api/http";
   readonly #options: HttpServerOptions;
   readonly #server: Server;
-  readonly #webSockets: WebSocketServer;
-  readonly #peers = new Set<Peer>();
+  readonly #webSockets: WebSockets;
+  readonly #connections: HttpConnections;
+  readonly #health: HealthAnswer;
   readonly #ended = Promise.withResolvers<undefined>();
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    this.#webSockets = new WebSocketServer({
-      noServer: true,
-      maxPayload: options.limits.messageBytesMax,
-      perMessageDeflate: false,
-    });
+    const { limits, numbers } = options;
+    this.#connections = new HttpConnections({ ...options, writeDeadlineMs: limits.writeDeadlineMs });
+    this.#webSockets = new WebSockets(options);
+    this.#health = new HealthAnswer(options.health, options.clock);
     this.#server = createServer({
-      requestTimeout: 30_000,
+      requestTimeout: limits.partialMessageMs,
       headersTimeout: 10_000,
       connectionsCheckingInterval: 5_000, // Of the two limits before; the default of 30 s would double them.
-      keepAliveTimeout: 60_000,
+      keepAliveTimeout: numbers.idleTimeoutMs,
     });
-    this.#server.maxConnections = options.connectionsMax;
+    this.#server.prependListener("connection", (socket: Socket) => this.#connections.accept(socket));
     this.#server.on("request", (request, response) => {
-      this.#serve(request, response).catch(() => response.destroy());
+      this.#serve(request, response)
+        .then(() => this.#connections.watchReader(request.socket, response))
+        .catch(() => response.destroy());
     });
     this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
   }
@@ -70,6 +86,11 @@ export class HttpServer implements Service {
     return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
   }
 
+  /** Takes over what is new in the numbers of connections. */
+  numbersChanged(): void {
+    this.#server.keepAliveTimeout = this.#options.numbers.idleTimeoutMs;
+  }
+
   async start(): Promise<void> {
     const { host, port } = this.#options;
     await new Promise<void>((resolve, reject) => {
@@ -82,7 +103,7 @@ export class HttpServer implements Service {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const peer of this.#peers) peer.close("the daemon is stopping");
+    this.#webSockets.close("the daemon is stopping");
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -90,36 +111,50 @@ export class HttpServer implements Service {
     const cancel = this.#options.clock.after(1_000, () => this.#server.closeAllConnections());
     await closed;
     cancel();
-    this.#webSockets.close();
     this.#ended.resolve(undefined);
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { allowedOrigins, health, metrics, openRpc } = this.#options;
-    const refusal = judgeOrigin(
-      request.headers,
-      this.#server.address() as AddressInfo | null,
-      this.#options.host,
-      allowedOrigins,
-    );
-    if (refusal !== undefined) {
-      this.#refuse(response, 403, "permission_denied", refusal);
+    const connection = this.#connections.of(request.socket);
+    if (connection === undefined) return; // It ended before its requests were looked at.
+    const route = `${request.method ?? ""} ${pathOf(request)}`;
+    const origin: SessionOrigin = { via: "http", from: connection.from };
+    let caller: Caller | undefined;
+    try {
+      this.#judgeOrigin(request);
+      if (route === "GET /health" || route === "HEAD /health") {
+        connection.healthAsked();
+        this.#health.send(response);
+        return;
+      }
+      caller = this.#callerOf(request, "http");
+      this.#admit(caller, route, connection);
+    } catch (error) {
+      this.#options.session.refused(origin, caller, route, error as HlError);
+      if (connection.refused()) response.setHeader("connection", "close");
+      this.#refuse(request, response, error as HlError);
       return;
     }
-    const path = pathOf(request);
-    const route = `${request.method ?? ""} ${path}`;
-    if (route === "GET /health" || route === "HEAD /health") {
-      const verdict = health();
-      sendJson(response, verdict.status === "unhealthy" ? 503 : 200, verdict);
-      return;
-    }
-    const caller = this.#callerOf(request, "http");
+    connection.begin();
+    response.once("close", () => connection.end());
+    await this.#answer(request, response, { origin, caller, route, connection });
+  }
+
+  /** Refuses with `unauthenticated` or `rate_limited`. */
+  #admit(caller: Caller | undefined, route: string, connection: HttpConnection): asserts caller is Caller {
+    const { session, numbers } = this.#options;
     if (caller === undefined) {
-      response.setHeader("www-authenticate", "Bearer");
-      this.#refuse(response, 401, "unauthenticated", "send Authorization: Bearer TOKEN");
-      return;
+      session.limits.stranger(connection.from);
+      throw new HlError("unauthenticated", "send Authorization: Bearer TOKEN");
     }
-    switch (route) {
+    if (connection.inFlight >= numbers.inFlightMax) throw tooManyInFlight(numbers.inFlightMax);
+    // Each message of a body counts when it is known. Of a caller without credit none is read.
+    if (route !== "POST /rpc" || session.limits.isOver(caller)) session.limits.request(caller);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<void> {
+    const { metrics, openRpc } = this.#options;
+    switch (asked.route) {
       case "GET /metrics":
         response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(metrics());
         return;
@@ -127,30 +162,37 @@ export class HttpServer implements Service {
         sendJson(response, 200, openRpc());
         return;
       case "POST /rpc":
-        return this.#rpc(request, response, caller);
+        return this.#rpc(request, response, asked);
       default:
-        this.#refuse(response, 404, "method_not_found", `there is no ${route}`);
+        this.#refuse(request, response, new HlError("method_not_found", `there is no ${asked.route}`));
     }
   }
 
-  async #rpc(request: IncomingMessage, response: ServerResponse, caller: Caller): Promise<void> {
-    const { clock, limits, session } = this.#options;
+  async #rpc(request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<void> {
+    const { clock, limits, numbers, session } = this.#options;
+    const { origin, caller, connection } = asked;
     let text: string;
     try {
       text = await readBody(request, limits.messageBytesMax);
     } catch (error) {
       // The rest of the body is not read: the connection cannot be used again.
       response.setHeader("connection", "close");
-      if (error instanceof BodyTooLarge) this.#refuse(response, 413, "request_too_large", error.message);
-      else this.#refuse(response, 400, "parse_error", (error as Error).message);
+      const type = error instanceof BodyTooLarge ? "request_too_large" : "parse_error";
+      this.#refuse(request, response, new HlError(type, (error as Error).message));
       return;
     }
+    const input = parseInput(text);
+    const others = input.messages.length - 1;
+    const own = session.open(origin, caller);
+    const handler = servingFirst(own.handler, numbers.inFlightMax - connection.inFlight + 1, numbers.inFlightMax);
     const gone = new AbortController();
+    connection.begin(others);
     response.once("close", () => {
+      connection.end(others);
       if (!response.writableFinished) gone.abort(new Error("the caller has gone"));
     });
-    const { handler } = session.open("http", caller);
-    const output = await answer(parseInput(text), handler, clock, (message) => ({
+    own.invalid(input.messages.filter(({ kind }) => kind === "invalid").length);
+    const output = await answer(input, handler, clock, (message) => ({
       id: message.id,
       signal: gone.signal,
       canNotify: false,
@@ -158,41 +200,42 @@ export class HttpServer implements Service {
       notifyBytes: () => Promise.resolve(),
       stream: () => {}, // One request, one answer: there is no channel for more.
     }));
-    if (output === undefined) response.writeHead(204).end();
-    else sendBody(response, 200, encodeAnswer(output, handler, clock));
+    if (output === undefined) {
+      response.writeHead(204).end();
+      return;
+    }
+    const refusal = rateRefusalIn(output);
+    if (refusal !== undefined) response.setHeader("retry-after", retryAfterSeconds(refusal.retryAfterMs));
+    sendBody(response, refusal === undefined ? 200 : 429, encodeAnswer(output, handler, clock));
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const { allowedOrigins, clock, limits, session, inFlightMax } = this.#options;
     socket.on("error", () => {});
-    const refusal = judgeOrigin(
-      request.headers,
-      this.#server.address() as AddressInfo | null,
-      this.#options.host,
-      allowedOrigins,
-    );
-    const caller = refusal === undefined ? this.#callerOf(request, "websocket") : undefined;
-    const path = pathOf(request);
-    const status =
-      refusal !== undefined ? "403 Forbidden" : caller === undefined ? "401 Unauthorized" : "404 Not Found";
-    if (caller === undefined || path !== "/rpc") {
-      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    const connection = this.#connections.of(request.socket);
+    if (connection === undefined) {
+      socket.destroy();
       return;
     }
-    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const transport = new WebSocketTransport({
-        socket: webSocket,
-        clock,
-        limits,
-        pingIntervalMs: 20_000,
-        deadAfterMs: 45_000,
-      });
-      const { handler } = session.open("websocket", caller);
-      const peer = new Peer({ transport, clock, handler, inFlightMax, refusals: session.refusals });
-      this.#peers.add(peer);
-      void peer.closed.then(() => this.#peers.delete(peer));
-      peer.open();
-    });
+    const path = pathOf(request);
+    let caller: Caller | undefined;
+    try {
+      this.#judgeOrigin(request);
+      caller = this.#callerOf(request, "websocket");
+      this.#admit(caller, path, connection);
+      if (path !== "/rpc") throw new HlError("method_not_found", `no WebSocket is served at ${path}`);
+    } catch (error) {
+      const origin: SessionOrigin = { via: "websocket", from: connection.from };
+      this.#options.session.refused(origin, caller, `GET ${path}`, error as HlError);
+      refuseUpgrade(socket, error as HlError);
+      return;
+    }
+    this.#webSockets.serve(request, socket, head, caller, connection);
+  }
+
+  #judgeOrigin({ headers }: IncomingMessage): void {
+    const { host, allowedOrigins } = this.#options;
+    const refusal = judgeOrigin(headers, this.#server.address() as AddressInfo | null, host, allowedOrigins);
+    if (refusal !== undefined) throw new HlError("permission_denied", refusal);
   }
 
   #callerOf(request: IncomingMessage, via: Caller["via"]): Caller | undefined {
@@ -200,26 +243,15 @@ export class HttpServer implements Service {
     return token === undefined ? undefined : this.#options.session.authenticate(token, via);
   }
 
-  #refuse(response: ServerResponse, status: number, type: ErrorType, message: string): void {
-    sendJson(response, status, this.#options.session.refusal(type, message));
+  #refuse(request: IncomingMessage, response: ServerResponse, error: HlError): void {
+    sendRefusal(request, response, error, this.#options.session.refusal(error.type, error.message, error.facts));
   }
 }
 
-/** The target is whatever a caller wrote; one that is no address, as `//`, has no path that we serve. */
-function pathOf(request: IncomingMessage): string {
-  return URL.parse(request.url ?? "/", "http://localhost")?.pathname ?? "";
-}
-
-function sendJson(response: ServerResponse, status: number, value: object): void {
-  sendBody(response, status, JSON.stringify(value));
-}
-
-function sendBody(response: ServerResponse, status: number, json: string): void {
-  response
-    .writeHead(status, {
-      "content-type": "application/json",
-      "content-length": Buffer.byteLength(json),
-      "cache-control": "no-store",
-    })
-    .end(json); // A text goes out in one write with the head.
+/** A request that a known caller may make. */
+interface Asked {
+  readonly origin: SessionOrigin;
+  readonly caller: Caller;
+  readonly route: string;
+  readonly connection: HttpConnection;
 }

@@ -8,12 +8,32 @@ import type { Caller, Handlers } from "@hl/protocol/method.ts";
 import { daemonMethods, type DaemonMethods } from "@hl/protocol/methods.ts";
 import type { RolePermissions } from "@hl/protocol/permissions.ts";
 import { toWireError, type WireErrorOptions } from "@hl/protocol/wire-error.ts";
+import type { CallerLimits } from "./caller-limits.ts";
 import type { Authenticate } from "./local-token.ts";
 
 /** One caller's view of the interface: its identity and a handler that knows it. */
 export interface Session {
   readonly handler: RequestHandler;
   caller(): Caller | undefined;
+  /** So much of what came in was no message, and counts as requests do. */
+  invalid(count: number): void;
+}
+
+/** Is told how whoever is at the other end of a connection behaves. */
+export interface SessionWatcher {
+  loggedIn(): void;
+  /** A request of a caller who may ask. */
+  admitted(): void;
+  /** So many messages that were refused: of a stranger, or of a caller over its rate. */
+  refused(count: number): void;
+}
+
+/** Where a session's messages come from. */
+export interface SessionOrigin {
+  readonly via: Caller["via"];
+  /** Whose rate it is before a login: an IP address, or `unix socket`. */
+  readonly from: string;
+  readonly watcher?: SessionWatcher | undefined;
 }
 
 export interface SessionFactoryOptions {
@@ -22,6 +42,7 @@ export interface SessionFactoryOptions {
   readonly roles: RolePermissions;
   readonly clock: Clock;
   readonly wireError: WireErrorOptions;
+  readonly limits: CallerLimits;
   readonly observe: (record: CallRecord) => void;
 }
 
@@ -43,17 +64,35 @@ export class SessionFactory {
     return this.#options.authenticate;
   }
 
-  open(via: Caller["via"], caller?: Caller): Session {
-    const { handlers, authenticate, roles, clock, wireError, observe } = this.#options;
+  get limits(): CallerLimits {
+    return this.#options.limits;
+  }
+
+  open(origin: SessionOrigin, caller?: Caller): Session {
+    const { handlers, authenticate, roles, clock, wireError, limits, observe } = this.#options;
+    const { via, from, watcher } = origin;
     let current = caller;
+    const refuseStranger = (): void => {
+      watcher?.refused(1);
+      limits.stranger(from);
+    };
+    const admit = (asking: Caller | undefined, method: string): void => {
+      if (asking !== undefined) this.#admit(asking, watcher);
+      else if (method !== loginMethod) refuseStranger();
+    };
     const handler = requestHandler<DaemonMethods>({
       table: daemonMethods,
       handlers: {
         ...handlers,
-        "auth/login": async ({ token }) => {
+        [loginMethod]: async ({ token }) => {
           const found = authenticate(token, via);
-          if (found === undefined) throw new HlError("unauthenticated", "this token is not valid here");
+          if (found === undefined) {
+            refuseStranger();
+            throw new HlError("unauthenticated", "this token is not valid here");
+          }
+          if (current === undefined) this.#admit(found, watcher);
           current = found;
+          watcher?.loggedIn();
           return { role: found.role, subject: found.subject };
         },
       },
@@ -61,14 +100,49 @@ export class SessionFactory {
       clock,
       wireError,
       caller: () => current,
+      admit,
+      from,
       observe,
     });
-    return { handler, caller: () => current };
+    const invalid = (count: number): void => {
+      for (let left = count; left > 0; left -= 1) {
+        try {
+          admit(current, "");
+        } catch {
+          // Its answer says what is wrong with it, not how fast it came.
+          watcher?.refused(left - 1);
+          return;
+        }
+      }
+    };
+    return { handler, caller: () => current, invalid };
+  }
+
+  /** A refusal that no handler was asked for: told like that of a request. */
+  refused(origin: SessionOrigin, caller: Caller | undefined, what: string, error: HlError): void {
+    this.#options.observe({
+      method: what,
+      caller,
+      definition: undefined,
+      durationMs: 0,
+      error,
+      from: origin.from,
+    });
+  }
+
+  #admit(caller: Caller, watcher: SessionWatcher | undefined): void {
+    try {
+      this.#options.limits.request(caller);
+    } catch (error) {
+      watcher?.refused(1);
+      throw error;
+    }
+    watcher?.admitted();
   }
 
   /** A whole error message that answers no request in particular. */
-  refusal(type: ErrorType, message: string): object {
-    return errorObject(null, this.#wire(type, message), this.#options.clock.wallMs());
+  refusal(type: ErrorType, message: string, facts: Record<string, unknown> = {}): object {
+    return errorObject(null, this.#wire(type, message, facts), this.#options.clock.wallMs());
   }
 
   #wire(type: ErrorType, message: string, facts: Record<string, unknown> = {}): ReturnType<PeerRefusals["tooLarge"]> {
@@ -76,3 +150,5 @@ export class SessionFactory {
     return { code: errorTable[type].code, message, data: { ...wire.data } };
   }
 }
+
+const loginMethod = "auth/login";
