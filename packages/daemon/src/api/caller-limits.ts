@@ -39,7 +39,7 @@ export class CallerLimits {
 
   /** One request of a caller; throws `rate_limited` over the rate. */
   request(caller: Caller): void {
-    const key = keyOf(caller);
+    const key = limitedAs(caller);
     if (key === undefined) return;
     const waitMs = this.#callers.take(key);
     if (waitMs > 0) throw this.#refusal(waitMs, caller.subject);
@@ -47,7 +47,7 @@ export class CallerLimits {
 
   /** Whether `request` would throw: asked before something is read for the caller. */
   isOver(caller: Caller): boolean {
-    const key = keyOf(caller);
+    const key = limitedAs(caller);
     return key !== undefined && this.#callers.isEmpty(key);
   }
 
@@ -69,8 +69,8 @@ export class CallerLimits {
   }
 }
 
-/** Undefined is exempt: the local admin token, and what is no caller of a local interface. */
-function keyOf({ credential, subject }: Caller): string | undefined {
+/** Under which name its limits are kept. Undefined is exempt: the local admin token, and what is no caller of a local interface. */
+export function limitedAs({ credential, subject }: Caller): string | undefined {
   return credential === undefined ? undefined : `${credential} ${subject}`;
 }
 

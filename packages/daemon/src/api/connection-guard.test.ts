@@ -7,9 +7,12 @@ import { describe, test } from "node:test";
 import { memoryTransports } from "@hl/core/rpc/memory.ts";
 import { Peer } from "@hl/core/rpc/peer.ts";
 import type { Transport } from "@hl/core/rpc/transport.ts";
+import type { Caller } from "@hl/protocol/method.ts";
 import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { ConnectionGuard, strangerRefusalsMax, type EndReason } from "./connection-guard.ts";
 import type { ConnectionNumbers } from "./connection-numbers.ts";
+
+const caller: Caller = { role: "admin", subject: "local-token", via: "socket" };
 
 class World {
   readonly clock = new ManualClock();
@@ -63,8 +66,8 @@ describe("the watch over a connection", () => {
     await late.clock.advance(1);
     assert.deepEqual(late.ends, ["no_login_in_time"]);
     const known = new World();
-    known.guard.loggedIn();
-    known.guard.loggedIn();
+    known.guard.loggedIn(caller);
+    known.guard.loggedIn(caller);
     await known.clock.advance(5_000);
     assert.deepEqual([known.ends, known.slot], [[], ["protected"]]);
   });
@@ -82,14 +85,14 @@ describe("the watch over a connection", () => {
   test("mistakes before a login do not count behind it", () => {
     const world = new World();
     world.guard.refused(strangerRefusalsMax - 1);
-    world.guard.loggedIn();
+    world.guard.loggedIn(caller);
     world.guard.refused(10);
     assert.deepEqual([world.ends, world.flow], [[], []]);
   });
 
   test("idle_timeout_seconds: a silent connection is closed then; each request begins the time anew", async () => {
     const world = new World();
-    world.guard.loggedIn();
+    world.guard.loggedIn(caller);
     await world.clock.advance(9_000);
     world.guard.admitted();
     await world.clock.advance(9_999);
@@ -101,7 +104,7 @@ describe("the watch over a connection", () => {
 
   test("idle_timeout_seconds: what is in progress or followed is not idle, however long it is silent", async () => {
     const world = new World();
-    world.guard.loggedIn();
+    world.guard.loggedIn(caller);
     world.guard.admitted();
     const asked = world.caller.request("m", {});
     await world.clock.advance(100_000);
@@ -114,7 +117,7 @@ describe("the watch over a connection", () => {
 
   test("a time limit that is changed holds when its timer is set the next time", async () => {
     const world = new World();
-    world.guard.loggedIn();
+    world.guard.loggedIn(caller);
     world.numbers.idleTimeoutMs = 30_000;
     await world.clock.advance(29_999);
     assert.deepEqual(world.ends, []);
@@ -124,7 +127,7 @@ describe("the watch over a connection", () => {
 
   test("a known caller that is refused a hundred times in a row is not read for a second, and then again", async () => {
     const world = new World();
-    world.guard.loggedIn();
+    world.guard.loggedIn(caller);
     world.guard.refused(99);
     world.guard.admitted();
     world.guard.refused(99);

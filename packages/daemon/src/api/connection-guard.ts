@@ -1,5 +1,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import type { Peer } from "@hl/core/rpc/peer.ts";
+import type { Caller } from "@hl/protocol/method.ts";
+import { limitedAs } from "./caller-limits.ts";
 import type { ConnectionNumbers } from "./connection-numbers.ts";
 import type { Slot } from "./connection-slots.ts";
 import type { SessionWatcher } from "./session.ts";
@@ -47,12 +49,12 @@ export class ConnectionGuard implements SessionWatcher {
     void peer.closed.then(() => this.#stop());
   }
 
-  loggedIn(): void {
+  loggedIn(caller: Caller): void {
     if (this.#isKnown || this.#isOver) return;
     this.#isKnown = true;
     this.#refusals = 0;
     this.#lastRequestAt = this.#options.clock.now();
-    this.#options.slot.protect();
+    this.#options.slot.protect(limitedAs(caller));
     this.#watchSilence(this.#options.numbers.idleTimeoutMs);
   }
 

@@ -28,7 +28,7 @@ class World {
     for (let index = 0; index < 1_000; index += 1) {
       const slot = this.take(of, `${of} ${index}`);
       if (slot === undefined) return taken;
-      if (isProtected) slot.protect();
+      if (isProtected) slot.protect(undefined);
       taken.push(slot);
     }
     return taken;
@@ -57,7 +57,7 @@ describe("connection slots", () => {
     const world = new World(4);
     const [first, , third] = world.fill("socket", false);
     await turns();
-    first?.protect();
+    first?.protect(undefined);
     assert.ok(world.take("socket", "newcomer"));
     assert.deepEqual(world.closed, ["socket 1"]);
     third?.release();
@@ -76,7 +76,7 @@ describe("connection slots", () => {
     for (let index = 0; index < 1_000; index += 1) assert.equal(world.take("socket", "storm"), undefined);
     await turns(1);
     assert.equal(world.take("socket", "storm"), undefined);
-    early[0]?.protect(); // It has logged in meanwhile.
+    early[0]?.protect(undefined); // It has logged in meanwhile.
     await turns(1);
     assert.ok(world.take("socket", "storm"));
     assert.deepEqual(world.closed, ["socket 1"]);
@@ -91,6 +91,28 @@ describe("connection slots", () => {
     assert.ok(world.take("socket", "third"), "HTTP has more than its quarter");
     assert.deepEqual(world.closed, ["http 0"]);
     assert.equal(world.slots.size, 8);
+  });
+
+  test("one caller protects half of all places at most, over both interfaces; what it gives back it may protect again", async () => {
+    const world = new World(8);
+    const own = [...world.fill("socket", false)];
+    for (const slot of own) slot.protect("jwt anna");
+    await turns();
+    assert.ok(world.take("socket", "newcomer"));
+    assert.deepEqual(world.closed, ["socket 4"]);
+    own[0]?.expose();
+    own[5]?.protect("jwt anna");
+    own[1]?.release();
+    own[0]?.protect("jwt anna");
+    const other = world.take("http", "http");
+    other?.protect("jwt ben");
+    other?.protect("jwt ben");
+    await turns();
+    for (const name of ["a", "b", "c"]) world.take("socket", name);
+    await turns();
+    for (const name of ["d", "e", "f"]) world.take("socket", name);
+    assert.deepEqual(world.closed.includes("socket 0") || world.closed.includes("socket 5"), false);
+    assert.equal(world.closed.includes("http"), false);
   });
 
   test("another limit holds for newcomers, and a slot is released once", () => {

@@ -4,7 +4,8 @@
  * Each interface has a quarter that the other cannot take, so that a flood of one leaves the other reachable. When there is no room, a newcomer takes
  * the place of the longest exposed connection: one that has not proved who it is, or an HTTP connection that waits for its next request. So who
  * holds connections open without a token keeps nobody out. A connection that was accepted only now is left alone until its first bytes can have
- * been read: otherwise a storm of newcomers would push each other out before anybody could log in.
+ * been read: otherwise a storm of newcomers would push each other out before anybody could log in. One caller protects at most half of the places: what
+it opens beyond them stays exposed.
  * States of a slot: exposed ⇄ protected → released.
  */
 export type Interface = "socket" | "http";
@@ -12,8 +13,11 @@ export type Interface = "socket" | "http";
 const interfaces = ["socket", "http"] as const;
 
 export interface Slot {
-  /** It is known whose connection this is, and it is in use: nobody takes its place. */
-  protect(): void;
+  /**
+   * It is known whose connection this is, and it is in use: nobody takes its place.
+   * @param owner who may protect only half of all places; undefined: as many as there are
+   */
+  protect(owner: string | undefined): void;
   /** Whoever comes when there is no room takes its place. */
   expose(): void;
   /** The connection is closed. Idempotent. */
@@ -23,6 +27,8 @@ export interface Slot {
 interface Held {
   readonly close: () => void;
   readonly heardInTurn: number;
+  /** Whose protected place it is. */
+  owner: string | undefined;
 }
 
 /** Turns of the event loop in which a connection's first bytes are read. */
@@ -32,6 +38,7 @@ export class ConnectionSlots {
   readonly #held = { socket: new Set<Held>(), http: new Set<Held>() };
   /** In the order in which they were exposed. */
   readonly #exposed = { socket: new Set<Held>(), http: new Set<Held>() };
+  readonly #protectedOf = new Map<string, number>();
   #connectionsMax: number;
   #turn = 0;
   #turnsLeft = 0;
@@ -60,15 +67,18 @@ export class ConnectionSlots {
    */
   take(of: Interface, close: () => void): Slot | undefined {
     if (this.#isFull(of) && !this.#makeRoom(of)) return undefined;
-    const held: Held = { close, heardInTurn: this.#turn + turnsToBeHeard };
+    const held: Held = { close, heardInTurn: this.#turn + turnsToBeHeard, owner: undefined };
     this.#held[of].add(held);
     this.#exposed[of].add(held);
     this.#countTurns();
     return {
       expose: () => {
+        this.#disown(held);
         if (this.#held[of].has(held)) this.#exposed[of].add(held);
       },
-      protect: () => void this.#exposed[of].delete(held),
+      protect: (owner) => {
+        if (this.#held[of].has(held) && this.#own(held, owner)) this.#exposed[of].delete(held);
+      },
       release: () => this.#release(of, held),
     };
   }
@@ -95,7 +105,26 @@ export class ConnectionSlots {
     return true;
   }
 
+  /** False where the owner has half of the places already. */
+  #own(held: Held, owner: string | undefined): boolean {
+    if (owner === undefined || held.owner !== undefined) return true;
+    const owned = this.#protectedOf.get(owner) ?? 0;
+    if (owned >= Math.max(1, Math.floor(this.#connectionsMax / 2))) return false;
+    this.#protectedOf.set(owner, owned + 1);
+    held.owner = owner;
+    return true;
+  }
+
+  #disown(held: Held): void {
+    if (held.owner === undefined) return;
+    const owned = (this.#protectedOf.get(held.owner) ?? 1) - 1;
+    if (owned === 0) this.#protectedOf.delete(held.owner);
+    else this.#protectedOf.set(held.owner, owned);
+    held.owner = undefined;
+  }
+
   #release(of: Interface, held: Held): void {
+    this.#disown(held);
     this.#exposed[of].delete(held);
     this.#held[of].delete(held);
   }

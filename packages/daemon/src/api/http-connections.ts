@@ -2,6 +2,8 @@ import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "@hl/core/clock.ts";
 import { WriteGate, writeProgress } from "@hl/core/rpc/write-gate.ts";
+import type { Caller } from "@hl/protocol/method.ts";
+import { limitedAs } from "./caller-limits.ts";
 import { strangerRefusalsMax } from "./connection-guard.ts";
 import type { ConnectionNumbers } from "./connection-numbers.ts";
 import type { ConnectionSlots, Slot } from "./connection-slots.ts";
@@ -94,11 +96,11 @@ export class HttpConnection {
   }
 
   /** A request of a known caller begins, or so many in one batch. */
-  begin(count = 1): void {
+  begin(caller: Caller, count = 1): void {
     this.#cancelLogin();
     this.#refusals = 0;
     this.#inFlight += count;
-    this.slot.protect();
+    this.slot.protect(limitedAs(caller));
   }
 
   end(count = 1): void {

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { systemClock } from "@hl/core/clock.ts";
 import { connectWebSocket } from "@hl/core/rpc/connect-websocket.ts";
 import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { jwt, LocalServers, localToken, request } from "./local-server.fixture.test.ts";
@@ -168,6 +169,17 @@ describe("HTTP: limits of callers and connections", () => {
     assert.equal(servers.slots.size, 1);
     await clock.advance(1);
     await closed;
+  });
+
+  test("a body that comes a byte at a time is given up: a request has a time as a whole", async () => {
+    await using servers = await LocalServers.start({ limits: { partialMessageMs: 300 } });
+    const trickle = await servers.open("http");
+    trickle.send(servers.post(localToken, "", []).replace("content-length: 0", "content-length: 1000"));
+    while (!trickle.socket.destroyed) {
+      trickle.send("x");
+      await systemClock.sleep(50);
+    }
+    assert.deepEqual(statuses(trickle.text), [408]);
   });
 
   test("P7: a reader that takes nothing of its answer is cut off, a slow one is not", async () => {

@@ -54,6 +54,7 @@ export class HttpServer implements Service {
   readonly #connections: HttpConnections;
   readonly #health: HealthAnswer;
   readonly #ended = Promise.withResolvers<undefined>();
+  #address: AddressInfo | null = null;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
@@ -63,7 +64,7 @@ export class HttpServer implements Service {
     this.#health = new HealthAnswer(options.health, options.clock);
     this.#server = createServer({
       requestTimeout: limits.partialMessageMs,
-      headersTimeout: 10_000,
+      headersTimeout: Math.min(10_000, limits.partialMessageMs),
       connectionsCheckingInterval: 5_000, // Of the two limits before; the default of 30 s would double them.
       keepAliveTimeout: numbers.idleTimeoutMs,
     });
@@ -97,6 +98,7 @@ export class HttpServer implements Service {
       this.#server.once("error", reject);
       this.#server.listen(port, host, () => {
         this.#server.off("error", reject);
+        this.#address = this.#server.address() as AddressInfo; // Kept: asking for it is a system call.
         resolve();
       });
     });
@@ -135,7 +137,7 @@ export class HttpServer implements Service {
       this.#refuse(request, response, error as HlError);
       return;
     }
-    connection.begin();
+    connection.begin(caller);
     response.once("close", () => connection.end());
     await this.#answer(request, response, { origin, caller, route, connection });
   }
@@ -186,7 +188,7 @@ export class HttpServer implements Service {
     const own = session.open(origin, caller);
     const handler = servingFirst(own.handler, numbers.inFlightMax - connection.inFlight + 1, numbers.inFlightMax);
     const gone = new AbortController();
-    connection.begin(others);
+    connection.begin(caller, others);
     response.once("close", () => {
       connection.end(others);
       if (!response.writableFinished) gone.abort(new Error("the caller has gone"));
@@ -234,7 +236,7 @@ export class HttpServer implements Service {
 
   #judgeOrigin({ headers }: IncomingMessage): void {
     const { host, allowedOrigins } = this.#options;
-    const refusal = judgeOrigin(headers, this.#server.address() as AddressInfo | null, host, allowedOrigins);
+    const refusal = judgeOrigin(headers, this.#address, host, allowedOrigins);
     if (refusal !== undefined) throw new HlError("permission_denied", refusal);
   }
 

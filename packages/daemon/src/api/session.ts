@@ -21,7 +21,7 @@ export interface Session {
 
 /** Is told how whoever is at the other end of a connection behaves. */
 export interface SessionWatcher {
-  loggedIn(): void;
+  loggedIn(caller: Caller): void;
   /** A request of a caller who may ask. */
   admitted(): void;
   /** So many messages that were refused: of a stranger, or of a caller over its rate. */
@@ -92,7 +92,7 @@ export class SessionFactory {
           }
           if (current === undefined) this.#admit(found, watcher);
           current = found;
-          watcher?.loggedIn();
+          watcher?.loggedIn(found);
           return { role: found.role, subject: found.subject };
         },
       },

@@ -99,9 +99,9 @@ export class SocketServer implements Service {
     const watcher: SessionWatcher = {
       admitted: () => guard.admitted(),
       refused: (count) => guard.refused(count),
-      loggedIn: () => {
+      loggedIn: (caller) => {
         transport.limitMessages(limits.messageBytesMax);
-        guard.loggedIn();
+        guard.loggedIn(caller);
       },
     };
     const own: Session = session.open({ via: "socket", from, watcher });

@@ -69,7 +69,7 @@ export class WebSockets {
       this.#peers.add(peer);
       void peer.closed.then(() => this.#peers.delete(peer));
       guard.begin();
-      guard.loggedIn();
+      guard.loggedIn(caller);
       peer.open();
     });
   }
