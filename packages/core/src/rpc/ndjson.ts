@@ -6,6 +6,8 @@ import { MessageEncoder } from "./message-encoder.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
 import { WriteGate, writeProgress } from "./write-gate.ts";
 
+/** One for all: it keeps nothing from one whole message to the next, and making one is a fair part of what a connection costs. */
+const decoder = new TextDecoder("utf-8", { fatal: true });
 /** A longer message leaves at once and alone: whether its reader takes anything has to be seen from its first byte on. */
 const gatheredCharactersMax = 32 * 1024;
 
@@ -110,7 +112,6 @@ export class NdjsonTransport implements Transport {
   }
 
   #splitter(receiver: TransportReceiver): LineSplitter {
-    const decoder = new TextDecoder("utf-8", { fatal: true });
     const bytesMax = (): number => this.#messageBytesMax;
     return new LineSplitter({
       get lineBytesMax() {

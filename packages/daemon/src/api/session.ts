@@ -146,7 +146,8 @@ export class SessionFactory {
   }
 
   #wire(type: ErrorType, message: string, facts: Record<string, unknown> = {}): ReturnType<PeerRefusals["tooLarge"]> {
-    const wire = toWireError(new HlError(type, message, facts), null, this.#options.wireError);
+    // Where in our code it was refused is no help, and finding that out is dear.
+    const wire = toWireError(new HlError(type, message, facts), null, { stackTrace: false });
     return { code: errorTable[type].code, message, data: { ...wire.data } };
   }
 }
