@@ -261,14 +261,14 @@ describe("limits", () => {
 });
 
 describe("what the owner can see", () => {
-  test("input that is no message is told with its number, and what is in progress or followed is counted", async () => {
+  test("input that is no request is told with its number, and what is in progress or followed is counted", async () => {
     const told: unknown[] = [];
     const gate = Promise.withResolvers<string>();
     const [left, right] = memoryTransports();
     const handler = scripted(() => gate.promise);
     const server = new Peer({
       ...{ clock: systemClock, transport: left, handler },
-      onInvalid: (count, kind) => told.push([count, kind]),
+      onOther: (count, kind) => told.push([count, kind]),
     }).open();
     const asker = new Peer({ clock: systemClock, transport: right }).open();
     await right.send("garbage");
@@ -276,8 +276,8 @@ describe("what the owner can see", () => {
     const asked = asker.request("m", {});
     await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(told, [
-      [1, "no_message"],
-      [2, "no_message"],
+      [1, "message"],
+      [3, "message"],
     ]);
     assert.equal(server.serving, 1);
     gate.resolve("done");

@@ -33,8 +33,8 @@ export interface PeerOptions {
   readonly streamsMax?: number | undefined;
   /** The wire error for those refusals, and for input that is no message; domain words stay outside this package. */
   readonly refusals?: PeerRefusals | undefined;
-  /** Told of input that is answered with an error because it is no message, and how many of them came at once. */
-  readonly onInvalid?: ((count: number, kind: "no_message" | TransportProblem["kind"]) => void) | undefined;
+  /** Told how many messages have come in one that are no requests, and so go past the handler: notifications, answers, and what is no message. */
+  readonly onOther?: ((count: number, kind: "message" | TransportProblem["kind"]) => void) | undefined;
 }
 
 export interface PeerRefusals {
@@ -142,18 +142,16 @@ export class Peer {
   #receive(text: string): void {
     if (this.isClosed) return;
     const input = parseInput(text, this.#options.limits ?? defaultMessageLimits);
-    let invalid = 0;
+    let others = 0;
     for (const message of input.messages) {
       if (message.kind === "response") this.#asked.answered(message);
-      else if (message.kind === "invalid") {
-        this.#asked.misanswered(message.id);
-        invalid += 1;
-      }
+      else if (message.kind === "invalid") this.#asked.misanswered(message.id);
+      if (message.kind !== "request") others += 1;
     }
     this.#served.serve(input).catch((error: unknown) => {
       this.close(`a message could not be handled: ${errorText(error)}`); // A bug of ours, but nobody hangs on it.
     });
-    if (invalid > 0) this.#options.onInvalid?.(invalid, "no_message");
+    if (others > 0) this.#options.onOther?.(others, "message");
   }
 
   #onNotification(message: NotificationMessage): void {
@@ -179,7 +177,7 @@ export class Peer {
           })
         : { code: rpcCode.parseError, message: problem.message };
     this.#sendQuietly(JSON.stringify(errorObject(null, refusal, this.#options.clock.wallMs())));
-    this.#options.onInvalid?.(1, problem.kind);
+    this.#options.onOther?.(1, problem.kind);
   }
 
   #onClosed(reason: string): void {

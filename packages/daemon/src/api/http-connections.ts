@@ -95,6 +95,11 @@ export class HttpConnection {
     return this.#inFlight;
   }
 
+  /** It was refused so often that it is closed: what else came with those requests is not looked at. */
+  get isOver(): boolean {
+    return this.#refusals >= strangerRefusalsMax;
+  }
+
   /** A request of a known caller begins, or so many in one batch. */
   begin(caller: Caller, count = 1): void {
     this.#cancelLogin();
@@ -121,6 +126,6 @@ export class HttpConnection {
   /** One more request was refused; true when the connection has no more credit and is to be closed. */
   refused(): boolean {
     this.#refusals += 1;
-    return this.#refusals >= strangerRefusalsMax;
+    return this.isOver;
   }
 }

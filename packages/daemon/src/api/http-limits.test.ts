@@ -21,6 +21,7 @@ describe("HTTP: who has no token", () => {
     await stranger.closed;
     assert.deepEqual(new Set(statuses(stranger.text)), new Set([401]));
     assert.equal(statuses(stranger.text).length, 16);
+    assert.equal(servers.records.length, 16, "the others were not looked at");
     assert.equal(servers.slots.size, 0);
   });
 

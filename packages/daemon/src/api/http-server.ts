@@ -118,7 +118,7 @@ export class HttpServer implements Service {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const connection = this.#connections.of(request.socket);
-    if (connection === undefined) return; // It ended before its requests were looked at.
+    if (connection === undefined || connection.isOver) return; // Nobody hears the answer.
     const route = `${request.method ?? ""} ${pathOf(request)}`;
     const origin: SessionOrigin = { via: "http", from: connection.from };
     let caller: Caller | undefined;
@@ -193,7 +193,7 @@ export class HttpServer implements Service {
       connection.end(others);
       if (!response.writableFinished) gone.abort(new Error("the caller has gone"));
     });
-    own.invalid(input.messages.filter(({ kind }) => kind === "invalid").length);
+    own.noRequests(input.messages.filter(({ kind }) => kind !== "request").length);
     const output = await answer(input, handler, clock, (message) => ({
       id: message.id,
       signal: gone.signal,

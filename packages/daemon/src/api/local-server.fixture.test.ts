@@ -130,7 +130,7 @@ export class RawConnection {
 
   constructor(socket: Socket) {
     this.socket = socket;
-    this.closed = within("the end of a connection", once(socket, "close"));
+    this.closed = within("the end of a connection", new Promise((resolve) => socket.once("close", resolve)));
     this.closed.catch(() => {}); // Those who want to know wait for it.
     socket.on("error", () => {}); // A reset is an end too.
     socket.on("data", (chunk: Buffer) => {

@@ -4,7 +4,7 @@ import type { Logger } from "@hl/core/logger.ts";
 
 /** Why a connection was not taken on, or ended by us. */
 export type RefusedConnection =
-  "no_room" | "pushed_out" | "no_login_in_time" | "no_login_but_messages" | "reader_too_slow" | "no_http";
+  "no_room" | "pushed_out" | "no_login_in_time" | "no_login_but_messages" | "reader_too_slow";
 
 /** @param from an IP address, or `unix socket` */
 export type ReportRefusal = (why: RefusedConnection, from: string) => void;
@@ -15,7 +15,6 @@ const sentences: Readonly<Record<RefusedConnection, string>> = {
   no_login_in_time: "a local connection was closed: no login in time",
   no_login_but_messages: "a local connection was closed: too many messages without a login",
   reader_too_slow: "a local connection was closed: its reader took nothing for too long",
-  no_http: "a local connection was closed: what it sent is no HTTP",
 };
 
 const windowMs = 60_000;

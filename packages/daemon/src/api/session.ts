@@ -15,8 +15,8 @@ import type { Authenticate } from "./local-token.ts";
 export interface Session {
   readonly handler: RequestHandler;
   caller(): Caller | undefined;
-  /** So much of what came in was no message, and counts as requests do. */
-  invalid(count: number): void;
+  /** So many messages that came in were no requests. They count as requests do. */
+  noRequests(count: number): void;
 }
 
 /** Is told how whoever is at the other end of a connection behaves. */
@@ -102,9 +102,13 @@ export class SessionFactory {
       caller: () => current,
       admit,
       from,
-      observe,
+      observe: (record) => {
+        // Parameters that are none have not come to the login, which counts its own refusals.
+        if (record.caller === undefined && isMisshapenLogin(record)) noRequests(1);
+        observe(record);
+      },
     });
-    const invalid = (count: number): void => {
+    const noRequests = (count: number): void => {
       for (let left = count; left > 0; left -= 1) {
         try {
           admit(current, "");
@@ -115,7 +119,7 @@ export class SessionFactory {
         }
       }
     };
-    return { handler, caller: () => current, invalid };
+    return { handler, caller: () => current, noRequests };
   }
 
   /** A refusal that no handler was asked for: told like that of a request. */
@@ -153,3 +157,7 @@ export class SessionFactory {
 }
 
 const loginMethod = "auth/login";
+
+function isMisshapenLogin({ method, error }: CallRecord): boolean {
+  return method === loginMethod && error instanceof HlError && error.type === "invalid_params";
+}

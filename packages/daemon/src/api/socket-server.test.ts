@@ -18,6 +18,7 @@ describe("unix socket: who has not logged in", () => {
       "unknown methods": `${request(1, "no/such")}\n`,
       "known methods": ping,
       "wrong tokens": login("hl_local_wrong"),
+      "tokens that are none": `${request(1, "auth/login", { token: 5 })}\n`,
     };
     for (const [name, line] of Object.entries(kinds)) {
       await using servers = await LocalServers.start();
@@ -29,6 +30,20 @@ describe("unix socket: who has not logged in", () => {
       assert.match(stranger.text, /too many messages before a login/, name);
       assert.deepEqual(servers.reports, ["no_login_but_messages"], name);
       assert.equal(servers.slots.size, 0, name);
+    }
+  });
+
+  test("is closed for what needs no answer too: notifications, answers that nobody asked for, and empty lines", async () => {
+    const kinds = ['{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}\n', '{"jsonrpc":"2.0","id":1,"result":1}\n', "\n".repeat(100)]; // prettier-ignore
+    for (const line of kinds) {
+      await using servers = await LocalServers.start();
+      const stranger = await servers.open("socket");
+      for (let index = 0; index < 15; index += 1) stranger.send(line);
+      stranger.send(login("wrong"));
+      if (line !== kinds[2]) await stranger.until(/too many messages/);
+      else assert.doesNotMatch(await stranger.until(/1001/), /too many messages/);
+      stranger.send(line.repeat(4_000));
+      await stranger.closed;
     }
   });
 

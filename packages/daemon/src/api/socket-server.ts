@@ -26,6 +26,8 @@ export interface SocketServerOptions {
 const from = "unix socket";
 /** Before a login, which has a token of at most 16 KiB. Whoever may send more may also have it held in memory. */
 const strangerMessageBytesMax = 20 * 1024;
+/** In all: as many as may be refused, each as long as it may be. */
+const strangerBytesMax = strangerRefusalsMax * strangerMessageBytesMax;
 /** What was said to somebody who does not log in goes out at once or not at all. */
 const strangerFarewellMs = 1_000;
 
@@ -119,7 +121,7 @@ export class SocketServer implements Service {
           return isKnown() ? defaultMessageLimits.batchLengthMax : strangerRefusalsMax;
         },
       },
-      onInvalid: (count, kind) => own.invalid(kind === "too_large" && !isKnown() ? strangerRefusalsMax : count),
+      onOther: (count, kind) => own.noRequests(kind === "too_large" && !isKnown() ? strangerRefusalsMax : count),
     });
     const end = (why: EndReason): void => {
       if (why !== "idle") report(why, from);
@@ -139,8 +141,14 @@ export class SocketServer implements Service {
       slot.release();
       this.#connections.delete(socket);
     });
+    // Whatever the bytes are: empty lines are nothing to answer, and still work.
+    const weigh = (): void => {
+      if (isKnown()) socket.off("data", weigh);
+      else if (socket.bytesRead > strangerBytesMax) guard.refused(strangerRefusalsMax);
+    };
     guard.begin();
     peer.open();
+    socket.on("data", weigh);
   }
 }
 

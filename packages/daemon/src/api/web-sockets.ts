@@ -62,7 +62,7 @@ export class WebSockets {
         handler: own.handler,
         inFlightMax: numbers.inFlightMax,
         refusals: session.refusals,
-        onInvalid: (count) => own.invalid(count),
+        onOther: (count) => own.noRequests(count),
       });
       const end = (): void => peer.close("nothing was asked for too long");
       const guard = new ConnectionGuard({ peer, slot: connection.slot, clock, numbers, end });
