@@ -16,7 +16,8 @@ const p99Budget = 50;
 
 /**
  * `system/health` with a token over both interfaces, a hundred times a second, first in peace and then while another process sends 10 000
- * requests of garbage a second to one of them. Memory, log and events are looked at before and after.
+ * requests of garbage a second to one of them, for a minute or HL_BENCH_FLOOD_SECONDS. Memory, log and events are looked at before and after.
+ * The daemon is in test mode and so writes a stack trace into each refusal, which it does not otherwise.
  */
 export const floodBench: Benchmark = { name: "flood", run };
 
