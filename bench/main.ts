@@ -10,6 +10,7 @@ import { eventsBench } from "./rows/events.ts";
 import { execBench } from "./rows/exec.ts";
 import { filesBench } from "./rows/files.ts";
 import { fleetBench } from "./rows/fleet.ts";
+import { floodBench } from "./rows/flood.ts";
 import { healthBench } from "./rows/health.ts";
 import { idleBench } from "./rows/idle.ts";
 import { manyBench } from "./rows/many.ts";
@@ -26,6 +27,7 @@ const benchmarks: readonly Benchmark[] = [
   outputBench,
   filesBench,
   fleetBench,
+  floodBench,
   idleBench,
 ];
 

@@ -297,3 +297,26 @@ describe("who is judged", () => {
     assert.equal(typeOf(await asked), undefined);
   });
 });
+
+test("whoever may not ask just now is refused before anything else is judged, and that is a record with where it came from", async () => {
+  const records: CallRecord[] = [];
+  const admitted: unknown[] = [];
+  const handler = requestHandler({
+    table: daemonMethods,
+    handlers: {} as never,
+    roles: shippedRoles,
+    clock: new ManualClock(),
+    wireError: { stackTrace: false },
+    caller: () => undefined,
+    admit: (caller, method) => {
+      admitted.push([caller, method]);
+      throw new HlError("rate_limited", "not now");
+    },
+    from: "10.0.0.1",
+    observe: (record) => records.push(record),
+  });
+  const message = { kind: "request", id: 1, method: "no/such", params: 7, authorization: undefined } as const;
+  await assert.rejects(handler.request(message, {} as Call), typed("rate_limited", /not now/));
+  assert.deepEqual(admitted, [[undefined, "no/such"]]);
+  assert.deepEqual(records.map(({ from, method }) => [from, method]), [["10.0.0.1", "no/such"]]); // prettier-ignore
+});

@@ -25,6 +25,8 @@ export interface CallRecord {
   readonly durationMs: number;
   /** The first cause; undefined when it succeeded. */
   readonly error: unknown;
+  /** Where it came from, as far as that is known: an address, or `unix socket`. */
+  readonly from?: string | undefined;
 }
 
 /** What decides who may do what. */
@@ -49,12 +51,16 @@ export interface DispatchOptions<T extends MethodTable> extends AccessRules {
    * valid. Without this such a member is ignored.
    */
   readonly actingAs?: ((token: string) => Promise<Caller>) | undefined;
+  /** Throws where whoever asks may not ask just now, whatever it is; before anything else is judged. */
+  readonly admit?: ((caller: Caller | undefined, method: string) => void) | undefined;
+  /** For the records. */
+  readonly from?: string | undefined;
   readonly observe?: ((record: CallRecord) => void) | undefined;
 }
 
 /** The one place where a request is judged before any handler sees it (X3): known, authenticated, permitted, well-formed. */
 export function requestHandler<T extends MethodTable>(options: DispatchOptions<T>): RequestHandler {
-  const { table, handlers, clock, wireError, observe, actingAs, callerComing } = options;
+  const { table, handlers, clock, wireError, admit, from, observe, actingAs, callerComing } = options;
   return {
     async request(message, received) {
       for (let coming = callerComing?.(); coming !== undefined; coming = callerComing?.()) await coming;
@@ -63,8 +69,9 @@ export function requestHandler<T extends MethodTable>(options: DispatchOptions<T
       const definition = Object.hasOwn(table, message.method) ? table[message.method] : undefined;
       const startedAt = clock.now();
       const record = (error: unknown): void =>
-        observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error });
+        observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error, from });
       try {
+        admit?.(caller, message.method);
         if (message.authorization !== undefined && actingAs !== undefined && caller !== undefined) {
           caller = await actingAs(message.authorization);
           call = actingCall(received, caller, clock);

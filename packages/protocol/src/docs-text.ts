@@ -58,6 +58,10 @@ An error says what happened and what to do:
 - A reader that is slow slows its own stream down and nobody else's. When it falls behind what is kept, it gets an explicit gap.
 - Closing a connection cancels its requests and ends its streams.
 - A connection may have a limited number of requests in progress and streams open; one more is answered with \`rate_limited\`.
+- Before \`auth/login\` a line on the unix socket may have 20 KiB and a batch 16 messages; after 16 refused messages the connection is closed.
+- A token or certificate over \`local_api.rate_limiting\` is answered \`rate_limited\` with \`data.retry_after_ms\`, over HTTP 429 with \`Retry-After\`
+  (a batch is answered 200, with an outcome for each message). Who asks a hundred times in vain on one connection is not read for a second.
+- A connection without requests and streams is closed after \`local_api.idle_timeout_seconds\`.
 
 ## Errors of every method
 

@@ -1,6 +1,6 @@
 import type { Clock } from "@hl/core/clock.ts";
+import { TokenBucket, type BucketLimit } from "@hl/core/token-bucket.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import { TokenBucket, type BucketLimit } from "./token-bucket.ts";
 
 /**
  * Lets in what a returning fleet asks for at the rate that was measured to be served, and refuses the rest before anything costly

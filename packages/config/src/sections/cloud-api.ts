@@ -271,6 +271,8 @@ export const cloudApiSection = section({
     ...endpointKeys,
     auth,
     connection,
-    rate_limiting: rateLimiting("Pace of the daemon's own requests to the cloud."),
+    rate_limiting: rateLimiting(
+      "Pace of the daemon's own requests to the cloud; one over it waits its turn. `backoff_strategy` is for a 429 that does not say how long.",
+    ),
   },
 });

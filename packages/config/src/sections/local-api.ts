@@ -61,7 +61,8 @@ export const localApiSection = section({
       default: 256,
       unit: "connections",
       reload: "live",
-      summary: "Connections at once, socket and HTTP together.",
+      summary:
+        "Connections at once, socket and HTTP together; a quarter is kept for each. Without room a new one takes the place of one that has not logged in.",
     }),
     max_pending_requests: count({
       min: 1,
@@ -69,14 +70,15 @@ export const localApiSection = section({
       default: 1024,
       unit: "requests",
       reload: "live",
-      summary: "Requests of one connection without an answer; reading stops until some are answered.",
+      summary: "Requests of one connection without an answer; one more is refused (`rate_limited`).",
     }),
     login_timeout_seconds: seconds({
       min: 0.1,
       max: 3600,
       default: 10,
       reload: "live",
-      summary: "A connection that has not proved who it is by then is closed.",
+      summary:
+        "A connection that has not proved who it is by then is closed; one over HTTP that only asks for health is not.",
     }),
     idle_timeout_seconds: seconds({
       min: 1,

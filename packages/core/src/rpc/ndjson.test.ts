@@ -165,3 +165,20 @@ test("a transport that is closed after the other side has gone leaves no timer",
   await assert.rejects(transport.send("late"), /too late/);
   assert.equal(clock.timers, 0);
 });
+
+test("the limit of a message can change while the connection is open, and behind a close nothing is delivered", async () => {
+  using connection = await opened({ messageBytesMax: 100 });
+  const { client, inbox, transport } = connection;
+  transport.limitMessages(10);
+  await write(client, `${"a".repeat(11)}\n${"b".repeat(10)}\n`);
+  assert.deepEqual(await inbox.count(1), ["b".repeat(10)]);
+  assert.deepEqual(inbox.problems, [{ kind: "too_large", message: "a message may have 10 bytes" }]);
+  transport.limitMessages(100);
+  await write(client, `${"c".repeat(100)}\n`);
+  assert.equal((await inbox.count(2)).at(-1), "c".repeat(100));
+  inbox.message = () => assert.fail("delivered behind the close");
+  await write(client, "d\n");
+  transport.close("enough");
+  client.resume();
+  assert.equal(await inbox.whenClosed, "enough");
+});

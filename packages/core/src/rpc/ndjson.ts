@@ -6,6 +6,8 @@ import { MessageEncoder } from "./message-encoder.ts";
 import type { Transport, TransportLimits, TransportReceiver } from "./transport.ts";
 import { WriteGate, writeProgress } from "./write-gate.ts";
 
+/** One for all: it keeps nothing from one whole message to the next, and making one is a fair part of what a connection costs. */
+const decoder = new TextDecoder("utf-8", { fatal: true });
 /** A longer message leaves at once and alone: whether its reader takes anything has to be seen from its first byte on. */
 const gatheredCharactersMax = 32 * 1024;
 
@@ -28,11 +30,13 @@ export class NdjsonTransport implements Transport {
   #paused = false;
   #full = false;
   #partial = false;
+  #messageBytesMax: number;
 
   constructor(socket: Socket, clock: Clock, limits: TransportLimits) {
     this.#socket = socket;
     this.#clock = clock;
     this.#limits = limits;
+    this.#messageBytesMax = limits.messageBytesMax;
     this.#gate = new WriteGate({
       clock,
       deadlineMs: limits.writeDeadlineMs,
@@ -44,6 +48,7 @@ export class NdjsonTransport implements Transport {
   open(receiver: TransportReceiver): void {
     const splitter = this.#splitter(receiver);
     this.#socket.on("data", (chunk: Buffer) => {
+      if (this.#closing) return; // Read and thrown away, so that the other side comes to read what we have said.
       splitter.push(chunk);
       this.#partial = splitter.partial;
       this.#watchPartial();
@@ -89,6 +94,11 @@ export class NdjsonTransport implements Transport {
     this.#brake();
   }
 
+  /** Another limit for messages that come from now on: who has not proved anything need not send much. */
+  limitMessages(bytesMax: number): void {
+    this.#messageBytesMax = bytesMax;
+  }
+
   close(reason: string): void {
     if (this.#closing) return;
     this.#closing = true;
@@ -102,12 +112,14 @@ export class NdjsonTransport implements Transport {
   }
 
   #splitter(receiver: TransportReceiver): LineSplitter {
-    const decoder = new TextDecoder("utf-8", { fatal: true });
+    const bytesMax = (): number => this.#messageBytesMax;
     return new LineSplitter({
-      lineBytesMax: this.#limits.messageBytesMax,
+      get lineBytesMax() {
+        return bytesMax();
+      },
       onLine: (bytes) => {
         this.#messageEnded();
-        if (bytes.length === 0) return;
+        if (bytes.length === 0 || this.#closing) return;
         let text: string;
         try {
           text = decoder.decode(bytes);
@@ -118,7 +130,7 @@ export class NdjsonTransport implements Transport {
         receiver.message(text);
       },
       onOverflow: () => {
-        const message = `a message may have ${this.#limits.messageBytesMax} bytes`;
+        const message = `a message may have ${bytesMax()} bytes`;
         receiver.problem({ kind: "too_large", message });
       },
       onSkipped: () => this.#messageEnded(),

@@ -259,3 +259,30 @@ describe("limits", () => {
     right.close("done");
   });
 });
+
+describe("what the owner can see", () => {
+  test("input that is no request is told with its number, and what is in progress or followed is counted", async () => {
+    const told: unknown[] = [];
+    const gate = Promise.withResolvers<string>();
+    const [left, right] = memoryTransports();
+    const handler = scripted(() => gate.promise);
+    const server = new Peer({
+      ...{ clock: systemClock, transport: left, handler },
+      onOther: (count, kind) => told.push([count, kind]),
+    }).open();
+    const asker = new Peer({ clock: systemClock, transport: right }).open();
+    await right.send("garbage");
+    await right.send('[1,{"jsonrpc":"2.0","method":"fine"},null]');
+    const asked = asker.request("m", {});
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(told, [
+      [1, "message"],
+      [3, "message"],
+    ]);
+    assert.equal(server.serving, 1);
+    gate.resolve("done");
+    assert.equal(await asked, "done");
+    assert.equal(server.serving, 0);
+    server.close("done");
+  });
+});

@@ -33,6 +33,8 @@ export interface PeerOptions {
   readonly streamsMax?: number | undefined;
   /** The wire error for those refusals, and for input that is no message; domain words stay outside this package. */
   readonly refusals?: PeerRefusals | undefined;
+  /** Told how many messages have come in one that are no requests, and so go past the handler: notifications, answers, and what is no message. */
+  readonly onOther?: ((count: number, kind: "message" | TransportProblem["kind"]) => void) | undefined;
 }
 
 export interface PeerRefusals {
@@ -85,6 +87,11 @@ export class Peer {
     return this.#asked.size;
   }
 
+  /** Requests of the other side that are in progress, and streams that it still receives. */
+  get serving(): number {
+    return this.#served.size;
+  }
+
   /** Begins to receive. Separate from the constructor so that listeners can be in place first. */
   open(): this {
     this.#options.transport.open({
@@ -135,13 +142,16 @@ export class Peer {
   #receive(text: string): void {
     if (this.isClosed) return;
     const input = parseInput(text, this.#options.limits ?? defaultMessageLimits);
+    let others = 0;
     for (const message of input.messages) {
       if (message.kind === "response") this.#asked.answered(message);
       else if (message.kind === "invalid") this.#asked.misanswered(message.id);
+      if (message.kind !== "request") others += 1;
     }
     this.#served.serve(input).catch((error: unknown) => {
       this.close(`a message could not be handled: ${errorText(error)}`); // A bug of ours, but nobody hangs on it.
     });
+    if (others > 0) this.#options.onOther?.(others, "message");
   }
 
   #onNotification(message: NotificationMessage): void {
@@ -167,6 +177,7 @@ export class Peer {
           })
         : { code: rpcCode.parseError, message: problem.message };
     this.#sendQuietly(JSON.stringify(errorObject(null, refusal, this.#options.clock.wallMs())));
+    this.#options.onOther?.(1, problem.kind);
   }
 
   #onClosed(reason: string): void {

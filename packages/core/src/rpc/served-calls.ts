@@ -98,6 +98,11 @@ export class ServedCalls {
     };
   }
 
+  /** Requests in progress and streams that are open. */
+  get size(): number {
+    return this.#inProgress.size + this.#streaming.size;
+  }
+
   /** Answers what came in. Rejects only where a handler's `describe` is broken. */
   async serve(input: ParsedInput): Promise<void> {
     const { clock, send } = this.#options;

@@ -11,6 +11,8 @@ import { describe, test } from "node:test";
 import { systemClock } from "@hl/core/clock.ts";
 import { defaultTransportLimits } from "@hl/core/rpc/transport.ts";
 import { shippedRoles } from "@hl/protocol/permissions.ts";
+import { CallerLimits } from "./caller-limits.ts";
+import { ConnectionSlots } from "./connection-slots.ts";
 import { HttpServer } from "./http-server.ts";
 import { localTokenAuthenticator } from "./local-token.ts";
 import { SessionFactory, type SessionFactoryOptions } from "./session.ts";
@@ -33,8 +35,9 @@ async function serve(): Promise<Served> {
     port: 0,
     clock: systemClock,
     limits: { ...defaultTransportLimits, messageBytesMax: 1_000 },
-    connectionsMax: 10,
-    inFlightMax: 10,
+    slots: new ConnectionSlots(10),
+    numbers: { inFlightMax: 10, loginTimeoutMs: 10_000, idleTimeoutMs: 10_000 },
+    report: () => {},
     allowedOrigins: [],
     session: new SessionFactory({
       handlers,
@@ -42,6 +45,7 @@ async function serve(): Promise<Served> {
       roles: shippedRoles,
       clock: systemClock,
       wireError: { stackTrace: false },
+      limits: new CallerLimits({ requestsPerMinute: 1e6, burst: 1e6, strategy: "constant" }, systemClock),
       observe: () => {},
     }),
     health: () => ({ status: "healthy" }),

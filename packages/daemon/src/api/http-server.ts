@@ -1,25 +1,37 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { WebSocketServer } from "ws";
 import type { Clock } from "@hl/core/clock.ts";
 import { answer, encodeAnswer } from "@hl/core/rpc/answer.ts";
 import { parseInput } from "@hl/core/rpc/message.ts";
-import { Peer } from "@hl/core/rpc/peer.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
-import { WebSocketTransport } from "@hl/core/rpc/websocket.ts";
 import type { Service } from "@hl/core/service.ts";
-import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
-import { expiredText } from "@hl/protocol/expiry.ts";
+import { HlError } from "@hl/protocol/errors.ts";
 import type { Caller } from "@hl/protocol/method.ts";
 import { BodyTooLarge, readBody } from "./body.ts";
-import { CallerExpiry } from "./caller-expiry.ts";
 import type { CertificateCallers } from "./certificate-callers.ts";
+import type { ConnectionNumbers } from "./connection-numbers.ts";
+import type { ConnectionSlots } from "./connection-slots.ts";
+import {
+  HealthAnswer,
+  pathOf,
+  rateRefusalIn,
+  refuseUpgrade,
+  retryAfterSeconds,
+  sendBody,
+  sendJson,
+  sendRefusal,
+} from "./http-answers.ts";
+import { HttpConnections, type HttpConnection } from "./http-connections.ts";
+import { httpListener } from "./http-listener.ts";
 import { permissionOf } from "./http-paths.ts";
 import type { ListenerTls } from "./listener-tls.ts";
 import { isLoopbackAddress, judgeOrigin } from "./origin.ts";
-import type { SessionFactory } from "./session.ts";
+import type { ReportRefusal } from "./refusal-reports.ts";
+import { servingFirst, tooManyInFlight } from "./serving-first.ts";
+import type { SessionFactory, SessionOrigin } from "./session.ts";
+import { WebSockets } from "./web-sockets.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -27,8 +39,9 @@ export interface HttpServerOptions {
   readonly port: number;
   readonly clock: Clock;
   readonly limits: TransportLimits;
-  readonly connectionsMax: number;
-  readonly inFlightMax: number;
+  readonly slots: ConnectionSlots;
+  readonly numbers: Readonly<ConnectionNumbers>;
+  readonly report: ReportRefusal;
   readonly allowedOrigins: readonly string[];
   /** Without it the port speaks plain HTTP. */
   readonly tls?: ListenerTls | undefined;
@@ -46,28 +59,23 @@ export class HttpServer implements Service {
   readonly name = "api/http";
   readonly #options: HttpServerOptions;
   readonly #server: Server | TlsServer;
-  readonly #webSockets: WebSocketServer;
-  readonly #peers = new Set<Peer>();
+  readonly #webSockets: WebSockets;
+  readonly #connections: HttpConnections;
+  readonly #health: HealthAnswer;
   readonly #ended = Promise.withResolvers<undefined>();
+  #address: AddressInfo | null = null;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    this.#webSockets = new WebSocketServer({
-      noServer: true,
-      maxPayload: options.limits.messageBytesMax,
-      perMessageDeflate: false,
-    });
-    const limits = {
-      requestTimeout: 30_000,
-      headersTimeout: 10_000,
-      connectionsCheckingInterval: 5_000, // Of the two limits before; the default of 30 s would double them.
-      keepAliveTimeout: 60_000,
-    };
-    this.#server =
-      options.tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...options.tls.options });
-    this.#server.maxConnections = options.connectionsMax;
+    const { writeDeadlineMs } = options.limits;
+    this.#connections = new HttpConnections({ ...options, writeDeadlineMs });
+    this.#webSockets = new WebSockets(options);
+    this.#health = new HealthAnswer(options.health, options.clock);
+    this.#server = httpListener(options, (socket) => this.#connections.accept(socket));
     this.#server.on("request", (request, response) => {
-      this.#serve(request, response).catch(() => response.destroy());
+      this.#serve(request, response)
+        .then(() => this.#connections.watchReader(request.socket, response))
+        .catch(() => response.destroy());
     });
     this.#server.on("upgrade", (request, socket, head) => {
       this.#upgrade(request, socket, head).catch(() => socket.destroy());
@@ -88,19 +96,25 @@ export class HttpServer implements Service {
     return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
   }
 
+  /** Takes over what is new in the numbers of connections. */
+  numbersChanged(): void {
+    this.#server.keepAliveTimeout = this.#options.numbers.idleTimeoutMs;
+  }
+
   async start(): Promise<void> {
     const { host, port } = this.#options;
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
       this.#server.listen(port, host, () => {
         this.#server.off("error", reject);
+        this.#address = this.#server.address() as AddressInfo; // Kept: asking for it is a system call.
         resolve();
       });
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const peer of this.#peers) peer.close("the daemon is stopping");
+    this.#webSockets.close("the daemon is stopping");
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -108,35 +122,50 @@ export class HttpServer implements Service {
     const cancel = this.#options.clock.after(1_000, () => this.#server.closeAllConnections());
     await closed;
     cancel();
-    this.#webSockets.close();
     this.#ended.resolve(undefined);
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { health, metrics, openRpc, session } = this.#options;
-    const refusal = this.#originRefusal(request);
-    if (refusal !== undefined) {
-      this.#refuse(response, 403, "permission_denied", refusal);
-      return;
-    }
-    const path = pathOf(request);
-    const route = `${request.method ?? ""} ${path}`;
-    if (route === "GET /health" || route === "HEAD /health") {
-      const verdict = health();
-      sendJson(response, verdict.status === "unhealthy" ? 503 : 200, verdict);
-      return;
-    }
+    const connection = this.#connections.of(request.socket);
+    if (connection === undefined || connection.isOver) return; // Nobody hears the answer.
+    const route = `${request.method ?? ""} ${pathOf(request)}`;
+    const origin: SessionOrigin = { via: "http", from: connection.from };
     const needed = permissionOf(route);
     let caller: Caller | undefined;
     try {
-      caller = await this.#callerOf(request, "http");
-      session.require(caller, needed ?? "any", route);
+      this.#judgeOrigin(request);
+      if (route === "GET /health" || route === "HEAD /health") {
+        connection.healthAsked();
+        this.#health.send(response);
+        return;
+      }
+      caller = await this.#callerOf(request, "http", connection);
+      this.#admit(caller, route, connection);
+      this.#options.session.require(caller, needed ?? "any", route);
     } catch (error) {
-      session.noteRefusal(needed === undefined ? "HTTP" : route, caller, error);
-      this.#refuseCaller(response, error);
+      const refusal = asRefusal(error);
+      // A path that is none of ours is what anybody may write: it is not to fill the log.
+      this.#options.session.refused(origin, caller, needed === undefined ? "HTTP" : route, refusal);
+      if (connection.refused()) response.setHeader("connection", "close");
+      this.#refuse(request, response, refusal);
       return;
     }
-    switch (route) {
+    connection.begin(caller);
+    response.once("close", () => connection.end());
+    await this.#answer(request, response, { origin, caller, route, connection });
+  }
+
+  /** Refuses with `rate_limited`. */
+  #admit(caller: Caller, route: string, connection: HttpConnection): void {
+    const { session, numbers } = this.#options;
+    if (connection.inFlight >= numbers.inFlightMax) throw tooManyInFlight(numbers.inFlightMax);
+    // Each message of a body counts when it is known. Of a caller without credit none is read.
+    if (route !== "POST /rpc" || session.limits.isOver(caller)) session.limits.request(caller);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<void> {
+    const { metrics, openRpc } = this.#options;
+    switch (asked.route) {
       case "GET /metrics":
         response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(metrics());
         return;
@@ -144,30 +173,37 @@ export class HttpServer implements Service {
         sendJson(response, 200, openRpc());
         return;
       case "POST /rpc":
-        return this.#rpc(request, response, caller);
+        return this.#rpc(request, response, asked);
       default:
-        this.#refuse(response, 404, "method_not_found", `there is no ${route}`);
+        this.#refuse(request, response, new HlError("method_not_found", `there is no ${asked.route}`));
     }
   }
 
-  async #rpc(request: IncomingMessage, response: ServerResponse, caller: Caller): Promise<void> {
-    const { clock, limits, session } = this.#options;
+  async #rpc(request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<void> {
+    const { clock, limits, numbers, session } = this.#options;
+    const { origin, caller, connection } = asked;
     let text: string;
     try {
       text = await readBody(request, limits.messageBytesMax);
     } catch (error) {
       // The rest of the body is not read: the connection cannot be used again.
       response.setHeader("connection", "close");
-      if (error instanceof BodyTooLarge) this.#refuse(response, 413, "request_too_large", error.message);
-      else this.#refuse(response, 400, "parse_error", (error as Error).message);
+      const type = error instanceof BodyTooLarge ? "request_too_large" : "parse_error";
+      this.#refuse(request, response, new HlError(type, (error as Error).message));
       return;
     }
+    const input = parseInput(text);
+    const others = input.messages.length - 1;
+    const own = session.open(origin, caller);
+    const handler = servingFirst(own.handler, numbers.inFlightMax - connection.inFlight + 1, numbers.inFlightMax);
     const gone = new AbortController();
+    connection.begin(caller, others);
     response.once("close", () => {
+      connection.end(others);
       if (!response.writableFinished) gone.abort(new Error("the caller has gone"));
     });
-    const { handler } = session.open("http", caller);
-    const output = await answer(parseInput(text), handler, clock, (message) => ({
+    own.noRequests(input.messages.filter(({ kind }) => kind !== "request").length);
+    const output = await answer(input, handler, clock, (message) => ({
       id: message.id,
       signal: gone.signal,
       canNotify: false,
@@ -175,59 +211,57 @@ export class HttpServer implements Service {
       notifyBytes: () => Promise.resolve(),
       stream: () => {}, // One request, one answer: there is no channel for more.
     }));
-    if (output === undefined) response.writeHead(204).end();
-    else sendBody(response, 200, encodeAnswer(output, handler, clock));
+    if (output === undefined) {
+      response.writeHead(204).end();
+      return;
+    }
+    const refusal = rateRefusalIn(output);
+    if (refusal !== undefined) response.setHeader("retry-after", retryAfterSeconds(refusal.retryAfterMs));
+    sendBody(response, refusal === undefined ? 200 : 429, encodeAnswer(output, handler, clock));
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const { clock, limits, session, inFlightMax } = this.#options;
     socket.on("error", () => {});
-    const caller = await this.#admitUpgrade(request);
-    if (typeof caller === "string") {
-      socket.end(`HTTP/1.1 ${caller}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    const connection = this.#connections.of(request.socket);
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    const path = pathOf(request);
+    let caller: Caller | undefined;
+    try {
+      this.#judgeOrigin(request);
+      caller = await this.#callerOf(request, "websocket", connection);
+      this.#admit(caller, path, connection);
+      if (path !== "/rpc") throw new HlError("method_not_found", `no WebSocket is served at ${path}`);
+    } catch (error) {
+      const origin: SessionOrigin = { via: "websocket", from: connection.from };
+      this.#options.session.refused(origin, caller, "GET /rpc", asRefusal(error));
+      refuseUpgrade(socket, asRefusal(error));
       return;
     }
     if (socket.destroyed) return; // While the token was checked.
-    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const transport = new WebSocketTransport({
-        socket: webSocket,
-        clock,
-        limits,
-        pingIntervalMs: 20_000,
-        deadAfterMs: 45_000,
-      });
-      const expiry = new CallerExpiry(clock, () => peer.close(expiredText));
-      const { handler } = session.open("websocket", caller, (found) => expiry.watch(found));
-      const peer = new Peer({ transport, clock, handler, inFlightMax, refusals: session.refusals });
-      this.#peers.add(peer);
-      void peer.closed.then(() => {
-        expiry[Symbol.dispose]();
-        this.#peers.delete(peer);
-      });
-      peer.open();
-      expiry.watch(caller);
-    });
+    this.#webSockets.serve(request, socket, head, caller, connection);
   }
 
-  /** Who upgrades, or the status line that refuses it. */
-  async #admitUpgrade(request: IncomingMessage): Promise<Caller | string> {
-    if (this.#originRefusal(request) !== undefined) return "403 Forbidden";
+  #judgeOrigin({ headers }: IncomingMessage): void {
+    const { host, allowedOrigins, tls } = this.#options;
+    const refusal = judgeOrigin(headers, this.#address, host, allowedOrigins, tls?.names);
+    if (refusal !== undefined) throw new HlError("permission_denied", refusal);
+  }
+
+  /** Rejects with the refusal; one more than a stranger may have is `rate_limited`. */
+  async #callerOf(request: IncomingMessage, via: Caller["via"], { from }: HttpConnection): Promise<Caller> {
     try {
-      const caller = await this.#callerOf(request, "websocket");
-      return pathOf(request) === "/rpc" ? caller : "404 Not Found";
+      return await this.#proved(request, via);
     } catch (error) {
-      this.#options.session.noteRefusal("GET /rpc", undefined, error);
-      return "401 Unauthorized";
+      if (error instanceof HlError && error.type === "unauthenticated") this.#options.session.limits.stranger(from);
+      throw error;
     }
   }
 
-  #originRefusal({ headers }: IncomingMessage): string | undefined {
-    const { host, allowedOrigins, tls } = this.#options;
-    return judgeOrigin(headers, this.#server.address() as AddressInfo | null, host, allowedOrigins, tls?.names);
-  }
-
   /** A token comes before a certificate: it was sent with this very request. Rejects with the refusal. */
-  async #callerOf({ headers, socket }: IncomingMessage, via: Caller["via"]): Promise<Caller> {
+  async #proved({ headers, socket }: IncomingMessage, via: Caller["via"]): Promise<Caller> {
     const { tls, certificates, session } = this.#options;
     // What was sent in the clear over a network is not to be used a second time.
     if (tls === undefined && !isLoopbackAddress(socket.remoteAddress)) throw new HlError("unauthenticated", needsTls);
@@ -239,38 +273,23 @@ export class HttpServer implements Service {
     return session.identify(token, via);
   }
 
-  /** Whatever is no refusal is a bug of ours, and no way in. */
-  #refuseCaller(response: ServerResponse, error: unknown): void {
-    const { type, message, facts } =
-      error instanceof HlError ? error : new HlError("internal_error", "the caller could not be judged");
-    if (type === "unauthenticated") response.setHeader("www-authenticate", "Bearer");
-    const status = type === "unauthenticated" ? 401 : type === "permission_denied" ? 403 : 500;
-    sendJson(response, status, this.#options.session.refusal(type, message, facts));
+  #refuse(request: IncomingMessage, response: ServerResponse, error: HlError): void {
+    sendRefusal(request, response, error, this.#options.session.refusal(error.type, error.message, error.facts));
   }
+}
 
-  #refuse(response: ServerResponse, status: number, type: ErrorType, message: string): void {
-    sendJson(response, status, this.#options.session.refusal(type, message));
-  }
+/** Whatever is no refusal is a bug of ours, and no way in. */
+function asRefusal(error: unknown): HlError {
+  return error instanceof HlError ? error : new HlError("internal_error", "the caller could not be judged");
 }
 
 const needsTls =
   "from other machines tokens are taken over TLS only: set local_api.tls_certificate and local_api.tls_key in daemon.json";
 
-/** The target is whatever a caller wrote; one that is no address, as `//`, has no path that we serve. */
-function pathOf(request: IncomingMessage): string {
-  return URL.parse(request.url ?? "/", "http://localhost")?.pathname ?? "";
-}
-
-function sendJson(response: ServerResponse, status: number, value: object): void {
-  sendBody(response, status, JSON.stringify(value));
-}
-
-function sendBody(response: ServerResponse, status: number, json: string): void {
-  response
-    .writeHead(status, {
-      "content-type": "application/json",
-      "content-length": Buffer.byteLength(json),
-      "cache-control": "no-store",
-    })
-    .end(json); // A text goes out in one write with the head.
+/** A request that a known caller may make. */
+interface Asked {
+  readonly origin: SessionOrigin;
+  readonly caller: Caller;
+  readonly route: string;
+  readonly connection: HttpConnection;
 }

@@ -20,6 +20,7 @@ import { HttpServer } from "./http-server.ts";
 import { listenerTls, type ListenerTlsFiles } from "./listener-tls.ts";
 import { localTokenAuthenticator } from "./local-token.ts";
 import { SessionFactory, type SessionFactoryOptions } from "./session.ts";
+import { wideConnections, wideRates } from "./testing/wide-limits.ts";
 
 const token = "hl_local_0123456789012345678901234567890";
 const authority = makeAuthority();
@@ -44,15 +45,15 @@ async function serve({ roles, clientRequired = false, clientCa = true }: Given =
   const records: CallRecord[] = [];
   const server = new HttpServer({
     ...{ host: "127.0.0.1", port: 0, clock: systemClock, limits: defaultTransportLimits },
-    ...{ connectionsMax: 10, inFlightMax: 10, allowedOrigins: [] },
+    ...{ ...wideConnections(), allowedOrigins: [] },
     tls: listenerTls(filesIn(folder.path, { ...(clientCa ? {} : { clientCa: undefined }), clientRequired }), policy),
     certificates: roles === undefined ? undefined : new CertificateCallers(roles),
     session: new SessionFactory({
       handlers: {} as unknown as SessionFactoryOptions["handlers"],
       authenticate: localTokenAuthenticator(token),
       ...{ roles: shippedRoles, clock: systemClock, wireError: { stackTrace: false } },
-      observe: () => {},
-      onRefused: (record) => records.push(record),
+      limits: wideRates(systemClock),
+      observe: (record) => records.push(record),
     }),
     ...{ health: () => ({ status: "healthy" }), metrics: () => "hl 1\n", openRpc: () => ({}) },
   });

@@ -18,7 +18,9 @@ import { temporaryFolder } from "@hl/testkit/programs.ts";
 import type { Authenticate } from "./local-token.ts";
 import { SessionFactory, type Session, type SessionFactoryOptions } from "./session.ts";
 import { SocketServer } from "./socket-server.ts";
+import { wideConnections, wideRates } from "./testing/wide-limits.ts";
 
+const socket = { via: "socket", from: "unix socket" } as const;
 const named = (subject: string, more: Partial<Caller> = {}): Caller => ({
   ...{ role: "admin", subject, via: "socket" },
   ...more,
@@ -30,7 +32,7 @@ function factory(authenticate: Authenticate, more: Partial<SessionFactoryOptions
   } as unknown as SessionFactoryOptions["handlers"];
   return new SessionFactory({
     ...{ handlers, authenticate, roles: shippedRoles, clock: new ManualClock() },
-    ...{ wireError: { stackTrace: false }, observe: () => {}, ...more },
+    ...{ wireError: { stackTrace: false }, observe: () => {}, limits: wideRates(new ManualClock()), ...more },
   });
 }
 
@@ -44,7 +46,7 @@ function ask(session: Session, method: string, params: object = {}, authorizatio
 
 test("X3: what is sent behind a login waits for it, and for the last of several", async () => {
   const [first, second] = [Promise.withResolvers<Caller>(), Promise.withResolvers<Caller>()];
-  const session = factory((token) => (token === "1" ? first.promise : second.promise)).open("socket");
+  const session = factory((token) => (token === "1" ? first.promise : second.promise)).open(socket);
   const logins = [ask(session, "auth/login", { token: "1" }), ask(session, "auth/login", { token: "2" })];
   const behind = ask(session, "system/ping");
   second.resolve(named("second"));
@@ -58,7 +60,7 @@ test("X3: what is sent behind a login waits for it, and for the last of several"
 
 test("X3: a login that is refused leaves nobody, and one that is refused later leaves who was there", async () => {
   let refused = Promise.withResolvers<Caller>();
-  const session = factory((token) => (token === "good" ? named("good") : refused.promise)).open("socket");
+  const session = factory((token) => (token === "good" ? named("good") : refused.promise)).open(socket);
   const attempt = ask(session, "auth/login", { token: "bad" });
   const behind = ask(session, "system/ping");
   refused.reject(new HlError("unauthenticated", "no"));
@@ -81,7 +83,7 @@ test("X3: only the cloud's link carries requests for others", async () => {
     },
     { observe: (record) => records.push(record) },
   );
-  const link = made.open("cloud", named("cloud", { role: "vm-instance", via: "cloud" }));
+  const link = made.open({ via: "cloud", from: "cloud" }, named("cloud", { role: "vm-instance", via: "cloud" }));
   for (const token of ["jwt", "Bearer jwt"])
     assert.deepEqual(await ask(link, "system/ping", {}, token), { pong: "alice" });
   await assert.rejects(ask(link, "system/health", {}, "jwt"), { type: "permission_denied" });
@@ -96,7 +98,7 @@ test("X3: only the cloud's link carries requests for others", async () => {
     ],
   );
   assert.deepEqual(tokens, ["jwt", "jwt", "jwt", "other"]);
-  const local = made.open("socket", named("local-token"));
+  const local = made.open(socket, named("local-token"));
   assert.deepEqual(await ask(local, "system/ping", {}, "other"), { pong: "local-token" });
 });
 
@@ -118,7 +120,7 @@ test("X3: a connection ends with the token of its caller; a newer login puts tha
   const authenticate: Authenticate = (token) => named(token, { expiresAtMs: life[token] });
   const path = join(folder.path, "s");
   await using server = new SocketServer({
-    ...{ path, clock, limits: defaultTransportLimits, connectionsMax: 10, loginTimeoutMs: 1_000, inFlightMax: 10 },
+    ...{ path, clock, limits: defaultTransportLimits, ...wideConnections() },
     session: factory(authenticate, { clock }),
   });
   await server.start();

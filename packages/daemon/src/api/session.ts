@@ -8,12 +8,32 @@ import type { Caller, Handlers } from "@hl/protocol/method.ts";
 import { daemonMethods, type DaemonMethods } from "@hl/protocol/methods.ts";
 import type { MethodPermission, RolePermissions } from "@hl/protocol/permissions.ts";
 import { toWireError, type WireErrorOptions } from "@hl/protocol/wire-error.ts";
+import type { CallerLimits } from "./caller-limits.ts";
 import type { Authenticate } from "./local-token.ts";
 
 /** One caller's view of the interface: its identity and a handler that knows it. */
 export interface Session {
   readonly handler: RequestHandler;
   caller(): Caller | undefined;
+  /** So many messages that came in were no requests. They count as requests do. */
+  noRequests(count: number): void;
+}
+
+/** Is told how whoever is at the other end of a connection behaves. */
+export interface SessionWatcher {
+  loggedIn(caller: Caller): void;
+  /** A request of a caller who may ask. */
+  admitted(): void;
+  /** So many messages that were refused: of a stranger, or of a caller over its rate. */
+  refused(count: number): void;
+}
+
+/** Where a session's messages come from. */
+export interface SessionOrigin {
+  readonly via: Caller["via"];
+  /** Whose rate it is before a login: an IP address, or `unix socket`. */
+  readonly from: string;
+  readonly watcher?: SessionWatcher | undefined;
 }
 
 export interface SessionFactoryOptions {
@@ -24,9 +44,8 @@ export interface SessionFactoryOptions {
   readonly checksRoles?: boolean | undefined;
   readonly clock: Clock;
   readonly wireError: WireErrorOptions;
+  readonly limits: CallerLimits;
   readonly observe: (record: CallRecord) => void;
-  /** Told of refusals that no method has made; undefined: nobody is. */
-  readonly onRefused?: ((record: CallRecord) => void) | undefined;
 }
 
 /** Makes sessions for every local transport and for the cloud link, all with the same table, handlers and checks (X3). */
@@ -54,29 +73,47 @@ export class SessionFactory {
     requirePermission(caller, permission, what, this.#options);
   }
 
-  /** A refusal that no method has made. */
-  noteRefusal(method: string, caller: Caller | undefined, error: unknown): void {
-    this.#options.onRefused?.({ method, caller, definition: undefined, durationMs: 0, error });
+  get limits(): CallerLimits {
+    return this.#options.limits;
   }
 
-  /** @param onLogin told of each caller that the connection has from then on */
-  open(via: Caller["via"], caller?: Caller, onLogin?: (caller: Caller) => void): Session {
-    const { handlers, roles, checksRoles, clock, wireError, observe } = this.#options;
+  /** A caller that is known is that of the session from the start. */
+  open(origin: SessionOrigin, caller?: Caller): Session {
+    const { handlers, roles, checksRoles, clock, wireError, limits, observe } = this.#options;
+    const { via, from, watcher } = origin;
     let current = caller;
     let loggingIn: Promise<unknown> | undefined;
+    const refuseStranger = (): void => {
+      watcher?.refused(1);
+      limits.stranger(from);
+    };
+    const admit = (asking: Caller | undefined, method: string): void => {
+      if (asking !== undefined) this.#admit(asking, watcher);
+      else if (method !== loginMethod) refuseStranger();
+    };
     const login = (found: Caller): { role: string; subject: string } => {
+      if (current === undefined) this.#admit(found, watcher);
       current = found;
-      onLogin?.(found);
+      watcher?.loggedIn(found);
       return { role: found.role, subject: found.subject };
+    };
+    const refuseLogin = (error: unknown): never => {
+      if (current === undefined) refuseStranger();
+      throw error;
     };
     const handler = requestHandler<DaemonMethods>({
       table: daemonMethods,
       handlers: {
         ...handlers,
-        "auth/login": async ({ token }) => {
-          const found = this.identify(token, via);
+        [loginMethod]: async ({ token }) => {
+          let found: Caller | Promise<Caller>;
+          try {
+            found = this.identify(token, via);
+          } catch (error) {
+            return refuseLogin(error);
+          }
           if (!(found instanceof Promise)) return login(found);
-          const done = found.then(login);
+          const done = found.then(login, refuseLogin);
           const settled = done
             .catch(() => {})
             .finally(() => {
@@ -95,9 +132,48 @@ export class SessionFactory {
       callerComing: () => loggingIn,
       // Only the link carries requests of others than its own caller.
       ...(via === "cloud" ? { actingAs: async (token: string) => this.identify(bare(token), via) } : {}),
-      observe,
+      admit,
+      from,
+      observe: (record) => {
+        // Parameters that are none have not come to the login, which counts its own refusals.
+        if (record.caller === undefined && isMisshapenLogin(record)) noRequests(1);
+        observe(record);
+      },
     });
-    return { handler, caller: () => current };
+    const noRequests = (count: number): void => {
+      for (let left = count; left > 0; left -= 1) {
+        try {
+          admit(current, "");
+        } catch {
+          // Its answer says what is wrong with it, not how fast it came.
+          watcher?.refused(left - 1);
+          return;
+        }
+      }
+    };
+    return { handler, caller: () => current, noRequests };
+  }
+
+  /** A refusal that no handler was asked for: told like that of a request. */
+  refused(origin: SessionOrigin, caller: Caller | undefined, what: string, error: HlError): void {
+    this.#options.observe({
+      method: what,
+      caller,
+      definition: undefined,
+      durationMs: 0,
+      error,
+      from: origin.from,
+    });
+  }
+
+  #admit(caller: Caller, watcher: SessionWatcher | undefined): void {
+    try {
+      this.#options.limits.request(caller);
+    } catch (error) {
+      watcher?.refused(1);
+      throw error;
+    }
+    watcher?.admitted();
   }
 
   /** A whole error message that answers no request in particular. */
@@ -106,7 +182,8 @@ export class SessionFactory {
   }
 
   #wire(type: ErrorType, message: string, facts: Record<string, unknown> = {}): ReturnType<PeerRefusals["tooLarge"]> {
-    const wire = toWireError(new HlError(type, message, facts), null, this.#options.wireError);
+    // Where in our code it was refused is no help, and finding that out is dear.
+    const wire = toWireError(new HlError(type, message, facts), null, { stackTrace: false });
     return { code: errorTable[type].code, message, data: { ...wire.data } };
   }
 }
@@ -119,4 +196,10 @@ function somebody(found: Caller | undefined): Caller {
 /** The scheme that the header of HTTP has may stand before the token here too. */
 function bare(token: string): string {
   return token.replace(/^Bearer /i, "");
+}
+
+const loginMethod = "auth/login";
+
+function isMisshapenLogin({ method, error }: CallRecord): boolean {
+  return method === loginMethod && error instanceof HlError && error.type === "invalid_params";
 }

@@ -9,6 +9,7 @@ import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import { HttpClient } from "../network/http-client.ts";
 import { ConnectionFailed, type Connect } from "../network/outbound.ts";
 import { lateTlsFailureText } from "../network/tls-failure.ts";
+import type { RequestPace } from "./request-pace.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
 export interface Compression {
@@ -34,6 +35,8 @@ export interface CloudHttpOptions {
   readonly connect: Connect;
   /** Longest `Retry-After` that is obeyed. */
   readonly retryAfterMaxMs: number;
+  /** Every request waits its turn; without it none does. */
+  readonly pace?: RequestPace | undefined;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
@@ -123,7 +126,8 @@ export class CloudHttp implements AsyncDisposable {
     token: string,
     signal: AbortSignal,
   ): Promise<readonly string[]> {
-    const { timeoutMs, answerBytesMax, headers } = this.#options;
+    const { timeoutMs, answerBytesMax, headers, pace } = this.#options;
+    await pace?.turn(signal);
     let text: string;
     let status: number;
     let waitMs: number | undefined;
@@ -169,7 +173,8 @@ export class CloudHttp implements AsyncDisposable {
     signal: AbortSignal,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<ResponseMessage[]> {
-    const { compression, answerBytesMax } = this.#options;
+    const { compression, answerBytesMax, pace } = this.#options;
+    await pace?.turn(signal);
     const squeezed = compression === undefined ? undefined : await squeeze(text, compression);
     const body = squeezed ?? text;
     const timeoutMs = timeoutMsOf(this.#options.timeoutMs, Buffer.byteLength(body));
@@ -203,9 +208,11 @@ export class CloudHttp implements AsyncDisposable {
       const said = `${url} answered ${status} with something that is not ours`;
       throw new CloudUnreachable(said, waitMs, { status });
     }
+    if (status === 429) waitMs ??= pace?.refused(this.#options.retryAfterMaxMs);
     if (status === 429 || status === 503) {
       throw new CloudUnreachable(`${url} asks to wait (${status})`, waitMs);
     }
+    pace?.accepted();
     return responses;
   }
 }

@@ -3,21 +3,26 @@ import { tlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
-import type { CallRecord } from "@hl/protocol/dispatch.ts";
-import { HlError } from "@hl/protocol/errors.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { openRpcDocument } from "@hl/protocol/openrpc.ts";
+import { CallerLimits, type CallerRate } from "../api/caller-limits.ts";
 import { CertificateCallers } from "../api/certificate-callers.ts";
+import type { ConnectionNumbers } from "../api/connection-numbers.ts";
+import { ConnectionSlots } from "../api/connection-slots.ts";
 import { HttpServer, type HttpServerOptions } from "../api/http-server.ts";
 import { listenerTls } from "../api/listener-tls.ts";
+import { refusalReports } from "../api/refusal-reports.ts";
 import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
 import { SocketServer } from "../api/socket-server.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
-import { shownMethod, type Audit } from "./audit.ts";
+import type { Audit } from "./audit.ts";
 import { composeAuthentication } from "./authentication.ts";
 import type { ComposedOutbound } from "./outbound.ts";
 import { publicHealth } from "./health.ts";
+import { requestLog } from "./request-log.ts";
+
+type LocalApiSettings = Config["daemon"]["local_api"];
 
 export interface ApiPorts {
   readonly config: Config;
@@ -28,11 +33,21 @@ export interface ApiPorts {
   readonly testMode: boolean;
   readonly handlers: SessionFactoryOptions["handlers"];
   readonly outbound: ComposedOutbound;
+  /** Owns what is made here. */
+  readonly building: AsyncDisposableStack;
+}
+
+export interface LocalApi {
+  readonly socket: SocketServer;
+  readonly http: HttpServer | undefined;
+  /** Takes over the limits of the section, for callers and connections that are there too. */
+  readonly changeLimits: (local: LocalApiSettings) => void;
 }
 
 /** One table, one set of handlers and one check for every way in (X3). */
 export function composeSessions(ports: ApiPorts): SessionFactory {
   const { config, clock, logger, monitor, audit, testMode, handlers } = ports;
+  const requests = ports.building.use(requestLog(logger, clock));
   return new SessionFactory({
     handlers,
     authenticate: composeAuthentication(ports),
@@ -47,44 +62,44 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
         monitor.noteError(errorText(error));
       },
     },
+    limits: new CallerLimits(callerRateOf(config.daemon.local_api), clock),
     observe: (record) => {
-      logCall(logger, record);
+      requests.call(record);
       audit.call(record);
     },
-    // Not in the request log: whoever reaches the port could fill it. The audit counts what repeats.
-    onRefused: (record) => audit.call(record),
   });
 }
 
 /** The ways in on this machine. */
-export function composeLocalApi(
-  ports: ApiPorts,
-  session: SessionFactory,
-  limits: TransportLimits,
-): { readonly socket: SocketServer; readonly http: HttpServer | undefined } {
-  const { config, clock, monitor } = ports;
+export function composeLocalApi(ports: ApiPorts, session: SessionFactory, limits: TransportLimits): LocalApi {
+  const { config, clock, logger, monitor, building } = ports;
   const local = config.daemon.local_api;
-  const shared = {
-    clock,
-    limits,
-    connectionsMax: local.max_connections,
-    inFlightMax: local.max_pending_requests,
-    session,
+  const slots = new ConnectionSlots(local.max_connections);
+  const numbers = connectionNumbersOf(local);
+  const { report } = building.use(refusalReports(logger, clock));
+  const shared = { clock, limits, slots, numbers, session, report };
+  const socket = building.use(new SocketServer({ ...shared, path: local.socket_path }));
+  const http = local.http_enabled
+    ? building.use(
+        new HttpServer({
+          ...shared,
+          host: local.http_host,
+          port: local.http_port,
+          allowedOrigins: local.allowed_origins,
+          ...composeListenerTls(config),
+          health: () => publicHealth(monitor.read(false)),
+          metrics: () => prometheusText(monitor.read(false)),
+          openRpc: () => openRpcDocument(daemonMethods),
+        }),
+      )
+    : undefined;
+  const changeLimits = (changed: LocalApiSettings): void => {
+    session.limits.change(callerRateOf(changed));
+    slots.change(changed.max_connections);
+    Object.assign(numbers, connectionNumbersOf(changed));
+    http?.numbersChanged();
   };
-  const loginTimeoutMs = local.login_timeout_seconds * 1000;
-  const socket = new SocketServer({ ...shared, path: local.socket_path, loginTimeoutMs });
-  if (!local.http_enabled) return { socket, http: undefined };
-  const http = new HttpServer({
-    ...shared,
-    host: local.http_host,
-    port: local.http_port,
-    allowedOrigins: local.allowed_origins,
-    ...composeListenerTls(config),
-    health: () => publicHealth(monitor.read(false)),
-    metrics: () => prometheusText(monitor.read(false)),
-    openRpc: () => openRpcDocument(daemonMethods),
-  });
-  return { socket, http };
+  return { socket, http, changeLimits };
 }
 
 /** TLS of the HTTP port, and who its client certificates are. Throws where a file of it cannot be used. */
@@ -100,19 +115,18 @@ function composeListenerTls(config: Config): Pick<HttpServerOptions, "tls" | "ce
   };
 }
 
-function logCall(logger: Logger, { method, caller, durationMs, error }: CallRecord): void {
-  const fields = {
-    method: shownMethod(method),
-    caller: caller?.subject,
-    via: caller?.via,
-    ms: Math.round(durationMs * 10) / 10,
+function callerRateOf({ rate_limiting: rate }: LocalApiSettings): CallerRate {
+  return {
+    requestsPerMinute: rate.requests_per_minute,
+    burst: rate.burst_limit,
+    strategy: rate.backoff_strategy,
   };
-  if (error === undefined) {
-    logger.debug(fields, "request");
-    return;
-  }
-  const type = error instanceof HlError ? error.type : "internal_error";
-  // These quote what the caller called a command, which may be a whole line with a password in it (X4); the audit says which rule it was.
-  const quotes = type === "command_blocked" || type === "command_not_allowed" || type === "command_not_found";
-  logger.info({ ...fields, error_type: type, error: quotes ? undefined : errorText(error) }, "request failed");
+}
+
+function connectionNumbersOf(local: LocalApiSettings): ConnectionNumbers {
+  return {
+    inFlightMax: local.max_pending_requests,
+    loginTimeoutMs: local.login_timeout_seconds * 1000,
+    idleTimeoutMs: local.idle_timeout_seconds * 1000,
+  };
 }

@@ -143,6 +143,22 @@ test("the name of a method that nobody knows does not fill the log: it is cut, a
   assert.deepEqual(told, [65]);
 });
 
+test("S2, X3: strangers cannot hide the refusals of known callers behind methods that they make up; over the rate is a refusal too", async () => {
+  using w = world();
+  const call = { definition: undefined, durationMs: 1, from: "unix socket" };
+  for (let n = 0; n < 1_000; n += 1) {
+    w.audit.call({ ...call, method: `made/up/${n}`, caller: undefined, error: new HlError("unauthenticated", "who?") });
+  }
+  for (const type of ["permission_denied", "rate_limited"] as const)
+    w.audit.call({ ...call, method: "command/list", caller, error: new HlError(type, "no") });
+  const told = (await w.records()).map(([, { caller: who, error_type: type, from }]) => [who, type, from]);
+  assert.equal(told.length, 22);
+  assert.deepEqual(told.slice(-2), [
+    ["cloud", "permission_denied", "unix socket"],
+    ["cloud", "rate_limited", "unix socket"],
+  ]);
+});
+
 test("X3: what becomes of a permission request, and what a rule decides, is a record without the input", async () => {
   using w = world();
   const approval: Approval = {

@@ -54,6 +54,8 @@ interface Refusal {
 const windowMs = 60_000;
 /** Different refusals that are told in one window, of those that cost whoever is refused nothing. */
 const toldMax = 50;
+/** Of those who have proved nothing. */
+const strangersToldMax = 20;
 
 export function auditor({ events, logger, clock }: AuditPorts): Audit {
   const log = logger.child({ part: "audit" });
@@ -61,15 +63,19 @@ export function auditor({ events, logger, clock }: AuditPorts): Audit {
     log.info(fields, sentence);
     events.emit("audit", fields, severity);
   };
-  const bounded = new BoundedReports<Refusal>({
-    clock,
-    windowMs,
-    toldMax,
-    keyOf: ({ key }) => key,
-    tell: ({ fields, sentence }) => record(fields, "warning", sentence),
-    tellRest: (count) =>
-      record({ kind: "repeated", decision: "deny", count }, "warning", "more like these were refused"),
-  });
+  const boundedOf = (kindsMax: number): BoundedReports<Refusal> =>
+    new BoundedReports({
+      clock,
+      windowMs,
+      toldMax: kindsMax,
+      keyOf: ({ key }) => key,
+      tell: ({ fields, sentence }) => record(fields, "warning", sentence),
+      tellRest: (count) =>
+        record({ kind: "repeated", decision: "deny", count }, "warning", "more like these were refused"),
+    });
+  const bounded = boundedOf(toldMax);
+  // Apart, so that whoever has proved nothing cannot fill the window with what he calls methods and hide the others in a count.
+  const strangers = boundedOf(strangersToldMax);
   return {
     command: (decision) => {
       const fields = commandFields(decision);
@@ -106,9 +112,12 @@ export function auditor({ events, logger, clock }: AuditPorts): Audit {
     },
     call: (served) => {
       const refused = callRefusal(served);
-      if (refused !== undefined) bounded.report(refused);
+      if (refused !== undefined) (served.caller === undefined ? strangers : bounded).report(refused);
     },
-    [Symbol.dispose]: () => bounded[Symbol.dispose](),
+    [Symbol.dispose]: () => {
+      bounded[Symbol.dispose]();
+      strangers[Symbol.dispose]();
+    },
   };
 }
 
@@ -151,11 +160,12 @@ function egressFields({ durationMs, ...decision }: EgressDecision): Fields {
   return { kind: "egress", ...decision, decided_ms: rounded(durationMs) };
 }
 
-/** A caller that is not known, or whose role lacks the permission; undefined for everything else. */
-function callRefusal({ method, caller, error }: CallRecord): Refusal | undefined {
+/** A caller that is not known, whose role lacks the permission, or who is over its rate; undefined for everything else. */
+function callRefusal({ method, caller, error, from }: CallRecord): Refusal | undefined {
   if (!(error instanceof HlError)) return undefined;
-  if (error.type !== "unauthenticated" && error.type !== "permission_denied") return undefined;
-  const who = { caller: caller?.subject, role: caller?.role, via: caller?.via, credential: caller?.credential };
+  const { type } = error;
+  if (type !== "unauthenticated" && type !== "permission_denied" && type !== "rate_limited") return undefined;
+  const who = { caller: caller?.subject, role: caller?.role, via: caller?.via, credential: caller?.credential, from };
   // A caller that nobody knows is told less than the auditor.
   const reason = error.cause instanceof Error ? error.cause.message : error.message;
   const named = shownMethod(method);

@@ -1,6 +1,7 @@
 import type { Config } from "@hl/config/load.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { LinkNumbers } from "../cloud/link-numbers.ts";
+import type { PaceOptions } from "../cloud/request-pace.ts";
 import type { RetryOptions } from "../cloud/retry.ts";
 
 /** The numbers of the link, as configured until the cloud sets others. */
@@ -33,5 +34,14 @@ export function retryOptions(
     get revoked() {
       return { minMs: numbers.ms("revoked_retry_delay"), maxMs: numbers.ms("revoked_retry_delay_max") };
     },
+  };
+}
+
+/** `cloud_api.rate_limiting`. */
+export function paceOf({ rate_limiting: rate }: Config["daemon"]["cloud_api"]): PaceOptions {
+  return {
+    requestsPerMinute: rate.requests_per_minute,
+    burst: rate.burst_limit,
+    strategy: rate.backoff_strategy,
   };
 }

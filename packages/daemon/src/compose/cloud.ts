@@ -12,13 +12,14 @@ import { CloudHttp } from "../cloud/http.ts";
 import type { Identity } from "../cloud/identity.ts";
 import { InboxHandler } from "../cloud/inbox-handler.ts";
 import { CloudLink, isUnauthenticated } from "../cloud/link.ts";
+import { RequestPace } from "../cloud/request-pace.ts";
 import { Retry } from "../cloud/retry.ts";
 import { CloudTarget, type Shut } from "../cloud/target.ts";
 import { certificateState, refusalOf } from "../cloud/tls.ts";
 import type { Uplink } from "../cloud/uplink.ts";
 import type { Health } from "../health/monitor.ts";
 import { composeIdentity } from "./cloud-identity.ts";
-import { composeNumbers, retryOptions } from "./cloud-numbers.ts";
+import { composeNumbers, paceOf, retryOptions } from "./cloud-numbers.ts";
 import type { CloudPorts } from "./cloud-ports.ts";
 import { composeUplink } from "./cloud-uplink.ts";
 
@@ -28,6 +29,7 @@ export const cloudHoldOffMs = 10_000;
 export interface ComposedCloud extends AsyncDisposable {
   readonly link: CloudLink;
   readonly uplink: Uplink;
+  readonly pace: RequestPace;
   /** Why the cloud does not want this VM; undefined while it does. */
   shut(): Shut | undefined;
   sendStatus(health: Health, signal: AbortSignal): Promise<void>;
@@ -47,8 +49,10 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const connect = ports.outbound.connectCloud(connectTimeoutMs);
   // One a process: who restarts, and who was copied, is another run under the same identity.
   const runId = randomUUID();
+  const pace = new RequestPace(paceOf(config.daemon.cloud_api), clock);
   const http = new CloudHttp({
     clock,
+    pace,
     get timeoutMs() {
       return numbers.ms("timeout");
     },
@@ -220,6 +224,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     link,
     shut: () => target.shut,
     uplink,
+    pace,
     sendStatus: (health, signal) => link.sendStatus(target, { registration_id: registrationId(), health }, signal),
     async [Symbol.asyncDispose]() {
       cancelHoldOff();

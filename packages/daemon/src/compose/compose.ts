@@ -209,11 +209,9 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     messageBytesMax: security.input_validation.max_request_size,
     pauseReadsWhenFull: true,
   };
-  const apiPorts = { config, clock, logger, monitor, audit, testMode, handlers, outbound };
+  const apiPorts = { config, clock, logger, monitor, audit, testMode, handlers, building, outbound };
   const session = composeSessions(apiPorts);
   const { socket, http } = composeLocalApi(apiPorts, session, limits);
-  building.use(socket);
-  if (http !== undefined) building.use(http);
   const { base_url: baseUrl } = settings.cloud_api;
   if (baseUrl !== undefined) {
     const caller = { role: security.authorization.default_role, subject: "cloud", via: "cloud" } as const;
@@ -230,7 +228,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
         spool,
         inbox,
         limits: { ...limits, pauseReadsWhenFull: false },
-        handler: session.open("cloud", caller).handler,
+        handler: session.open({ via: "cloud", from: "cloud" }, caller).handler,
         refusals: session.refusals,
         capabilities: info().capabilities,
         onToken: (name, token) => secrets.holdOwn(name, { [name]: token }),

@@ -15,6 +15,7 @@ import { daemonMethods } from "@hl/protocol/methods.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { daemonPaths } from "../api/http-paths.ts";
 import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
+import { wideRates } from "../api/testing/wide-limits.ts";
 
 /** DESIGN.md 3.4. A method that is not here is judged by its prefix. */
 const expected: Readonly<Record<string, string>> = {
@@ -75,7 +76,8 @@ const { authorization } = defaultConfig().security;
 const roles = { ...authorization.permissions, auditor: ["system:monitor", "logs:access"], empty: [] };
 
 function sessions(checksRoles: boolean): SessionFactory {
-  const rest = { roles, checksRoles, clock, wireError: { stackTrace: false }, observe: () => {} };
+  const limits = wideRates(clock);
+  const rest = { roles, checksRoles, clock, wireError: { stackTrace: false }, limits, observe: () => {} };
   return new SessionFactory({ handlers, authenticate: () => undefined, ...rest });
 }
 
@@ -94,7 +96,7 @@ async function refusalOf(
     if (Object.hasOwn(daemonPaths, name)) factory.require(caller, daemonPaths[name] ?? "any", name);
     else {
       const message = { kind: "request", id: 1, method: name, params: [], authorization: undefined } as const;
-      await factory.open("http", caller).handler.request(message, call);
+      await factory.open({ via: "http", from: "127.0.0.1" }, caller).handler.request(message, call);
       assert.fail(`${name} took a list for its parameters`);
     }
     return undefined;
