@@ -55,7 +55,7 @@ export const localApiSection = section({
     idle_timeout_seconds: seconds({
       min: 1,
       default: 900,
-      reload: "live",
+      reload: "restart",
       summary: "A connection without requests and subscriptions is closed.",
     }),
     allowed_origins: key({

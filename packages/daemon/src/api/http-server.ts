@@ -27,7 +27,8 @@ export interface HttpServerOptions {
   readonly session: SessionFactory;
   /** For `GET /health`, without authentication: no detail that helps an attacker. */
   readonly health: () => { readonly status: string } & Record<string, unknown>;
-  readonly metrics: () => string;
+  /** Undefined while none are collected. */
+  readonly metrics: () => string | undefined;
   readonly openRpc: () => object;
 }
 
@@ -53,7 +54,7 @@ export class HttpServer implements Service {
       connectionsCheckingInterval: 5_000, // Of the two limits before; the default of 30 s would double them.
       keepAliveTimeout: 60_000,
     });
-    this.#server.maxConnections = options.connectionsMax;
+    this.limitConnections();
     this.#server.on("request", (request, response) => {
       this.#serve(request, response).catch(() => response.destroy());
     });
@@ -68,6 +69,11 @@ export class HttpServer implements Service {
   get address(): string {
     const { address, port, family } = this.#server.address() as AddressInfo;
     return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+  }
+
+  /** Connections that are open stay, also those over a new limit. */
+  limitConnections(): void {
+    this.#server.maxConnections = this.#options.connectionsMax;
   }
 
   async start(): Promise<void> {
@@ -120,9 +126,12 @@ export class HttpServer implements Service {
       return;
     }
     switch (route) {
-      case "GET /metrics":
-        response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(metrics());
+      case "GET /metrics": {
+        const text = metrics();
+        if (text === undefined) this.#refuse(response, 404, "method_not_found", metricsOff);
+        else response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(text);
         return;
+      }
       case "GET /openrpc.json":
         sendJson(response, 200, openRpc());
         return;
@@ -204,6 +213,8 @@ export class HttpServer implements Service {
     sendJson(response, status, this.#options.session.refusal(type, message));
   }
 }
+
+const metricsOff = "there are no metrics: health_monitoring.metrics_collection is false";
 
 /** The target is whatever a caller wrote; one that is no address, as `//`, has no path that we serve. */
 function pathOf(request: IncomingMessage): string {

@@ -2,13 +2,15 @@ import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { loadLocalToken } from "../api/local-token.ts";
 import { Secrets } from "../redaction/secrets.ts";
+import type { LiveConfig } from "./live-config.ts";
 
 /** What is secret from the start on (X4): the local token, and what the configuration puts into the environments of commands and agents. */
-export function knownSecrets(config: Config, clock: Clock): Secrets {
-  const { local_api: local, process_management: processes, claude_integration: claude } = config.daemon;
+export function knownSecrets(live: LiveConfig, clock: Clock): Secrets {
   const secrets = new Secrets(clock);
-  secrets.holdOwn("local_token", { local_token: loadLocalToken(local.token_file) });
-  secrets.holdOwn("process_management.environment", processes.environment);
-  secrets.holdOwn("claude_integration.environment", claude.environment);
+  secrets.holdOwn("local_token", { local_token: loadLocalToken(live.inForce.daemon.local_api.token_file) });
+  const hold = (owner: string, of: (config: Config) => Readonly<Record<string, string>>): void =>
+    live.follow(of, (environment) => secrets.holdOwn(owner, environment));
+  hold("process_management.environment", ({ daemon }) => daemon.process_management.environment);
+  hold("claude_integration.environment", ({ daemon }) => daemon.claude_integration.environment);
   return secrets;
 }
