@@ -37,7 +37,8 @@ export interface HttpServerOptions {
   readonly session: SessionFactory;
   /** For `GET /health`, without authentication: no detail that helps an attacker. */
   readonly health: () => { readonly status: string } & Record<string, unknown>;
-  readonly metrics: () => string;
+  /** Undefined while none are collected. */
+  readonly metrics: () => string | undefined;
   readonly openRpc: () => object;
 }
 
@@ -65,7 +66,7 @@ export class HttpServer implements Service {
     };
     this.#server =
       options.tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...options.tls.options });
-    this.#server.maxConnections = options.connectionsMax;
+    this.limitConnections();
     this.#server.on("request", (request, response) => {
       this.#serve(request, response).catch(() => response.destroy());
     });
@@ -86,6 +87,11 @@ export class HttpServer implements Service {
   get address(): string {
     const { address, port, family } = this.#server.address() as AddressInfo;
     return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+  }
+
+  /** Connections that are open stay, also those over a new limit. */
+  limitConnections(): void {
+    this.#server.maxConnections = this.#options.connectionsMax;
   }
 
   async start(): Promise<void> {
@@ -137,9 +143,12 @@ export class HttpServer implements Service {
       return;
     }
     switch (route) {
-      case "GET /metrics":
-        response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(metrics());
+      case "GET /metrics": {
+        const text = metrics();
+        if (text === undefined) this.#refuse(response, 404, "method_not_found", metricsOff);
+        else response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(text);
         return;
+      }
       case "GET /openrpc.json":
         sendJson(response, 200, openRpc());
         return;
@@ -255,6 +264,8 @@ export class HttpServer implements Service {
 
 const needsTls =
   "from other machines tokens are taken over TLS only: set local_api.tls_certificate and local_api.tls_key in daemon.json";
+
+const metricsOff = "there are no metrics: health_monitoring.metrics_collection is false";
 
 /** The target is whatever a caller wrote; one that is no address, as `//`, has no path that we serve. */
 function pathOf(request: IncomingMessage): string {

@@ -82,9 +82,9 @@ export class PublicKeys {
   }
 
   async #fetch(): Promise<void> {
-    const { clock, logger, fetch } = this.#options;
+    const { clock, logger, fetch: fetchText } = this.#options;
     try {
-      const { keys } = jwks.parse(JSON.parse(await fetch()));
+      const { keys } = jwks.parse(JSON.parse(await fetchText()));
       // A private or a shared key in a public list is somebody's mistake; it must not become a way in.
       const usable = keys.filter((key) => !("d" in key) && key.kty !== "oct") as JWK[];
       this.#held = { select: createLocalJWKSet({ keys: usable }), atMs: clock.now() };

@@ -1,6 +1,7 @@
 import type { Config } from "@hl/config/load.ts";
 import { tlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
+import { joined } from "@hl/core/joined.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { CallRecord } from "@hl/protocol/dispatch.ts";
@@ -18,9 +19,11 @@ import { shownMethod, type Audit } from "./audit.ts";
 import { composeAuthentication } from "./authentication.ts";
 import type { ComposedOutbound } from "./outbound.ts";
 import { publicHealth } from "./health.ts";
+import type { LiveConfig } from "./live-config.ts";
 
 export interface ApiPorts {
   readonly config: Config;
+  readonly live: LiveConfig;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly monitor: HealthMonitor;
@@ -62,28 +65,31 @@ export function composeLocalApi(
   session: SessionFactory,
   limits: TransportLimits,
 ): { readonly socket: SocketServer; readonly http: HttpServer | undefined } {
-  const { config, clock, monitor } = ports;
+  const { config, live, clock, monitor } = ports;
   const local = config.daemon.local_api;
-  const shared = {
-    clock,
-    limits,
-    connectionsMax: local.max_connections,
-    inFlightMax: local.max_pending_requests,
-    session,
-  };
-  const loginTimeoutMs = local.login_timeout_seconds * 1000;
-  const socket = new SocketServer({ ...shared, path: local.socket_path, loginTimeoutMs });
+  const shared = live.options({ clock, limits, session }, ({ daemon: { local_api: api } }) => ({
+    connectionsMax: api.max_connections,
+    inFlightMax: api.max_pending_requests,
+    loginTimeoutMs: api.login_timeout_seconds * 1000,
+    allowedOrigins: api.allowed_origins,
+  }));
+  const socket = new SocketServer(joined(shared, { path: local.socket_path }));
   if (!local.http_enabled) return { socket, http: undefined };
-  const http = new HttpServer({
-    ...shared,
-    host: local.http_host,
-    port: local.http_port,
-    allowedOrigins: local.allowed_origins,
-    ...composeListenerTls(config),
-    health: () => publicHealth(monitor.read(false)),
-    metrics: () => prometheusText(monitor.read(false)),
-    openRpc: () => openRpcDocument(daemonMethods),
-  });
+  const collects = live.part(({ daemon }) => daemon.health_monitoring.metrics_collection);
+  const http = new HttpServer(
+    joined(shared, {
+      host: local.http_host,
+      port: local.http_port,
+      ...composeListenerTls(config),
+      health: () => publicHealth(monitor.read(false)),
+      metrics: () => (collects() ? prometheusText(monitor.read(false)) : undefined),
+      openRpc: () => openRpcDocument(daemonMethods),
+    }),
+  );
+  live.follow(
+    ({ daemon }) => daemon.local_api.max_connections,
+    () => http.limitConnections(),
+  );
   return { socket, http };
 }
 
