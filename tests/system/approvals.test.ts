@@ -117,15 +117,15 @@ test("SIGHUP: new rules and a new time limit hold at once, what waits keeps its 
   });
 
   const rules = [{ tool: "Bash", pattern: "touch by-rule*", decision: "allow" }];
-  configure({ rules, timeout_seconds: 120 }, { stdio_timeout: 77 });
+  configure({ rules, timeout_seconds: 120 }, { communication: { buffer_size: 777 } });
   await until("the new rules in the log", () => system.daemon.log.includes("what is new holds from now on"));
-  const waits = /"waiting":\["\/claude_integration\/stdio_timeout"\]/;
+  const waits = /"waiting":\["\/claude_integration\/communication\/buffer_size"\]/;
   await until("what needs a start in the log", () => waits.test(system.daemon.log));
   const allowed = randomUUID();
   agent.claude.ask(allowed, { input: { command: "touch by-rule.txt" } });
   assert.equal((await answered(allowed)).behavior, "allow");
   const shown = (await system.operator.call("system/config/get")).config.claude_integration;
-  assert.deepEqual([shown.approvals.rules, shown.stdio_timeout === 77], [rules, false]);
+  assert.deepEqual([shown.approvals.rules, shown.communication.buffer_size === 777], [rules, false]);
 
   const after = randomUUID();
   agent.claude.ask(after, { input: { command: "touch after.txt" } });

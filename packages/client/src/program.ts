@@ -13,6 +13,9 @@ import { addClaudeStart } from "./commands/claude-start.ts";
 import { addClaudeStatus } from "./commands/claude-status.ts";
 import { addClaudeStop } from "./commands/claude-stop.ts";
 import { addConfigCheck } from "./commands/config-check.ts";
+import { addConfigDiff } from "./commands/config-diff.ts";
+import { addConfigGet } from "./commands/config-get.ts";
+import { addConfigSet, addConfigUnset } from "./commands/config-set.ts";
 import { addEventsEmit } from "./commands/events-emit.ts";
 import { addEventsTail } from "./commands/events-tail.ts";
 import { addExec } from "./commands/exec.ts";
@@ -67,7 +70,8 @@ export function buildProgram(cli: Cli): Command {
   const approvals = program.command("approvals").description("what agents may not do before somebody has said so");
   for (const add of [addApprovalsList, addApprovalsApprove, addApprovalsDeny, addApprovalsWatch]) add(approvals, cli);
   addRpc(program, cli);
-  addConfigCheck(program.command("config").description("configuration files"), cli);
+  const config = program.command("config").description("settings of a daemon, and configuration files");
+  for (const add of [addConfigGet, addConfigSet, addConfigUnset, addConfigDiff, addConfigCheck]) add(config, cli);
   return program;
 }
 
@@ -122,8 +126,11 @@ function routeHelp(command: Command, out: Sink, err: Sink): void {
   for (const child of command.commands) routeHelp(child, out, err);
 }
 
-function toldAsText({ message, help }: Told): string {
-  return `hl-client: ${escapeText(message)}${help === undefined ? "" : `\n  ${escapeText(help)}`}`;
+function toldAsText({ message, help, facts }: Told): string {
+  const problems: unknown = facts?.["validation_errors"];
+  // The message has the first of them only.
+  const said = Array.isArray(problems) && problems.length > 1 ? problems.map(String).join("\n  ") : message;
+  return `hl-client: ${escapeText(said)}${help === undefined ? "" : `\n  ${escapeText(help)}`}`;
 }
 
 function toldAsJson({ errorType, code, message, help, facts, exitCode: exits }: Told): string {

@@ -311,6 +311,109 @@ test("config check: every problem of the files, exit 0 or 78", async (t) => {
   assert.deepEqual([json.code, JSON.parse(json.stdout).problems.length], [78, 2]);
 });
 
+const levelChange = {
+  file: "daemon.json",
+  pointer: "/logging/level",
+  before: "INFO",
+  after: "DEBUG",
+  reload: "live",
+} as const;
+const countChange = {
+  file: "daemon.json",
+  pointer: "/logging/backup_count",
+  before: 5,
+  after: 6,
+  reload: "restart",
+} as const;
+
+test("config get: keys with their source, what waits and what does not hold", async (t) => {
+  const daemon = await start(t, {
+    "system/config/get": async () => ({
+      config: { level: "DEBUG", levels: {}, environment: { A: "1", "B\u001b[2J": "2" } },
+      sources: { "/logging/level": "HL_LOGGING__LEVEL", "/logging/environment": "/etc/hl/daemon.json" },
+      waiting: [countChange],
+      rejected: ["logging.levle is not a known key"],
+    }),
+  });
+  const get = ["config", "get", "logging"];
+  const { stdout, stderr, code } = await inProcess([...daemon.local, ...get]);
+  assert.equal(code, 0);
+  assert.match(stdout, /logging\.level +HL_LOGGING__LEVEL +"DEBUG"/);
+  assert.match(stdout, /logging\.levels +default +\{\}/);
+  assert.match(stdout, /logging\.environment\.A +\/etc\/hl\/daemon\.json +"1"/);
+  assert.doesNotMatch(stdout, /\x1b/);
+  assert.match(stderr, /waits for the next start: logging\.backup_count 5 → 6[^]*does not hold: logging\.levle/);
+  assert.deepEqual(paramsOf(daemon, "system/config/get"), { config_section: "logging" });
+  const json = await inProcess([...daemon.local, "--json", ...get]);
+  assert.equal(JSON.parse(json.stdout).waiting[0].after, 6);
+});
+
+test("config set and unset: all in one update; values are JSON or text; what holds when", async (t) => {
+  const result = {
+    ...{ success: true, restart_required: true, changes: [levelChange, countChange], waiting: [countChange] },
+    overruled: [{ pointer: "/logging/format", variable: "HL_LOGGING__FORMAT" }],
+  };
+  const daemon = await start(t, { "system/config/update": async () => result });
+  const assignments = [
+    "logging.level=debug",
+    "logging.backup_count=6",
+    'process_management.allowed_commands=["ls", "a=b"]',
+  ];
+  const set = await inProcess([...daemon.local, "config", "set", ...assignments, "local_api.socket_path="]);
+  assert.equal(set.code, 0, set.stderr);
+  assert.match(
+    set.stdout,
+    /logging\.level "INFO" → "DEBUG" \(at once\)\nlogging\.backup_count 5 → 6 \(at the next start\)/,
+  );
+  assert.match(set.stderr, /logging\.format is set, but HL_LOGGING__FORMAT/);
+  assert.deepEqual(paramsOf(daemon, "system/config/update"), {
+    config_section: "",
+    config_data: {
+      logging: { level: "debug", backup_count: 6 },
+      process_management: { allowed_commands: ["ls", "a=b"] },
+      local_api: { socket_path: "" },
+    },
+    dry_run: false,
+  });
+  daemon.asked.length = 0;
+  await inProcess([...daemon.local, "config", "unset", "logging.level", "process_management", "--dry-run"]);
+  assert.deepEqual(paramsOf(daemon, "system/config/update"), {
+    ...{ config_section: "", reset: ["logging.level", "process_management"], dry_run: true },
+  });
+  assert.equal((await inProcess([...daemon.local, "config", "set", "logging.level"])).code, 64);
+  assert.equal((await inProcess([...daemon.local, "config", "set", "=1"])).code, 64);
+});
+
+test("config set: a refusal says every problem", async (t) => {
+  const problems = ["logging.level must be one of a few", "logging.levle is not a known key"];
+  const daemon = await start(t, {
+    "system/config/update": async () => {
+      throw new HlError("config_invalid", `${problems[0]} (and 1 more)`, { validation_errors: problems });
+    },
+  });
+  const set = ["config", "set", "logging.level=loud"];
+  const people = await inProcess([...daemon.local, ...set]);
+  assert.notEqual(people.code, 0);
+  for (const problem of problems) assert.ok(people.stderr.includes(problem), people.stderr);
+  const json = await inProcess([...daemon.local, "--json", ...set]);
+  assert.deepEqual(JSON.parse(json.stderr).error.data.validation_errors, problems);
+});
+
+test("config diff: against the defaults, or what a reload would change", async (t) => {
+  const daemon = await start(t, {
+    "system/config/get": async ({ compare }) => ({
+      ...{ config: {}, sources: {} },
+      differences: compare === "files" ? [{ ...levelChange, file: "security.json", before: undefined }] : [],
+    }),
+  });
+  const files = await inProcess([...daemon.local, "config", "diff", "--files", "logging"]);
+  assert.match(files.stdout, /security\.json logging\.level +live +none → "DEBUG"/);
+  assert.deepEqual(paramsOf(daemon, "system/config/get"), { config_section: "logging", compare: "files" });
+  const none = await inProcess([...daemon.local, "config", "diff"]);
+  assert.deepEqual([none.code, none.stdout], [0, ""]);
+  assert.match(none.stderr, /no difference/);
+});
+
 test("a wrong token, no token, no socket, a dead socket, an unreachable cloud: what, why, what to do", async (t) => {
   const daemon = await start(t, {});
   const wrongToken = join(daemon.home, "wrong");

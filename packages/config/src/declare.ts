@@ -22,6 +22,8 @@ export interface Key<T> {
   readonly reload: Reload;
   /** True where the value (of a map: each of its values) must not be shown. */
   readonly secret: boolean;
+  /** False where `system/config/update` and the overrides file may not change it, although they may change its section. */
+  readonly remote: boolean;
   /** `path`: relative ones hang from home. `executable`: so do those with a slash; a bare name is looked up in PATH. */
   readonly location?: "path" | "executable" | undefined;
   /** Brings accepted spellings to the declared one before validation. */
@@ -60,6 +62,7 @@ interface Facts {
   readonly reload: Reload;
   readonly summary: string;
   readonly secret?: boolean | undefined;
+  readonly remote?: boolean | undefined;
   readonly unit?: Unit | undefined;
   readonly location?: "path" | "executable" | undefined;
   readonly prepare?: ((value: unknown) => unknown) | undefined;
@@ -76,6 +79,7 @@ const make = <T>(schema: z.ZodType, facts: Facts, value: T, optional: boolean, d
   unit: facts.unit,
   reload: facts.reload,
   secret: facts.secret ?? false,
+  remote: facts.remote ?? true,
   location: facts.location,
   prepare: facts.prepare,
   summary: facts.summary,

@@ -25,22 +25,35 @@ const renderSections = (parent: Section<Shape>, path: readonly string[], open = 
     const heading = `${"#".repeat(here.length + 2)} ${here.join(".")}\n`;
     const closed = open && !node.remote && path.length + 1 === here.length && parent.remote;
     const note = closed ? " Cannot be changed remotely." : "";
-    return [heading, `${node.summary}${note}\n`, ...renderTable(node), ...renderSections(node, here, node.remote)];
+    return [
+      heading,
+      `${node.summary}${note}\n`,
+      ...renderTable(node, open && node.remote),
+      ...renderSections(node, here, node.remote),
+    ];
   });
 
 const HEADER = ["| key | type | default | unit | reload | what it does |", "| --- | --- | --- | --- | --- | --- |"];
 
-const renderTable = (node: Section<Shape>): string[] => {
+const renderTable = (node: Section<Shape>, open: boolean): string[] => {
   const rows = Object.entries(node.keys).flatMap(([name, inner]) =>
-    inner.kind === "key" ? [renderRow(name, inner)] : [],
+    inner.kind === "key" ? [renderRow(name, inner, open)] : [],
   );
   return rows.length === 0 ? [] : [...HEADER, ...rows, ""];
 };
 
-const renderRow = (name: string, key: Key<unknown>): string => {
+const renderRow = (name: string, key: Key<unknown>, open: boolean): string => {
+  const closed = open && !key.remote ? " Cannot be changed remotely." : "";
   const secret = key.secret ? " Masked wherever the configuration is shown." : "";
   const type = typeInWords(describeKey(key)) + (key.optional ? ", or null" : "");
-  const cells = [`\`${name}\``, type, renderValue(key.default, key), key.unit ?? "", key.reload, key.summary + secret];
+  const cells = [
+    `\`${name}\``,
+    type,
+    renderValue(key.default, key),
+    key.unit ?? "",
+    key.reload,
+    key.summary + closed + secret,
+  ];
   return `| ${cells.map(cell).join(" | ")} |`;
 };
 
@@ -83,7 +96,7 @@ From the weakest to the strongest:
 2. the files: \`daemon.json\`, and beside it \`logging.json\` (the keys of \`logging\`), \`api-endpoints.json\` (\`base_url\` and \`endpoints\` of
    \`cloud_api\`) and \`security.json\`. They are in \`config/\` of the home directory unless \`--config\` and \`--security-config\` say otherwise.
    A file that is named on the command line must exist, the others may be missing;
-3. \`data/state/config-overrides.json\`, written by \`system/config/update\`; sections marked below cannot be changed there;
+3. \`data/state/config-overrides.json\`, written by \`system/config/update\`; sections and keys marked below cannot be changed there;
 4. the environment: \`HL_\`, the key's path in upper case, \`__\` between levels, so \`${EXAMPLE_VARIABLE}\` sets \`local_api.http_port\`.
    Numbers may carry a unit, lists and maps are JSON, \`true\`, \`yes\`, \`on\`, \`1\` and their opposites are understood,
    an empty text takes an optional key back. A variable that names no key is an error.
@@ -100,8 +113,24 @@ What \`logging.json\` or \`api-endpoints.json\` replace with another value is wa
 - Sizes are bytes, or text: \`"100MB"\` is 100 000 000, \`"10MiB"\` is 10 485 760. Durations are numbers of the key's unit, or text: \`"250ms"\`,
   \`"5s"\`, \`"10m"\`, \`"1h"\`, \`"7d"\`.
 - Relative paths, also those among the defaults below, hang from the home directory (\`${DEFAULT_HOME}\`, \`--home\`). Absolute ones stay as they are.
-- \`reload\`: \`live\` may be taken over by a running daemon, \`restart\` at the next start. At SIGHUP it takes over \`claude_integration.approvals\`, and its log names what else has changed and waits for the next start.
-  A reload with a problem changes nothing and says what is wrong.
+- \`reload\` below: a change of a \`live\` key holds at once in a running daemon, one of a \`restart\` key at the next start.
+
+## Changing settings while the daemon runs
+
+\`hl-client config set KEY=VALUE…\` (\`system/config/update\`, permission \`system:configure\`) changes keys, \`config unset KEY…\` gives them back to the files, \`--dry-run\` only
+judges. Changes are kept in the overrides file. SIGHUP reads the files again. Either way:
+
+- The whole is judged first. Where anything is wrong nothing changes, and every problem is named. The same where the overrides file cannot be written.
+- \`live\` keys hold from the answer on. What is a limit of something that runs (a command's memory, an agent's program) holds for what starts from then on,
+  an interval from its next round on.
+- \`restart\` keys wait. The answer, the log and \`hl-client config get\` name all that waits; \`restart_required\` says whether this change has something that does.
+- Who changed what from which value to which is in the audit (the log, and an \`audit\` event of the kind \`config\`), secrets masked.
+- An update takes the files as they were last read: what somebody is just writing there waits for SIGHUP. \`hl-client config diff --files\` shows what a reload would change.
+- A key that is set in the environment stays as it is there; the answer says so (\`overruled\`).
+
+At a start the keys of the overrides file that do not hold (after an upgrade, or a change by hand) are left out, and where the rest gives no valid configuration all of them:
+the daemon starts, is \`degraded\` and says what does not hold. The next update repairs the file and leaves the old one as \`config-overrides.json.rejected\`. Problems of the other files
+keep a daemon from starting, exit code 78. \`--check-config\` and \`hl-client config check\` judge both alike.
 
 ## With and without a cloud
 

@@ -67,15 +67,7 @@ const collectSection = (layer: FileLayer, node: Section<Shape>, raw: unknown, pa
     into.problems.push(fileProblem(layer, path, { value: raw, message: "must be an object", allowed }));
     return;
   }
-  if (layer.kind === "override" && !node.remote) {
-    into.problems.push(
-      fileProblem(layer, path, {
-        message: "cannot be changed by overrides",
-        suggestion: `remove it and set it in ${layer.role}`,
-      }),
-    );
-    return;
-  }
+  if (isClosed(layer, node, path, into)) return;
   for (const [name, value] of Object.entries(raw)) {
     if (isComment(name)) continue;
     const here = [...path, name];
@@ -88,7 +80,21 @@ const collectSection = (layer: FileLayer, node: Section<Shape>, raw: unknown, pa
   }
 };
 
+/** Of an override; then its problem is noted. */
+const isClosed = (
+  layer: FileLayer,
+  { remote }: Key<unknown> | Section<Shape>,
+  path: Path,
+  { problems }: Collection,
+): boolean => {
+  if (layer.kind !== "override" || remote) return false;
+  const suggestion = `remove it and set it in ${layer.role}`;
+  problems.push(fileProblem(layer, path, { message: "cannot be changed by overrides", suggestion }));
+  return true;
+};
+
 const collectValue = (layer: FileLayer, key: Key<unknown>, raw: unknown, path: Path, into: Collection): void => {
+  if (isClosed(layer, key, path, into)) return;
   const judgement = judgeWritten(layer, key, raw);
   if (!judgement.ok) {
     for (const fault of judgement.faults)

@@ -25,6 +25,23 @@ export const MASK = "********";
 export const toPointer = (path: readonly PropertyKey[]): string =>
   path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 
+/** The path of a JSON pointer. */
+export const fromPointer = (pointer: string): string[] =>
+  pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+
+/** One line for a problem, without its value: for those who may not see the file. */
+export const problemInWords = ({ file, pointer, variable, message, allowed, suggestion }: Problem): string => {
+  const where = variable ?? (pointer === "" ? file : fromPointer(pointer).join("."));
+  const more = [
+    allowed === undefined ? "" : ` (allowed: ${allowed})`,
+    suggestion === undefined ? "" : `; ${suggestion}`,
+  ];
+  return `${where} ${message}${more.join("")}`;
+};
+
 const VALUE_CHARACTERS_MAX = 120;
 
 /** The value in one short line of JSON. */

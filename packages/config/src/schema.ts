@@ -60,7 +60,7 @@ export interface PlacedKey {
 export function* keysBelow(root: Section<Shape>, path: readonly string[] = [], remote = true): Generator<PlacedKey> {
   const open = remote && root.remote;
   for (const [name, node] of Object.entries(root.keys)) {
-    if (node.kind === "key") yield { path: [...path, name], key: node, remote: open };
+    if (node.kind === "key") yield { path: [...path, name], key: node, remote: open && node.remote };
     else yield* keysBelow(node, [...path, name], open);
   }
 }
@@ -71,7 +71,7 @@ export const isRemotelyChangeable = (path: readonly string[]): boolean => {
   for (const name of path) {
     const inner: Section<Shape> | Key<unknown> | undefined =
       node.kind === "section" && Object.hasOwn(node.keys, name) ? node.keys[name] : undefined;
-    if (inner === undefined || (inner.kind === "section" && !inner.remote)) return false;
+    if (inner === undefined || !inner.remote) return false;
     node = inner;
   }
   return true;

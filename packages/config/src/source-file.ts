@@ -35,6 +35,26 @@ export const readRegularFile: ReadFile = (path) => {
   }
 };
 
+/** Reads each file only once: what is loaded with it later sees the files as they were. */
+export const rememberingReader = (readFile: ReadFile = readRegularFile): ReadFile => {
+  const seen = new Map<string, () => Uint8Array | string>();
+  return (path) => {
+    let outcome = seen.get(path);
+    if (outcome === undefined) {
+      try {
+        const content = readFile(path);
+        outcome = () => content;
+      } catch (error) {
+        outcome = () => {
+          throw error;
+        };
+      }
+      seen.set(path, outcome);
+    }
+    return outcome();
+  };
+};
+
 export const readSource = (file: string, readFile: ReadFile): Reading => {
   const broken = (message: string, suggestion?: string): Reading => ({
     status: "broken",

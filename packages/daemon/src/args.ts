@@ -30,7 +30,7 @@ The service in a VM that a cloud control plane trusts to run commands and coding
   --help, --version
 
 Prints one JSON line on standard output when it is ready. SIGTERM and SIGINT drain and stop, a second one forces;
-SIGHUP checks the configuration again; SIGUSR2 writes the daemon's state to its log.
+SIGHUP reads the configuration again and takes over what a running daemon can; SIGUSR2 writes the daemon's state to its log.
 `;
 
 export function readArguments(

@@ -1,13 +1,14 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig, type Config } from "@hl/config/load.ts";
-import { formatProblems } from "@hl/config/problem.ts";
+import { formatProblems, problemInWords } from "@hl/config/problem.ts";
 import { systemClock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { version } from "@hl/protocol/version.ts";
 import { readArguments, usage, UsageError, type DaemonArguments } from "./args.ts";
 import { compose, type Daemon } from "./compose/compose.ts";
 import { environmentProblem } from "./environment-guard.ts";
+import { findConfiguration, type ConfigurationPlace, type FoundConfiguration } from "./configuration/configuration.ts";
 import { findRunnerBinary } from "./host-facts.ts";
 import { openLog } from "./logging/pino-logger.ts";
 import { ProxySettings, ProxyVariableInvalid } from "./network/proxy-settings.ts";
@@ -32,8 +33,20 @@ async function main(): Promise<void> {
     process.stdout.write(args.help ? usage : `hl-daemon ${version}\n`);
     return;
   }
-  const config = readConfig(args);
-  if (config === undefined || args.checkConfig) return;
+  const { home, testMode, configFile: daemon, securityFile: security } = args;
+  const place = { home, testMode, files: { daemon, security }, env: process.env };
+  if (args.checkConfig) {
+    checkConfig(place, args);
+    return;
+  }
+  const found = findConfiguration(place);
+  if (!found.ok) {
+    process.stderr.write(formatProblems(found.problems));
+    process.exitCode = exitCode.config;
+    return;
+  }
+  warn(found.config);
+  for (const problem of found.rejected) process.stderr.write(`warning: does not hold: ${problemInWords(problem)}\n`);
   const problem = environmentProblem(process.env);
   const proxy = problem === undefined ? readProxy() : undefined;
   if (problem !== undefined || proxy instanceof ProxyVariableInvalid) {
@@ -41,7 +54,20 @@ async function main(): Promise<void> {
     process.exitCode = exitCode.config;
     return;
   }
-  await run(config, args, proxy);
+  await run(found, args, proxy);
+}
+
+/** The overrides file is judged like the others here, although a start would go on without what is wrong in it. */
+function checkConfig(place: ConfigurationPlace, { json }: DaemonArguments): void {
+  const loaded = loadConfig(place);
+  const problems = loaded.ok ? [] : loaded.problems;
+  process.stdout.write(json ? `${JSON.stringify(problems)}\n` : formatProblems(problems));
+  if (!loaded.ok) process.exitCode = exitCode.config;
+  else if (!json) warn(loaded.config);
+}
+
+function warn({ warnings }: Config): void {
+  for (const { pointer, message } of warnings) process.stderr.write(`warning: ${pointer} ${message}\n`);
 }
 
 function readProxy(): ProxySettings | ProxyVariableInvalid | undefined {
@@ -53,22 +79,8 @@ function readProxy(): ProxySettings | ProxyVariableInvalid | undefined {
   }
 }
 
-function readConfig(args: DaemonArguments): Config | undefined {
-  const { home, testMode, configFile: daemon, securityFile: security } = args;
-  const loaded = loadConfig({ home, testMode, files: { daemon, security }, env: process.env });
-  if (loaded.ok) {
-    if (args.checkConfig) process.stdout.write(args.json ? "[]\n" : formatProblems([]));
-    for (const warning of loaded.config.warnings)
-      if (!args.json) process.stderr.write(`warning: ${warning.pointer} ${warning.message}\n`);
-    return loaded.config;
-  }
-  if (args.checkConfig && args.json) process.stdout.write(`${JSON.stringify(loaded.problems)}\n`);
-  else (args.checkConfig ? process.stdout : process.stderr).write(formatProblems(loaded.problems));
-  process.exitCode = exitCode.config;
-  return undefined;
-}
-
-async function run(config: Config, args: DaemonArguments, proxy: ProxySettings | undefined): Promise<void> {
+async function run(found: FoundConfiguration, args: DaemonArguments, proxy: ProxySettings | undefined): Promise<void> {
+  const { config, rejected } = found;
   // Signals first: a daemon that is told to stop while it starts stops in order too.
   const signals = new SignalQueue();
   const { logging } = config.daemon;
@@ -82,10 +94,11 @@ async function run(config: Config, args: DaemonArguments, proxy: ProxySettings |
   });
   let daemon: Daemon;
   try {
-    daemon = await compose(config, {
+    daemon = await compose(found, {
       clock: systemClock,
       random: Math.random,
       logger,
+      setLogLevels: log.setLevels,
       runnerBinary: findRunnerBinary(),
       enrollmentToken: process.env["HL_ENROLLMENT_TOKEN"],
       proxy,
@@ -108,35 +121,19 @@ async function run(config: Config, args: DaemonArguments, proxy: ProxySettings |
     `${JSON.stringify({ ready: true, socket: daemon.socketPath, http, ...tls, pid: process.pid })}\n`,
   );
   logger.info({ version, http, socket: daemon.socketPath }, "ready");
-  await serveSignals(signals, daemon, args, logger);
+  if (rejected.length > 0)
+    logger.error({ problems: rejected }, "a part of the overrides file does not hold: the next update leaves it out");
+  await serveSignals(signals, daemon, logger);
   log.close();
 }
 
-async function serveSignals(
-  signals: SignalQueue,
-  daemon: Daemon,
-  args: DaemonArguments,
-  logger: Logger,
-): Promise<void> {
+async function serveSignals(signals: SignalQueue, daemon: Daemon, logger: Logger): Promise<void> {
   for (;;) {
     const signal = await signals.next();
     if (signal === "SIGUSR2") {
       logger.info({ state: daemon.dumpState() }, "state, as asked by SIGUSR2");
     } else if (signal === "SIGHUP") {
-      const { home, testMode, configFile, securityFile } = args;
-      const loaded = loadConfig({
-        home,
-        testMode,
-        files: { daemon: configFile, security: securityFile },
-        env: process.env,
-      });
-      if (loaded.ok) {
-        const { applied, waiting } = daemon.reload(loaded.config);
-        logger.info({ applied }, applied.length === 0 ? "nothing new holds at once" : "what is new holds from now on");
-        if (waiting.length > 0) logger.warn({ waiting }, "the rest of the configuration holds at the next start");
-      }
-      if (!loaded.ok)
-        logger.error({ problems: loaded.problems }, "the configuration is not valid; the old one stays in force");
+      reload(daemon, logger);
     } else {
       logger.info({ signal }, "stopping");
       const forced = signals.nextStop().then(() => "forced" as const);
@@ -149,6 +146,21 @@ async function serveSignals(
       process.stderr.write(`hl-daemon: stop ${outcome}\n`);
       process.kill(process.pid, "SIGKILL");
     }
+  }
+}
+
+function reload(daemon: Daemon, logger: Logger): void {
+  try {
+    const outcome = daemon.reload();
+    if (!outcome.ok) {
+      logger.error({ problems: outcome.problems }, "the configuration is not valid; the old one stays in force");
+      return;
+    }
+    const { applied, waiting } = outcome;
+    logger.info({ applied }, applied.length === 0 ? "nothing new holds at once" : "what is new holds from now on");
+    if (waiting.length > 0) logger.warn({ waiting }, "the rest of the configuration holds at the next start");
+  } catch (error) {
+    logger.error({ error: errorText(error) }, "the configuration could not be taken over; the old one stays in force");
   }
 }
 

@@ -207,6 +207,12 @@ export const errorTable = {
     "this section cannot be changed remotely",
     "Edit the file on the VM and reload.",
   ),
+  config_not_saved: row(
+    1303,
+    "backoff",
+    "the change could not be written to the overrides file, so nothing was changed",
+    "Look at the data folder's disk and permissions; where it was full the error is no_space.",
+  ),
   queue_full: row(
     1401,
     "backoff",

@@ -24,6 +24,7 @@ import { eventSubscribe } from "./methods/event-subscribe.ts";
 import { fileUnwatch } from "./methods/file-unwatch.ts";
 import { rpcDiscover } from "./methods/rpc-discover.ts";
 import { systemConfigGet } from "./methods/system-config-get.ts";
+import { systemConfigUpdate } from "./methods/system-config-update.ts";
 import { systemHealth } from "./methods/system-health.ts";
 import { systemInfo } from "./methods/system-info.ts";
 import { systemPing } from "./methods/system-ping.ts";
@@ -36,6 +37,7 @@ export const daemonMethods = {
   "system/info": systemInfo,
   "system/health": systemHealth,
   "system/config/get": systemConfigGet,
+  "system/config/update": systemConfigUpdate,
   "command/execute": commandExecute,
   "command/list": commandList,
   "command/status": commandStatus,

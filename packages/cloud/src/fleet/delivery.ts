@@ -17,6 +17,8 @@ export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> 
   "system/info": "read",
   "system/health": "read",
   "system/config/get": "read",
+  // Not kept for a VM that is away: what is right for it then is another question.
+  "system/config/update": "now",
   "command/execute": "queue",
   "command/list": "read",
   "command/status": "read",

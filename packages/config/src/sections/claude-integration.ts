@@ -64,7 +64,7 @@ const communication = section({
       min: 4096,
       max: 2 ** 30,
       default: 64 * 2 ** 20,
-      reload: "restart",
+      reload: "live",
       summary: "A longer message is skipped with a marker event, and reading goes on.",
     }),
     max_queued_messages: count({
@@ -72,7 +72,7 @@ const communication = section({
       max: 10_000,
       default: 32,
       unit: "messages",
-      reload: "restart",
+      reload: "live",
       summary: "Messages that wait behind the turn in flight; one more is refused as busy.",
     }),
   },
@@ -85,14 +85,14 @@ const transcript = section({
       min: 65_536,
       max: 2 ** 30,
       default: 8 * 2 ** 20,
-      reload: "restart",
+      reload: "live",
       summary: "Kept of one agent; the oldest goes, and readers are told a gap.",
     }),
     max_event_bytes: bytes({
       min: 1024,
       max: 2 ** 20,
       default: 65_536,
-      reload: "restart",
+      reload: "live",
       summary:
         "Data of one event; the rest of long texts is cut off and counted. No more than event_streaming.max_event_bytes.",
     }),
@@ -102,7 +102,7 @@ const transcript = section({
 export const claudeIntegrationSection = section({
   summary: "The coding agent.",
   keys: {
-    enabled: flag({ default: true, reload: "restart", summary: "Whether agents can be started at all." }),
+    enabled: flag({ default: true, reload: "live", summary: "Whether agents can be started at all." }),
     binary_path: key({
       schema: pathSchema,
       location: "executable",

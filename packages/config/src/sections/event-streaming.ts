@@ -28,7 +28,7 @@ export const eventStreamingSection = section({
       min: 1024,
       max: 2 ** 20,
       default: 2 ** 20,
-      reload: "restart",
+      reload: "live",
       summary: "Their size as JSON before compression; one larger event goes alone. Halved for a while after a 413.",
     }),
     flush_interval: seconds({
@@ -96,7 +96,7 @@ export const eventStreamingSection = section({
     }),
     file_change_paths: paths({
       default: [],
-      reload: "restart",
+      reload: "live",
       summary:
         "Folders whose changes are told as `file_change` events, those within 50 ms together, node_modules and .git left out. hl-workspace stays for them.",
     }),

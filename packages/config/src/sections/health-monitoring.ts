@@ -26,7 +26,7 @@ export const healthMonitoringSection = section({
         error_rate_threshold: number({
           max: 1,
           default: 0.05,
-          reload: "live",
+          reload: "restart",
           summary: "Share of requests that failed, 0 to 1.",
         }),
       },
@@ -34,16 +34,16 @@ export const healthMonitoringSection = section({
     self_healing: section({
       summary: "Repair without a human.",
       keys: {
-        enabled: flag({ default: true, reload: "live", summary: "Whether anything is repaired." }),
-        restart_on_failure: flag({ default: true, reload: "live", summary: "Restart a part that failed." }),
+        enabled: flag({ default: true, reload: "restart", summary: "Whether anything is repaired." }),
+        restart_on_failure: flag({ default: true, reload: "restart", summary: "Restart a part that failed." }),
         max_restart_attempts: count({
           max: 1000,
           default: 3,
           unit: "attempts",
-          reload: "live",
+          reload: "restart",
           summary: "Restarts in a row of one part.",
         }),
-        restart_delay: seconds({ max: 86_400, default: 30, reload: "live", summary: "Before a restart." }),
+        restart_delay: seconds({ max: 86_400, default: 30, reload: "restart", summary: "Before a restart." }),
       },
     }),
   },

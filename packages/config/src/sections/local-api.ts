@@ -24,6 +24,7 @@ export const localApiSection = section({
       schema: pathSchema,
       location: "path",
       reload: "restart",
+      remote: false,
       summary:
         "With `tls_key` the HTTP port speaks TLS and nothing else: its certificate, then those that lead to the authority (PEM). Read at the start.",
     }),
@@ -31,12 +32,14 @@ export const localApiSection = section({
       schema: pathSchema,
       location: "path",
       reload: "restart",
+      remote: false,
       summary: "The private key of `tls_certificate` (PEM).",
     }),
     tls_client_ca: optionalKey({
       schema: pathSchema,
       location: "path",
       reload: "restart",
+      remote: false,
       summary:
         "Authorities of client certificates (PEM). Whoever shows a valid one needs no token; `authorization.certificate_roles` of security.json says what it may do.",
     }),
@@ -53,6 +56,7 @@ export const localApiSection = section({
     token_file: path({
       default: "data/auth/local_token",
       reload: "restart",
+      remote: false, // Its reader has the admin role: who may set it could name a file of his own.
       summary: "The local admin token, made at the first start.",
     }),
     max_connections: count({

@@ -142,7 +142,7 @@ export const processManagementSection = section({
     workspace_idle_seconds: seconds({
       min: 0.1,
       default: 60,
-      reload: "restart",
+      reload: "live",
       summary:
         "hl-workspace, which serves `file/*`, is stopped after so long without a call or a watch; the next call starts it.",
     }),

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Clock } from "@hl/core/clock.ts";
-import { errorTable, type ErrorType, type HlError } from "@hl/protocol/errors.ts";
+import { errorTable, HlError, type ErrorType } from "@hl/protocol/errors.ts";
 
 export function sendJson(response: ServerResponse, status: number, value: object): void {
   sendBody(response, status, JSON.stringify(value));
@@ -74,6 +74,11 @@ const statuses: Partial<Record<ErrorType, readonly [number, string]>> = {
   request_too_large: [413, "Content Too Large"],
   rate_limited: [429, "Too Many Requests"],
 };
+
+/** Whatever is no refusal is a bug of ours, and no way in. */
+export function asRefusal(error: unknown): HlError {
+  return error instanceof HlError ? error : new HlError("internal_error", "the caller could not be judged");
+}
 
 /** How HTTP says a refusal. */
 export function httpStatusOf({ type }: HlError): readonly [status: number, text: string] {

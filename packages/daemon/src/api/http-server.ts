@@ -14,6 +14,7 @@ import type { CertificateCallers } from "./certificate-callers.ts";
 import type { ConnectionNumbers } from "./connection-numbers.ts";
 import type { ConnectionSlots } from "./connection-slots.ts";
 import {
+  asRefusal,
   HealthAnswer,
   pathOf,
   rateRefusalIn,
@@ -50,7 +51,8 @@ export interface HttpServerOptions {
   readonly session: SessionFactory;
   /** For `GET /health`, without authentication: no detail that helps an attacker. */
   readonly health: () => { readonly status: string } & Record<string, unknown>;
-  readonly metrics: () => string;
+  /** Undefined while none are collected. */
+  readonly metrics: () => string | undefined;
   readonly openRpc: () => object;
 }
 
@@ -166,9 +168,12 @@ export class HttpServer implements Service {
   async #answer(request: IncomingMessage, response: ServerResponse, asked: Asked): Promise<void> {
     const { metrics, openRpc } = this.#options;
     switch (asked.route) {
-      case "GET /metrics":
-        response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(metrics());
+      case "GET /metrics": {
+        const text = metrics();
+        if (text === undefined) this.#refuse(request, response, new HlError("method_not_found", metricsOff));
+        else response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(text);
         return;
+      }
       case "GET /openrpc.json":
         sendJson(response, 200, openRpc());
         return;
@@ -278,13 +283,10 @@ export class HttpServer implements Service {
   }
 }
 
-/** Whatever is no refusal is a bug of ours, and no way in. */
-function asRefusal(error: unknown): HlError {
-  return error instanceof HlError ? error : new HlError("internal_error", "the caller could not be judged");
-}
-
 const needsTls =
   "from other machines tokens are taken over TLS only: set local_api.tls_certificate and local_api.tls_key in daemon.json";
+
+const metricsOff = "there are no metrics: health_monitoring.metrics_collection is false";
 
 /** A request that a known caller may make. */
 interface Asked {

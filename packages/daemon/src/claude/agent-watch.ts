@@ -1,4 +1,5 @@
 import type { Clock } from "@hl/core/clock.ts";
+import { joined } from "@hl/core/joined.ts";
 import type { AgentFacts } from "./agent-facts.ts";
 import type { AgentProcess } from "./agent-process.ts";
 import { Liveness, type LivenessSettings } from "./liveness.ts";
@@ -31,13 +32,14 @@ export class AgentWatch {
     this.end();
     facts.isStuck = false;
     if (watch === undefined) return;
-    this.#liveness = new Liveness({
-      ...watch,
-      clock,
-      ping: (timeoutMs) => process.ping(timeoutMs),
-      onAlive: () => this.#measure(watch.memoryAlertBytes),
-      onStuck: (unansweredMs) => this.#onStuck(process, unansweredMs),
-    });
+    this.#liveness = new Liveness(
+      joined(watch, {
+        clock,
+        ping: (timeoutMs: number) => process.ping(timeoutMs),
+        onAlive: () => this.#measure(watch.memoryAlertBytes),
+        onStuck: (unansweredMs: number) => this.#onStuck(process, unansweredMs),
+      }),
+    );
     this.#liveness.start();
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "@hl/core/clock.ts";
+import { joined } from "@hl/core/joined.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
@@ -139,10 +140,8 @@ export class Agents {
   #add(record: AgentRecord, launch: Launch | undefined): SupervisedAgent {
     const { restart = noRestart, onSupervision = () => {}, records, logger } = this.#options;
     const facts = new AgentFacts(record, records, logger);
-    const agent = new SupervisedAgent(facts, launch, {
-      ...this.#options,
-      ...{ launcher: this.#launcher, restart, onSupervision },
-    });
+    const more = { launcher: this.#launcher, restart, onSupervision };
+    const agent = new SupervisedAgent(facts, launch, joined(this.#options, more));
     this.#agents.set(record.processId, agent);
     if (record.endedMs !== undefined) return agent;
     void agent.ended.then((expected) => {

@@ -17,7 +17,7 @@ export interface ClaudeHandlerDeps {
 }
 
 export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMethods>, ClaudeMethods> {
-  const { agents, clock, relayTimeoutMs } = deps;
+  const { agents, clock } = deps;
   return {
     "claude/start": async (params, call) => {
       const started = await agents.start(params);
@@ -47,7 +47,7 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
         const { type, data } = notificationOf(event);
         call.notify("claude/message", { process_id, type, data }).catch(() => {}); // Best effort: the answer has it all.
       };
-      const timeoutMs = timeout === undefined ? relayTimeoutMs : timeout * 1000;
+      const timeoutMs = timeout === undefined ? deps.relayTimeoutMs : timeout * 1000;
       const response = await agents
         .get(process_id)
         .relay({ message, relayId, timeoutMs, steer, signal: call.signal, onEvent });

@@ -50,6 +50,36 @@ test("one late answer is no hanging, and neither is a refusal", async () => {
   assert.deepEqual([seen.pings, seen.stuck], [4, []]);
 });
 
+test("an interval and a time for an answer that change hold from the next round on", async () => {
+  const clock = new ManualClock();
+  const now = { intervalMs, pingMsMax };
+  const asked: [at: number, timeoutMs: number][] = [];
+  const liveness = new Liveness({
+    clock,
+    get intervalMs() {
+      return now.intervalMs;
+    },
+    get pingMsMax() {
+      return now.pingMsMax;
+    },
+    ping: async (timeoutMs) => asked.push([clock.now(), timeoutMs]),
+    onAlive: () => {},
+    onStuck: () => assert.fail("it answers"),
+  });
+  liveness.start();
+  await clock.advance(intervalMs);
+  now.intervalMs = 1_000;
+  now.pingMsMax = 7;
+  await clock.advance(intervalMs + 2_000);
+  assert.deepEqual(asked.slice(0, 4), [
+    [60_000, 15_000],
+    [120_000, 7],
+    [121_000, 7],
+    [122_000, 7],
+  ]);
+  liveness[Symbol.dispose]();
+});
+
 test("disposed it asks nothing more, also between two pings", async () => {
   const { clock, seen, liveness } = watched(() => late);
   await clock.advance(intervalMs + 1);

@@ -40,10 +40,10 @@ export class Liveness implements Disposable {
   }
 
   async #run(): Promise<void> {
-    const { clock, intervalMs, onAlive, onStuck } = this.#options;
+    const { clock, onAlive, onStuck } = this.#options;
     const { signal } = this.#stop;
     for (;;) {
-      await clock.sleep(intervalMs, signal).catch(() => {});
+      await clock.sleep(this.#options.intervalMs, signal).catch(() => {});
       if (signal.aborted) return;
       const askedAt = clock.now();
       const isAlive = await this.#answers();
@@ -57,10 +57,9 @@ export class Liveness implements Disposable {
   }
 
   async #answers(): Promise<boolean> {
-    const { ping, pingMsMax } = this.#options;
     for (let unanswered = 0; unanswered < unansweredMax; unanswered += 1) {
       try {
-        await ping(pingMsMax);
+        await this.#options.ping(this.#options.pingMsMax);
         return true;
       } catch (error) {
         // A refusal is an answer, and its end is told by its process.

@@ -29,18 +29,22 @@ export interface HeartbeatOptions {
 export class Heartbeat extends LoopService {
   override readonly name = "cloud/heartbeat";
   readonly #options: HeartbeatOptions;
-  #intervalMs: number;
+  /** What the cloud has said. */
+  #toldMs: number | undefined;
 
   constructor(options: HeartbeatOptions) {
     super();
     this.#options = options;
-    this.#intervalMs = options.intervalMs;
   }
 
   /** The server paces its fleet; the limits keep a mistake on its side harmless. */
   setInterval(seconds: number): void {
-    const { intervalMinMs, intervalMaxMs } = this.#options;
-    this.#intervalMs = Math.min(Math.max(seconds * 1000, intervalMinMs), intervalMaxMs);
+    this.#toldMs = seconds * 1000;
+  }
+
+  get #intervalMs(): number {
+    const { intervalMs, intervalMinMs, intervalMaxMs } = this.#options;
+    return this.#toldMs === undefined ? intervalMs : Math.min(Math.max(this.#toldMs, intervalMinMs), intervalMaxMs);
   }
 
   protected override async run(signal: AbortSignal): Promise<void> {

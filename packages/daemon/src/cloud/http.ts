@@ -29,6 +29,8 @@ export interface CloudHttpOptions {
   readonly timeoutMs: number;
   /** Without it bodies go as they are. */
   readonly compression?: Compression | undefined;
+  /** False: batches go as they are all the same. */
+  readonly compressesBatches?: boolean | undefined;
   readonly connectionsMax: number;
   readonly answerBytesMax: number;
   /** A connection that is judged, secured and not for longer than is configured. */
@@ -91,6 +93,8 @@ export class CloudHttp implements AsyncDisposable {
       encodeRequest(randomUUID(), method, params, this.#options.clock.wallMs()),
       token,
       signal,
+      {},
+      this.#options.compression,
     );
     if (response === undefined) throw new CloudUnreachable(`${url} answered nothing`);
     return resultOf(response);
@@ -111,7 +115,9 @@ export class CloudHttp implements AsyncDisposable {
     const items = paramsList.map(
       (params, id) => `{"jsonrpc":"2.0","id":${id},"method":${name},"timestamp":${timestamp},"params":${params}}`,
     );
-    const responses = await this.#post(url, `[${items.join(",")}]`, token, signal, headers);
+    const { compression, compressesBatches = true } = this.#options;
+    const body = `[${items.join(",")}]`;
+    const responses = await this.#post(url, body, token, signal, headers, compressesBatches ? compression : undefined);
     const [first] = responses;
     if (responses.length === 1 && first?.id === null) resultOf(first); // The batch as a whole was refused.
     const outcomes = new Map(responses.map(({ id, outcome }) => [id, outcome]));
@@ -171,9 +177,10 @@ export class CloudHttp implements AsyncDisposable {
     text: string,
     token: string | undefined,
     signal: AbortSignal,
-    headers: Readonly<Record<string, string>> = {},
+    headers: Readonly<Record<string, string>>,
+    compression: Compression | undefined,
   ): Promise<ResponseMessage[]> {
-    const { compression, answerBytesMax, pace } = this.#options;
+    const { answerBytesMax, pace } = this.#options;
     await pace?.turn(signal);
     const squeezed = compression === undefined ? undefined : await squeeze(text, compression);
     const body = squeezed ?? text;

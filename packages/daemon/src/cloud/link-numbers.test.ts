@@ -18,6 +18,16 @@ test("without a word of the cloud every number is the configured one, whatever t
   assert.deepEqual(numbers.set, {});
 });
 
+test("what is configured may change; what the cloud has set stays before it", () => {
+  const now = { ...configured, timeout: 5, retry_delay: 5 };
+  const numbers = new LinkNumbers(now, silentLogger);
+  numbers.take({ retry_delay: 30 });
+  Object.assign(now, { timeout: 6, retry_delay: 6 });
+  assert.deepEqual([numbers.value("timeout"), numbers.value("retry_delay")], [6, 30]);
+  numbers.take({});
+  assert.equal(numbers.value("retry_delay"), 6);
+});
+
 test("what the cloud sets is brought within its bounds, one by one", () => {
   for (const name of linkSettingNames) {
     const { min, max } = linkSettings[name];

@@ -4,7 +4,7 @@ import { linkSettingNames, withinBounds, type LinkSettingName, type LinkSettings
 /**
  * The numbers of the link as they hold now: what the cloud has set, within its bounds, else what is configured. They hold over a
  * loss of the connection, because it is then that they matter, until the cloud says others; a new process begins with its own.
- * Everybody reads a number anew when he needs it.
+ * Everybody reads a number anew when he needs it, and what is configured may change too.
  */
 export class LinkNumbers {
   readonly #configured: Readonly<Record<LinkSettingName, number>>;

@@ -22,6 +22,8 @@ export interface UplinkOptions {
   readonly clock: Clock;
   readonly retry: Retry;
   readonly logger: Logger;
+  /** False: nothing is sent, and what is accepted waits. True by default. */
+  readonly enabled?: boolean | undefined;
   readonly batchEventsMax: number;
   readonly batchBytesMax: number;
   readonly flushIntervalMs: number;
@@ -82,16 +84,17 @@ export class Uplink extends LoopService {
 
   /** Sends what waits, as far as that works until the signal aborts: the last act of an orderly stop. */
   async flush(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && this.#options.spool.depth > 0) await this.#sendNext(signal);
+    while (!signal.aborted && this.#isEnabled && this.#options.spool.depth > 0) await this.#sendNext(signal);
   }
 
   protected override async run(signal: AbortSignal): Promise<void> {
     const { retry, spool } = this.#options;
     const stopped = (): boolean => signal.aborted; // A call, because it changes while we wait.
     while (!stopped()) {
-      if (spool.depth === 0) await this.#untilPoked(signal);
+      if (spool.depth === 0 || !this.#isEnabled) await this.#untilPoked(signal);
       else if (!this.#isFull()) await this.#untilFuller(signal);
       if (stopped()) return;
+      if (!this.#isEnabled) continue;
       try {
         await this.#sendNext(signal);
         retry.succeeded();
@@ -105,7 +108,7 @@ export class Uplink extends LoopService {
   async #sendNext(signal: AbortSignal): Promise<void> {
     const { spool, onContact, retention } = this.#options;
     const { generation } = spool;
-    const batch = nextBatch(spool, this.#limits);
+    const batch = nextBatch(spool, this.#limitsNow);
     if (batch.length === 0) {
       if (spool.depth === 0) return;
       // A page that is damaged may read as the end of its table. Trying again without a pause would hold the event loop.
@@ -163,6 +166,17 @@ export class Uplink extends LoopService {
     return new Map([[first.seq, error.message]]);
   }
 
+  get #isEnabled(): boolean {
+    return this.#options.enabled !== false;
+  }
+
+  /** What is set may have become less than what has fitted. */
+  get #limitsNow(): BatchLimits {
+    const { batchEventsMax, batchBytesMax } = this.#options;
+    const { eventsMax, bytesMax } = this.#limits;
+    return { eventsMax: Math.min(eventsMax, batchEventsMax), bytesMax: Math.min(bytesMax, batchBytesMax) };
+  }
+
   #grow(): void {
     const { batchEventsMax, batchBytesMax } = this.#options;
     this.#limits = {
@@ -186,7 +200,7 @@ export class Uplink extends LoopService {
     this.#wake = () => resolve(undefined);
     const onAbort = (): void => resolve(undefined);
     signal.addEventListener("abort", onAbort, { once: true });
-    if (this.#options.spool.depth === 0) await promise;
+    if (this.#options.spool.depth === 0 || !this.#isEnabled) await promise;
     signal.removeEventListener("abort", onAbort);
     this.#wake = undefined;
   }

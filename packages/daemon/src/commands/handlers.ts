@@ -23,8 +23,8 @@ export interface CommandHandlerDeps {
 }
 
 export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonMethods>, CommandMethods> {
-  const { commands, clock, replyBytesMax } = deps;
-  const resultOf = (command: Command): Promise<CommandResult> => command.result(clock.wallMs(), replyBytesMax);
+  const { commands, clock } = deps;
+  const resultOf = (command: Command): Promise<CommandResult> => command.result(clock.wallMs(), deps.replyBytesMax);
 
   /** Ends with the command, or when the caller has waited as long as it wanted to: the command itself goes on. */
   const endedWithin = async (command: Command, seconds: number | undefined, signal: AbortSignal): Promise<void> => {

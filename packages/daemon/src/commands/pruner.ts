@@ -21,20 +21,20 @@ export class Pruner extends LoopService {
     this.#options = options;
   }
 
-  /** A limit has been passed by far. */
+  /** A limit has been passed by far, or is another one now. */
   poke(): void {
     this.#asked.resolve(undefined);
   }
 
   protected override async run(signal: AbortSignal): Promise<void> {
-    const { retention, clock, intervalMs, tidy, onError } = this.#options;
+    const { retention, clock, tidy, onError } = this.#options;
     while (!signal.aborted) {
       this.#asked = Promise.withResolvers();
       const more = await retention.prune(signal).catch(onError); // Neither keeps the other.
       await tidy().catch(onError);
       if (more === true) continue;
       const awake = new AbortController();
-      const slept = clock.sleep(intervalMs, AbortSignal.any([signal, awake.signal])).catch(() => {});
+      const slept = clock.sleep(this.#options.intervalMs, AbortSignal.any([signal, awake.signal])).catch(() => {});
       await Promise.race([slept, this.#asked.promise]);
       awake.abort();
     }

@@ -1,5 +1,5 @@
 /**
- * Goal: each limit of `local_api` reaches the server that keeps it, and `changeLimits` changes each while the daemon runs.
+ * Goal: each limit of `local_api` reaches the server that keeps it, and each is changed while the daemon runs.
  * Method: the real composition of both servers over a configuration from files; a clock moved by hand; callers that write bytes.
  */
 import assert from "node:assert/strict";
@@ -14,6 +14,7 @@ import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { makeDaemonHome, temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
 import { composeLocalApi, composeSessions, type ApiPorts } from "./api.ts";
+import { LiveConfig } from "./live-config.ts";
 
 function configIn(home: string, local_api: object): Config {
   makeDaemonHome(home, { local_api });
@@ -33,9 +34,20 @@ test("the limits of local_api hold as configured, and as changed from then on", 
   const config = configIn(folder.path, first);
   const clock = new ManualClock();
   await using building = new AsyncDisposableStack();
-  const ports = { config, clock, logger: silentLogger, building, testMode: true, handlers: {}, audit: { call() {} }, monitor: {} };
+  const live = new LiveConfig(config);
+  const ports = {
+    config,
+    live,
+    clock,
+    logger: silentLogger,
+    building,
+    testMode: true,
+    handlers: {},
+    audit: { call() {} },
+    monitor: {},
+  };
   const api = ports as unknown as ApiPorts;
-  const { socket, changeLimits } = composeLocalApi(api, composeSessions(api), defaultTransportLimits);
+  const { socket } = composeLocalApi(api, composeSessions(api), defaultTransportLimits);
   await socket.start();
   const open = async (): Promise<{ readonly socket: Socket; text: () => string }> => {
     const caller = connect(config.daemon.local_api.socket_path);
@@ -74,7 +86,7 @@ test("the limits of local_api hold as configured, and as changed from then on", 
   const changed = { ...first, max_connections: 1, login_timeout_seconds: 1 };
   const faster = { requests_per_minute: 60_000, burst_limit: 3, backoff_strategy: "constant" };
   using second = temporaryFolder("hl-api");
-  changeLimits(configIn(second.path, { ...changed, rate_limiting: faster }).daemon.local_api);
+  live.take(configIn(second.path, { ...changed, rate_limiting: faster }));
   await closesAfter(1_000);
   assert.deepEqual(await refusals(4), [1001, 1001, 1001, 1]);
   const pushed = await open();

@@ -1,6 +1,7 @@
 import type { Config } from "@hl/config/load.ts";
 import { tlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
+import { joined } from "@hl/core/joined.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
@@ -20,12 +21,12 @@ import type { Audit } from "./audit.ts";
 import { composeAuthentication } from "./authentication.ts";
 import type { ComposedOutbound } from "./outbound.ts";
 import { publicHealth } from "./health.ts";
+import type { LiveConfig } from "./live-config.ts";
 import { requestLog } from "./request-log.ts";
-
-type LocalApiSettings = Config["daemon"]["local_api"];
 
 export interface ApiPorts {
   readonly config: Config;
+  readonly live: LiveConfig;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly monitor: HealthMonitor;
@@ -40,13 +41,11 @@ export interface ApiPorts {
 export interface LocalApi {
   readonly socket: SocketServer;
   readonly http: HttpServer | undefined;
-  /** Takes over the limits of the section, for callers and connections that are there too. */
-  readonly changeLimits: (local: LocalApiSettings) => void;
 }
 
 /** One table, one set of handlers and one check for every way in (X3). */
 export function composeSessions(ports: ApiPorts): SessionFactory {
-  const { config, clock, logger, monitor, audit, testMode, handlers } = ports;
+  const { config, live, clock, logger, monitor, audit, testMode, handlers } = ports;
   const requests = ports.building.use(requestLog(logger, clock));
   return new SessionFactory({
     handlers,
@@ -62,7 +61,7 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
         monitor.noteError(errorText(error));
       },
     },
-    limits: new CallerLimits(callerRateOf(config.daemon.local_api), clock),
+    limits: new CallerLimits(live.part(callerRateOf)(), clock),
     observe: (record) => {
       requests.call(record);
       audit.call(record);
@@ -72,34 +71,39 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
 
 /** The ways in on this machine. */
 export function composeLocalApi(ports: ApiPorts, session: SessionFactory, limits: TransportLimits): LocalApi {
-  const { config, clock, logger, monitor, building } = ports;
+  const { config, live, clock, logger, monitor, building } = ports;
   const local = config.daemon.local_api;
-  const slots = new ConnectionSlots(local.max_connections);
-  const numbers = connectionNumbersOf(local);
+  const connections = live.part(connectionLimitsOf);
+  const slots = new ConnectionSlots(connections().connectionsMax);
+  const numbers = { ...connections().numbers };
   const { report } = building.use(refusalReports(logger, clock));
   const shared = { clock, limits, slots, numbers, session, report };
   const socket = building.use(new SocketServer({ ...shared, path: local.socket_path }));
+  const collects = live.part(({ daemon }) => daemon.health_monitoring.metrics_collection);
   const http = local.http_enabled
     ? building.use(
-        new HttpServer({
-          ...shared,
-          host: local.http_host,
-          port: local.http_port,
-          allowedOrigins: local.allowed_origins,
-          ...composeListenerTls(config),
-          health: () => publicHealth(monitor.read(false)),
-          metrics: () => prometheusText(monitor.read(false)),
-          openRpc: () => openRpcDocument(daemonMethods),
-        }),
+        new HttpServer(
+          joined(
+            live.options(shared, ({ daemon }) => ({ allowedOrigins: daemon.local_api.allowed_origins })),
+            {
+              host: local.http_host,
+              port: local.http_port,
+              ...composeListenerTls(config),
+              health: () => publicHealth(monitor.read(false)),
+              metrics: () => (collects() ? prometheusText(monitor.read(false)) : undefined),
+              openRpc: () => openRpcDocument(daemonMethods),
+            },
+          ),
+        ),
       )
     : undefined;
-  const changeLimits = (changed: LocalApiSettings): void => {
-    session.limits.change(callerRateOf(changed));
-    slots.change(changed.max_connections);
-    Object.assign(numbers, connectionNumbersOf(changed));
+  live.follow(connectionLimitsOf, (changed) => {
+    slots.change(changed.connectionsMax);
+    Object.assign(numbers, changed.numbers);
     http?.numbersChanged();
-  };
-  return { socket, http, changeLimits };
+  });
+  live.follow(callerRateOf, (rate) => session.limits.change(rate));
+  return { socket, http };
 }
 
 /** TLS of the HTTP port, and who its client certificates are. Throws where a file of it cannot be used. */
@@ -115,7 +119,8 @@ function composeListenerTls(config: Config): Pick<HttpServerOptions, "tls" | "ce
   };
 }
 
-function callerRateOf({ rate_limiting: rate }: LocalApiSettings): CallerRate {
+function callerRateOf({ daemon }: Config): CallerRate {
+  const { rate_limiting: rate } = daemon.local_api;
   return {
     requestsPerMinute: rate.requests_per_minute,
     burst: rate.burst_limit,
@@ -123,10 +128,17 @@ function callerRateOf({ rate_limiting: rate }: LocalApiSettings): CallerRate {
   };
 }
 
-function connectionNumbersOf(local: LocalApiSettings): ConnectionNumbers {
+function connectionLimitsOf({ daemon }: Config): {
+  readonly connectionsMax: number;
+  readonly numbers: ConnectionNumbers;
+} {
+  const { local_api: local } = daemon;
   return {
-    inFlightMax: local.max_pending_requests,
-    loginTimeoutMs: local.login_timeout_seconds * 1000,
-    idleTimeoutMs: local.idle_timeout_seconds * 1000,
+    connectionsMax: local.max_connections,
+    numbers: {
+      inFlightMax: local.max_pending_requests,
+      loginTimeoutMs: local.login_timeout_seconds * 1000,
+      idleTimeoutMs: local.idle_timeout_seconds * 1000,
+    },
   };
 }

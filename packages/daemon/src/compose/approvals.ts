@@ -13,7 +13,10 @@ import type { Audit } from "./audit.ts";
 
 export interface ApprovalPorts {
   /** Looked at whenever one is asked or ends: they may change on the way. */
-  readonly settings: () => Config["daemon"]["claude_integration"]["approvals"];
+  readonly settings: () => Pick<
+    Config["daemon"]["claude_integration"]["approvals"],
+    "timeout_seconds" | "default" | "rules"
+  >;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly database: Database;

@@ -1,12 +1,14 @@
 import { BoundedReports } from "@hl/core/bounded-reports.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
+import type { ConfigChange } from "@hl/protocol/config-change.ts";
 import type { CallRecord } from "@hl/protocol/dispatch.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Approval, Decider } from "@hl/protocol/methods/approval-list.ts";
 import type { CommandDecision } from "../commands/decision.ts";
 import type { EgressDecision } from "../egress/egress-proxy.ts";
 import type { Events } from "../events/events.ts";
+import { configFields, refusedConfigFields, type Changer } from "./config-audit.ts";
 
 /** Who was allowed or refused what (X3): a line in the log and an event each. Nobody waits for either, and none carries a secret (X4). */
 export interface Audit extends Disposable {
@@ -18,6 +20,10 @@ export interface Audit extends Disposable {
   readonly decisionRefused: (params: RefusedDecision, decider: Decider, error: HlError) => void;
   /** A tool call of an agent that was decided without asking anybody. */
   readonly toolCall: (decision: ToolCallDecision) => void;
+  /** The configuration was changed. */
+  readonly config: (by: Changer, changes: readonly ConfigChange[]) => void;
+  /** It was to be changed, and stays as it is. */
+  readonly configRefused: (by: Changer, section: string, error: Pick<HlError, "type" | "message">) => void;
   /** Of every request: those that no handler has seen are refusals. */
   readonly call: (record: CallRecord) => void;
 }
@@ -109,6 +115,12 @@ export function auditor({ events, logger, clock }: AuditPorts): Audit {
       const fields = { kind: "tool_call", decision, ...about, rule, reason };
       if (decision === "allow") record(fields, "info", "a tool call of an agent was allowed by a rule");
       else record(fields, "warning", "a tool call of an agent was denied");
+    },
+    config: (by, changes) => record(configFields(by, changes), "info", "the configuration was changed"),
+    configRefused: (by, section, error) => {
+      const fields = refusedConfigFields(by, section, error);
+      const sentence = "a change of the configuration was refused";
+      bounded.report({ key: JSON.stringify(["config", by, section, error.type]), fields, sentence });
     },
     call: (served) => {
       const refused = callRefusal(served);

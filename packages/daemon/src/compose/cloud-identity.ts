@@ -33,7 +33,7 @@ export function composeIdentity(ports: CloudPorts, { http, certificateAlone, clo
     describe: () => ({
       instance_id: host.instanceId,
       workspace_id: config.daemon.daemon.workspace_id ?? "",
-      capabilities: [...ports.capabilities],
+      capabilities: [...ports.capabilities()],
       system_info: {
         os: host.os,
         arch: host.arch,

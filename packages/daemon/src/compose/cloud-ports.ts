@@ -10,11 +10,13 @@ import type { Health } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import type { Inbox } from "../store/inbox.ts";
+import type { LiveConfig } from "./live-config.ts";
 import type { ComposedOutbound } from "./outbound.ts";
 
 /** What the cloud link needs of the rest of the daemon. */
 export interface CloudPorts {
   readonly config: Config;
+  readonly live: LiveConfig;
   readonly baseUrl: string;
   readonly outbound: ComposedOutbound;
   readonly enrollmentToken: string | undefined;
@@ -27,7 +29,7 @@ export interface CloudPorts {
   readonly limits: TransportLimits;
   readonly handler: RequestHandler;
   readonly refusals: PeerRefusals;
-  readonly capabilities: readonly string[];
+  readonly capabilities: () => readonly string[];
   /** A token that from now on must be told nowhere (X4). */
   readonly onToken: IdentityOptions["onToken"];
   readonly diskFreeMb: () => number;

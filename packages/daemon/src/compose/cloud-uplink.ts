@@ -30,15 +30,21 @@ export interface ComposedUplink {
 
 /** The way of events to the cloud. */
 export function composeUplink(ports: CloudPorts, parts: UplinkParts): ComposedUplink {
-  const { config, clock, spool } = ports;
+  const { live, clock, spool } = ports;
   const { http, retry, target, logger, onContact, numbers } = parts;
-  const { max_queue_bytes } = config.daemon.event_streaming;
+  const isEnabled = live.part(({ daemon }) => daemon.event_streaming.enabled);
+  const kept = live.options({ spool, clock, logger, keepMs: deliveredKeptMs }, ({ daemon }) => ({
+    keepBytes: Math.min(deliveredKeptBytes, daemon.event_streaming.max_queue_bytes),
+  }));
   const uplink = new Uplink({
     spool,
     http,
     clock,
     logger,
     retry,
+    get enabled() {
+      return isEnabled();
+    },
     get batchEventsMax() {
       return numbers.value("batch_size");
     },
@@ -51,13 +57,7 @@ export function composeUplink(ports: CloudPorts, parts: UplinkParts): ComposedUp
     get criticalFlushIntervalMs() {
       return Math.min(numbers.ms("critical_flush_interval"), numbers.ms("flush_interval"));
     },
-    retention: new DeliveredRetention({
-      spool,
-      clock,
-      logger,
-      keepMs: deliveredKeptMs,
-      keepBytes: Math.min(deliveredKeptBytes, max_queue_bytes),
-    }),
+    retention: new DeliveredRetention(kept),
     target: (signal) => target.endpoint("events", signal),
     renew: (signal) => target.renew(signal),
     isUnauthenticated,

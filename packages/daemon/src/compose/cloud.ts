@@ -1,4 +1,5 @@
 import { tlsPolicy } from "@hl/config/tls-policy.ts";
+import { joined } from "@hl/core/joined.ts";
 import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { runIdHeader } from "@hl/protocol/methods/vm.ts";
@@ -7,7 +8,7 @@ import { randomUUID } from "node:crypto";
 import { ChannelPaths } from "../cloud/channel-paths.ts";
 import { CommandChannel } from "../cloud/channel.ts";
 import { ClockWatch } from "../cloud/clock-watch.ts";
-import { Heartbeat } from "../cloud/heartbeat.ts";
+import { Heartbeat, type HeartbeatOptions } from "../cloud/heartbeat.ts";
 import { CloudHttp } from "../cloud/http.ts";
 import type { Identity } from "../cloud/identity.ts";
 import { InboxHandler } from "../cloud/inbox-handler.ts";
@@ -29,7 +30,6 @@ export const cloudHoldOffMs = 10_000;
 export interface ComposedCloud extends AsyncDisposable {
   readonly link: CloudLink;
   readonly uplink: Uplink;
-  readonly pace: RequestPace;
   /** Why the cloud does not want this VM; undefined while it does. */
   shut(): Shut | undefined;
   sendStatus(health: Health, signal: AbortSignal): Promise<void>;
@@ -37,29 +37,39 @@ export interface ComposedCloud extends AsyncDisposable {
 
 /** The part of the composition root that exists only where a cloud is configured. */
 export function composeCloud(ports: CloudPorts): ComposedCloud {
-  const { config, baseUrl, host, clock, random, spool, limits } = ports;
+  const { config, live, baseUrl, host, clock, random, spool, limits } = ports;
   const logger = ports.logger.child({ part: "cloud" });
   const { connection, auth } = config.daemon.cloud_api;
   const { cloudTls: tls, cloudFiles: files } = ports.outbound;
-  const numbers = composeNumbers(config, logger);
+  const numbers = composeNumbers(live, logger);
   const retrying = { clock, random, logger, onFailure: (error: unknown) => target.noticed(error) };
   const certificateAlone = auth.method === "certificate";
   if (baseUrl.startsWith("https:")) tls(); // A file that cannot be used is told at the start.
+  const inFlightMax = live.part(({ daemon }) => daemon.local_api.max_pending_requests);
   const connectTimeoutMs = (): number => Math.min(numbers.ms("timeout"), numbers.ms("connect_timeout"));
   const connect = ports.outbound.connectCloud(connectTimeoutMs);
   // One a process: who restarts, and who was copied, is another run under the same identity.
   const runId = randomUUID();
-  const pace = new RequestPace(paceOf(config.daemon.cloud_api), clock);
+  const pace = new RequestPace(live.part(paceOf)(), clock);
+  live.follow(paceOf, (rate) => pace.change(rate));
+  const compression = live.part(({ daemon: { cloud_api: cloud, event_streaming: events } }) => {
+    const { compression: coding, compression_level: level, compression_bytes_min: bytesMin } = cloud.connection;
+    const gzip = { level, bytesMin };
+    const ofBatches = events.compression;
+    return { requests: coding === "none" ? undefined : gzip, batches: ofBatches === "gzip" && coding === "gzip" };
+  });
   const http = new CloudHttp({
     clock,
     pace,
     get timeoutMs() {
       return numbers.ms("timeout");
     },
-    compression:
-      connection.compression === "none"
-        ? undefined
-        : { level: connection.compression_level, bytesMin: connection.compression_bytes_min },
+    get compression() {
+      return compression().requests;
+    },
+    get compressesBatches() {
+      return compression().batches;
+    },
     connectionsMax: connection.max_connections,
     answerBytesMax: limits.messageBytesMax,
     connect,
@@ -96,21 +106,28 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const registrationId = (): string => identity.registration?.registration_id ?? "";
   const renew = (signal: AbortSignal): Promise<void> => target.renew(signal);
   const onContact = (): void => link.contact();
+  let flushInterval = numbers.value("flush_interval");
+  const numbersChanged = (): void => {
+    const before = flushInterval;
+    flushInterval = numbers.value("flush_interval");
+    if (flushInterval < before) uplink.poke(true); // What waits has begun to wait for the longer time.
+  };
   const onSettings = (settings: LinkSettings): void => {
-    const before = numbers.value("flush_interval");
     numbers.take(settings);
-    if (numbers.value("flush_interval") < before) uplink.poke(true); // What waits has begun to wait for the longer time.
+    numbersChanged();
   };
   const uplinkParts = { http, retry: uplinkRetry, target, logger, onContact, numbers };
   const { uplink, reconcile } = composeUplink(ports, uplinkParts);
-  const heartbeat = new Heartbeat({
+  const intervals = live.options({}, ({ daemon: { cloud_api: cloud } }) => ({
+    intervalMs: cloud.connection.heartbeat_interval * 1000,
+    intervalMinMs: cloud.connection.heartbeat_interval_min * 1000,
+    intervalMaxMs: cloud.connection.heartbeat_interval_max * 1000,
+  }));
+  const beating: Omit<HeartbeatOptions, keyof typeof intervals> = {
     clock,
     random,
     http,
     retry: new Retry(retryOptions(numbers, "requests", retrying)),
-    intervalMs: connection.heartbeat_interval * 1000,
-    intervalMinMs: connection.heartbeat_interval_min * 1000,
-    intervalMaxMs: connection.heartbeat_interval_max * 1000,
     target: (signal) => target.endpoint("heartbeat", signal),
     renew,
     isUnauthenticated,
@@ -133,7 +150,8 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       link.setServerTime(serverTimeMs, tookMs);
       target.accepted();
     },
-  });
+  };
+  const heartbeat = new Heartbeat(joined(beating, intervals));
   let cancelHoldOff = (): void => {};
   const clockWatch = new ClockWatch({
     clock,
@@ -204,7 +222,9 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     }),
     handler: new InboxHandler(ports.handler, ports.inbox, isIdempotent),
     refusals: ports.refusals,
-    inFlightMax: config.daemon.local_api.max_pending_requests,
+    get inFlightMax() {
+      return inFlightMax();
+    },
     onConnected: (welcome, tookMs) => {
       link.contact();
       link.setServerTime(welcome.server_time * 1000, tookMs);
@@ -219,12 +239,16 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       if (wasConnected) cancelHoldOff = clock.after(cloudHoldOffMs + 100, ports.onConnection);
     },
   });
+  live.follow(({ daemon }) => daemon.event_streaming.flush_interval, numbersChanged);
+  live.follow(
+    ({ daemon }) => daemon.event_streaming.enabled,
+    () => uplink.poke(),
+  );
   const link = new CloudLink({ clock, logger, http, numbers }, { channel, heartbeat, uplink });
   return {
     link,
     shut: () => target.shut,
     uplink,
-    pace,
     sendStatus: (health, signal) => link.sendStatus(target, { registration_id: registrationId(), health }, signal),
     async [Symbol.asyncDispose]() {
       cancelHoldOff();

@@ -1,6 +1,4 @@
 import { join } from "node:path";
-import type { Config } from "@hl/config/load.ts";
-import { maskSecrets } from "@hl/config/mask.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { defaultTransportLimits, type TransportLimits } from "@hl/core/rpc/transport.ts";
@@ -8,10 +6,12 @@ import type { Service } from "@hl/core/service.ts";
 import { approvalHandlers } from "../approvals/handlers.ts";
 import { claudeHandlers } from "../claude/handlers.ts";
 import { commandHandlers } from "../commands/handlers.ts";
-import { Events } from "../events/events.ts";
+import type { FoundConfiguration } from "../configuration/configuration.ts";
+import { Events, type EventsOptions } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
+import type { LogLevels } from "../logging/log-levels.ts";
 import type { ProxySettings } from "../network/proxy-settings.ts";
 import { ProcessSecrets } from "../redaction/process-secrets.ts";
 import { Redactor } from "../redaction/redactor.ts";
@@ -38,7 +38,17 @@ import { composeKeyProxy } from "./key-proxy.ts";
 import { knownSecrets } from "./secrets.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
-import { LiveConfig, type Reloaded } from "./live-config.ts";
+import { composeConfiguration, type ComposedConfiguration } from "./configuration.ts";
+import { LiveConfig } from "./live-config.ts";
+import {
+  answerSettings,
+  approvalSettings,
+  eventSettings,
+  relaySettings,
+  replySettings,
+  reportedPaths,
+  roomSettings,
+} from "./live-settings.ts";
 import { composeRunner, runnerPathsOf } from "./runner.ts";
 import { stopWork } from "./stop-work.ts";
 import { composeTranscripts } from "./transcripts.ts";
@@ -48,6 +58,7 @@ export interface Ports {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
+  readonly setLogLevels: (levels: LogLevels) => void;
   readonly runnerBinary: string;
   readonly enrollmentToken: string | undefined;
   /** For the daemon's own connections; nothing that it starts gets it. */
@@ -64,8 +75,8 @@ export interface Daemon {
   start(): Promise<void>;
   /** Refuses new work, lets what runs end or go on under its shim, ships what it can, and releases everything. */
   stop(): Promise<void>;
-  /** Takes over what a running daemon can of a newer configuration. */
-  readonly reload: (next: Config) => Reloaded;
+  /** Reads the configuration again and takes over what a running daemon can. */
+  readonly reload: ComposedConfiguration["reload"];
   readonly dumpState: () => object;
 }
 
@@ -74,8 +85,11 @@ const dayMs = 86_400_000;
 const lastFlushMs = 2_000;
 
 /** The composition root, in start order. Everything that is built here is released by `stop`, in reverse. */
-export async function compose(config: Config, ports: Ports): Promise<Daemon> {
+export async function compose(found: FoundConfiguration, ports: Ports): Promise<Daemon> {
   const { clock, random, logger, testMode } = ports;
+  const { config } = found;
+  const live = new LiveConfig(config);
+  live.follow(({ daemon: { logging } }) => ({ level: logging.level, levels: logging.levels }), ports.setLogLevels);
   const { home, daemon: settings, security } = config;
   await using building = new AsyncDisposableStack();
 
@@ -109,40 +123,36 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const probe = await runner.probe();
 
   // Features.
-  const live = new LiveConfig(config);
-  const secrets = knownSecrets(config, clock, ports.proxy);
-  const { max_queue_size: queueEventsMax, max_queue_bytes: queueBytesMax } = settings.event_streaming;
+  const secrets = knownSecrets(live, clock, ports.proxy);
   const onStoreError = failure("an event could not be stored");
   const redactor = new Redactor(secrets);
-  const events = new Events({
+  const eventParts: Omit<EventsOptions, keyof ReturnType<typeof eventSettings>> = {
     spool,
     clock,
-    queueEventsMax,
-    queueBytesMax,
-    eventBytesMax: settings.event_streaming.max_event_bytes,
-    emittedTypes: settings.event_streaming.event_types,
     onStoreError,
     redaction: redactor,
     noSpace: () => (database.trouble?.kind === "disk_full" ? diskFullText(database.trouble) : undefined),
-  });
+  };
+  const events = new Events(live.options(eventParts, eventSettings));
   building.use(events);
   const audit = building.use(auditor({ events, logger, clock }));
+  const configuration = composeConfiguration({ found, live, audit, onChanged: () => checkHealth() });
   const { proxySocketPath: proxySocket } = runnerPathsOf(config, host.user);
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
   const egress = composeEgress({ config, clock, socketPath: proxySocket, audit });
   if (egress !== undefined) building.use(egress);
   const outbound = composeOutbound({ config, clock, logger, proxy: ports.proxy });
-  const keyProxy = building.use(composeKeyProxy(config, logger, outbound));
-  const { approvals, judge } = composeApprovals({
-    ...{ settings: () => live.approvals, clock, logger, database, events, audit },
-  });
+  const keyProxy = building.use(composeKeyProxy(live, logger, outbound));
+  const approvalPorts = { clock, logger, database, events, audit };
+  const { approvals, judge } = composeApprovals({ ...approvalPorts, settings: live.part(approvalSettings) });
   building.use(approvals);
-  const composedTranscripts = composeTranscripts({ config, clock, database, events, redactor, onStoreError });
+  const composedTranscripts = composeTranscripts({ live, clock, database, events, redactor, onStoreError });
   const { transcripts } = composedTranscripts;
   let cloud: ComposedCloud | undefined;
-  const spoolRoom = new SpoolRoom({ spool, eventsMax: queueEventsMax, bytesMax: queueBytesMax, onError: onStoreError });
+  const spoolRoom = new SpoolRoom(live.options({ spool, onError: onStoreError }, roomSettings));
+  const answersKept = live.part(answerSettings);
   const tidy = async (): Promise<void> => {
-    const { answers_kept_days: days, answers_kept_max: answersMax } = settings.cloud_api.connection;
+    const { days, answersMax } = answersKept();
     await inbox.prune(clock.wallMs() - days * dayMs, answersMax);
     await approvals.prune();
     if (cloud === undefined) await spoolRoom.make();
@@ -150,13 +160,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   const onPruneError = failure("old results could not be removed");
   const processPorts = {
     ...ports,
-    config,
-    host,
-    runner,
-    records,
-    agentRecords,
-    events,
-    enforceable,
+    ...{ live, host, runner, records, agentRecords, events, enforceable },
     secrets: new ProcessSecrets(secrets, logger),
     keys: keyProxy,
     judge,
@@ -168,14 +172,19 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   };
   const { commands, pruner, agents, workspace } = composeProcesses(processPorts);
   const stopping = new AbortController();
-  const health = { config, host, clock, logger, database, spool, events, commands, agents, enforceable };
+  const health = {
+    ...{ config, live, host, clock, logger, database, spool, events, commands, agents, enforceable },
+    rejectedOverrides: configuration.rejected,
+  };
   const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
   noteError = (text) => monitor.noteError(text);
 
   // The interface, the same for every way in.
+  const hasAgents = live.part(({ daemon }) => daemon.claude_integration.enabled);
   const info = (): ReturnType<typeof systemInfoOf> =>
     systemInfoOf({
       config,
+      hasAgents: hasAgents(),
       host,
       probe,
       sandboxProblem: enforceable.problem ?? enforceable.network.problem,
@@ -184,32 +193,26 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       wallMs: clock.wallMs(),
       diskPath: home,
     });
+  const relaying = {
+    approvalsOpen: (processId: string) => approvals.pendingCount(processId),
+    transcriptOf: (processId: string) => transcripts.of(processId),
+  };
   const handlers = {
-    ...systemHandlers({ info, health: (detailed) => monitor.read(detailed), config: () => shownConfig(live.inForce) }),
-    ...commandHandlers({
-      commands,
-      clock,
-      replyBytesMax: settings.process_management.max_reply_bytes,
-      onDecision: audit.command,
-    }),
+    ...systemHandlers({ info, health: (detailed) => monitor.read(detailed) }),
+    ...configuration.handlers,
+    ...commandHandlers(live.options({ commands, clock, onDecision: audit.command }, replySettings)),
     ...eventHandlers(events),
     ...fileHandlers(workspace),
     ...approvalHandlers(approvals),
     ...transcriptHandlers({ transcripts, statusOf: (processId) => agents.get(processId).facts.state }),
-    ...claudeHandlers({
-      agents,
-      clock,
-      relayTimeoutMs: settings.claude_integration.stdio_timeout * 1000,
-      approvalsOpen: (processId) => approvals.pendingCount(processId),
-      transcriptOf: (processId) => transcripts.of(processId),
-    }),
+    ...claudeHandlers(live.options({ ...relaying, agents, clock }, relaySettings)),
   };
   const limits: TransportLimits = {
     ...defaultTransportLimits,
     messageBytesMax: security.input_validation.max_request_size,
     pauseReadsWhenFull: true,
   };
-  const apiPorts = { config, clock, logger, monitor, audit, testMode, handlers, building, outbound };
+  const apiPorts = { config, live, clock, logger, monitor, audit, testMode, handlers, building, outbound };
   const session = composeSessions(apiPorts);
   const { socket, http } = composeLocalApi(apiPorts, session, limits);
   const { base_url: baseUrl } = settings.cloud_api;
@@ -218,6 +221,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     cloud = building.use(
       composeCloud({
         config,
+        live,
         baseUrl,
         outbound,
         enrollmentToken: ports.enrollmentToken,
@@ -230,7 +234,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
         limits: { ...limits, pauseReadsWhenFull: false },
         handler: session.open({ via: "cloud", from: "cloud" }, caller).handler,
         refusals: session.refusals,
-        capabilities: info().capabilities,
+        capabilities: () => info().capabilities,
         onToken: (name, token) => secrets.holdOwn(name, { [name]: token }),
         diskFreeMb: () => info().system.disk_space,
         httpPort: () => Number(http?.address.split(":").at(-1) ?? 0),
@@ -248,9 +252,9 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   } else events.onAccepted(() => spoolRoom.check());
   building.use(pruner);
   building.use(monitor);
-  const paths = events.emits("file_change") ? settings.event_streaming.file_change_paths : [];
-  const reporter = { workspace, paths, clock, random, logger };
+  const reporter = { workspace, clock, random, logger };
   const changes = building.use(new ChangeReporter({ ...reporter, emit: (data) => events.emit("file_change", data) }));
+  live.follow(reportedPaths, (paths) => changes.watchOnly(paths));
 
   const owned = building.move();
   // The proxy first: what outlived the last daemon asks for it.
@@ -276,21 +280,13 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
       }
     },
     async stop() {
+      configuration.close();
       await Promise.all([commands.drain(ownsResident), agents.drain(ownsResident), workspace.drain()]);
       await cloud?.uplink.flush(AbortSignal.timeout(lastFlushMs)).catch(() => {});
       stopping.abort();
       await owned.disposeAsync();
     },
-    reload: (next) => live.take(next),
+    reload: configuration.reload,
     dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
   };
-}
-
-function shownConfig(config: Config): { config: Record<string, unknown>; sources: Record<string, string> } {
-  const masked = maskSecrets(config);
-  const sources: Record<string, string> = {};
-  for (const [pointer, source] of Object.entries(config.sources.daemon)) {
-    if (source.kind !== "default") sources[pointer] = "file" in source ? source.file : JSON.stringify(source);
-  }
-  return { config: { ...masked.daemon, security_file: masked.security }, sources };
 }

@@ -7,7 +7,7 @@ import { version } from "@hl/protocol/version.ts";
 import type { Agents } from "../claude/agents.ts";
 import type { Commands } from "../commands/commands.ts";
 import type { Events } from "../events/events.ts";
-import { HealthMonitor, type Health } from "../health/monitor.ts";
+import { HealthMonitor, type Health, type MonitorOptions } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { Database } from "../store/database.ts";
 import type { EventSpool } from "../store/event-spool.ts";
@@ -15,9 +15,11 @@ import { agentConditions, isAgentFailing } from "./agent-health.ts";
 import { firstProblem, type Enforceable } from "./enforceable.ts";
 import { inodeConditions, inodesOf, storeConditions } from "./store-health.ts";
 import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
+import type { LiveConfig } from "./live-config.ts";
 
 export interface HealthPorts {
   readonly config: Config;
+  readonly live: LiveConfig;
   readonly host: HostFacts;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -27,6 +29,8 @@ export interface HealthPorts {
   readonly commands: Commands;
   readonly agents: Agents;
   readonly enforceable: Enforceable;
+  /** What is wrong in the overrides file and does not hold. */
+  readonly rejectedOverrides: () => readonly string[];
   /** Undefined where no cloud is configured. */
   readonly cloud: () => ComposedCloud | undefined;
   readonly stopping: AbortSignal;
@@ -34,20 +38,13 @@ export interface HealthPorts {
 
 /** Joins the monitor to what it watches and to those who want to hear of it. */
 export function composeHealth(ports: HealthPorts): HealthMonitor {
-  const { config, host, clock, logger, spool, events, commands, agents } = ports;
-  const { alerts, check_interval: intervalSeconds } = config.daemon.health_monitoring;
-  return new HealthMonitor({
+  const { config, live, host, clock, logger, spool, events, commands, agents } = ports;
+  const memoryAlertMb = live.part(({ daemon }) => daemon.claude_integration.memory_alert_mb);
+  const parts: Omit<MonitorOptions, "enabled" | "intervalMs" | "thresholds"> = {
     version,
     clock,
     cores: host.cores,
     diskPath: join(config.home, "data"),
-    intervalMs: intervalSeconds * 1000,
-    thresholds: {
-      cpuPercent: alerts.cpu_threshold,
-      memoryPercent: alerts.memory_threshold,
-      diskPercent: alerts.disk_threshold,
-      loadPerCore: alerts.load_threshold,
-    },
     sources: {
       spool: () => {
         const { depth, bytes, oldestMs, deadLetters } = spool.figures();
@@ -61,6 +58,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           dead_letters: deadLetters,
         };
       },
+      areEventsSent: live.part(({ daemon }) => daemon.event_streaming.enabled),
       commands: () => ({ running: commands.running, finished: commands.finished }),
       agents: () => agents.list().map(({ process_id, status }) => ({ process_id, status })),
       agentUsage: () => agents.usage(),
@@ -83,7 +81,8 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       conditions: () => [
         ...storeConditions(ports.database),
         ...inodeConditions(inodesOf(join(config.home, "data"))),
-        ...agentConditions(agents.live(), config.daemon.claude_integration.memory_alert_mb),
+        ...agentConditions(agents.live(), memoryAlertMb()),
+        ...overridesConditions(ports.rejectedOverrides()),
         ...conditionsOf(config, ports.enforceable, ports.cloud()),
       ],
     },
@@ -98,14 +97,36 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       events.emit("system_metric", { ...metrics, agents: { running, ...agents.usage() } });
       void ports.database.checkSpace();
     },
+  };
+  const settings = ({ daemon: { health_monitoring: health } }: Config): MonitorSettings => ({
+    enabled: health.enabled,
+    intervalMs: health.check_interval * 1000,
+    thresholds: {
+      cpuPercent: health.alerts.cpu_threshold,
+      memoryPercent: health.alerts.memory_threshold,
+      diskPercent: health.alerts.disk_threshold,
+      loadPerCore: health.alerts.load_threshold,
+    },
   });
+  const monitor = new HealthMonitor(live.options(parts, settings));
+  live.follow(settings, () => monitor.settingsChanged());
+  return monitor;
 }
+
+type MonitorSettings = Pick<MonitorOptions, "intervalMs" | "thresholds"> & { readonly enabled: boolean };
 
 /** `GET /health` answers everybody on this machine, so it says how the daemon is and not what it does. */
 export function publicHealth(health: Health): { status: string } & Record<string, unknown> {
   const { status, timestamp, uptime, version: daemonVersion, service_status, alerts } = health;
   const shown = alerts.map(({ code, severity, title }) => ({ code, severity, title }));
   return { status, timestamp, uptime, version: daemonVersion, service_status, alerts: shown };
+}
+
+/** Nothing is quietly other than configured (X2): what was set once and does not hold is told. */
+function overridesConditions(rejected: readonly string[]): Health["alerts"] {
+  if (rejected.length === 0) return [];
+  const text = `${rejected.join("; ")}. The next change by system/config/update leaves it out and keeps the file as config-overrides.json.rejected`;
+  return [{ code: "config_overrides_rejected", severity: "warning", title: "Settings do not hold", text }];
 }
 
 function conditionsOf(config: Config, enforceable: Enforceable, cloud: ComposedCloud | undefined): Health["alerts"] {

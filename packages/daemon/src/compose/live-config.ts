@@ -1,51 +1,98 @@
-import { diffConfig } from "@hl/config/diff.ts";
+import { isDeepStrictEqual } from "node:util";
+import { diffConfig, withLiveKeys, type Change } from "@hl/config/diff.ts";
 import type { Config } from "@hl/config/load.ts";
+import { joined } from "@hl/core/joined.ts";
 
-/** What is taken over while the daemon runs, as a pointer into daemon.json. */
-const livePart = "/claude_integration/approvals";
+export type Pick<Part> = (config: Config) => Part;
 
-export interface Reloaded {
-  /** Pointers of what holds from now on. */
-  readonly applied: readonly string[];
-  /** Pointers of what is on the disk and holds at the next start. */
-  readonly waiting: readonly string[];
+interface Follower {
+  /** Hands over what has changed, if anything. */
+  readonly look: () => void;
 }
 
-/** The configuration that is in force: that of the start, and of a newer one the part that a running daemon takes over. */
+/**
+ * The configuration that is in force: that of the start, and of a newer one the live keys. Whoever depends on a live key reads it here anew
+ * each time, or is told; so `picks` has every live key that the daemon uses, and a test compares them with those that are declared live.
+ */
 export class LiveConfig {
+  readonly #picks: Pick<unknown>[] = [];
+  readonly #followers: Follower[] = [];
   #inForce: Config;
+  #newest: Config;
 
   constructor(atStart: Config) {
     this.#inForce = atStart;
+    this.#newest = atStart;
   }
 
   get inForce(): Config {
     return this.#inForce;
   }
 
-  get approvals(): Config["daemon"]["claude_integration"]["approvals"] {
-    return this.#inForce.daemon.claude_integration.approvals;
+  /** What the next start would find. */
+  get newest(): Config {
+    return this.#newest;
   }
 
-  take(next: Config): Reloaded {
-    const before = this.#inForce;
-    const changed = diffConfig(before, next).map(({ tree, pointer }) => ({ isLive: isLive(tree, pointer), pointer }));
-    const { approvals } = next.daemon.claude_integration;
-    const sources = {
-      ...Object.fromEntries(Object.entries(before.sources.daemon).filter(([pointer]) => !isLive("daemon", pointer))),
-      ...Object.fromEntries(Object.entries(next.sources.daemon).filter(([pointer]) => isLive("daemon", pointer))),
-    };
-    this.#inForce = {
-      ...before,
-      daemon: { ...before.daemon, claude_integration: { ...before.daemon.claude_integration, approvals } },
-      sources: { ...before.sources, daemon: sources },
-    };
-    const pointers = (live: boolean): string[] =>
-      changed.filter((change) => change.isLive === live).map(({ pointer }) => pointer);
-    return { applied: pointers(true), waiting: pointers(false) };
+  /** What has been read or set since the start and holds only at the next one. */
+  get waiting(): Change[] {
+    return diffConfig(this.#inForce, this.#newest);
   }
-}
 
-function isLive(tree: string, pointer: string): boolean {
-  return tree === "daemon" && (pointer === livePart || pointer.startsWith(`${livePart}/`));
+  get picks(): readonly Pick<unknown>[] {
+    return this.#picks;
+  }
+
+  /** A part of what is in force. It may look at its keys only while it picks, so that they are known. */
+  part<Part>(pick: Pick<Part>): () => Part {
+    this.#picks.push(pick);
+    let of = this.#inForce;
+    let value = pick(of);
+    return () => {
+      if (of === this.#inForce) return value;
+      of = this.#inForce;
+      value = pick(of);
+      return value;
+    };
+  }
+
+  /** Options of which the picked ones always say what is in force; whoever copies them freezes them. */
+  options<Fixed extends object, Part extends object>(fixed: Fixed, pick: Pick<Part>): Fixed & Part {
+    const current = this.part(pick);
+    const getters = Object.keys(current()).map((name) => [
+      name,
+      { enumerable: true, get: () => (current() as Record<string, unknown>)[name] },
+    ]);
+    return joined(fixed, Object.defineProperties({}, Object.fromEntries(getters) as PropertyDescriptorMap) as Part);
+  }
+
+  /** Hands a part over now, and again whenever it has changed. */
+  follow<Part>(pick: Pick<Part>, take: (part: Part) => void): void {
+    const current = this.part(pick);
+    let taken = current();
+    take(taken);
+    this.#followers.push({
+      look: () => {
+        const next = current();
+        if (isDeepStrictEqual(taken, next)) return;
+        take(next);
+        taken = next;
+      },
+    });
+  }
+
+  /** Takes over what can be; throws, with everything as before, where somebody cannot take his part. */
+  take(next: Config): void {
+    const before = { inForce: this.#inForce, newest: this.#newest };
+    this.#inForce = withLiveKeys(before.inForce, next);
+    this.#newest = next;
+    try {
+      for (const follower of this.#followers) follower.look();
+    } catch (error) {
+      this.#inForce = before.inForce;
+      this.#newest = before.newest;
+      for (const follower of this.#followers) follower.look();
+      throw error;
+    }
+  }
 }

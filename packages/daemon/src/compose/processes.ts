@@ -1,12 +1,11 @@
-import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
-import { Agents } from "../claude/agents.ts";
+import { Agents, type AgentsOptions } from "../claude/agents.ts";
 import type { KeyKeeper } from "../claude/agent-launcher.ts";
 import type { ToolJudge } from "../claude/tool-judge.ts";
-import { Commands } from "../commands/commands.ts";
+import { Commands, type CommandsOptions } from "../commands/commands.ts";
 import { Planner } from "../commands/plan.ts";
-import { Pruner } from "../commands/pruner.ts";
+import { Pruner, type PrunerOptions } from "../commands/pruner.ts";
 import { Retention } from "../commands/retention.ts";
 import type { Events } from "../events/events.ts";
 import { findWorkspaceProgram, type HostFacts } from "../host-facts.ts";
@@ -16,12 +15,22 @@ import type { AgentRecords } from "../store/agent-records.ts";
 import type { CommandRecords } from "../store/command-records.ts";
 import { Workspace } from "../workspace/workspace.ts";
 import type { Enforceable } from "./enforceable.ts";
+import {
+  agentSettings,
+  commandSettings,
+  prunerSettings,
+  restartSettings,
+  retentionLimits,
+  watchSettings,
+  workspaceSettings,
+} from "./live-settings.ts";
+import type { LiveConfig } from "./live-config.ts";
 import { planSettings } from "./plan-settings.ts";
 import { processEventReporter } from "./process-events.ts";
 import type { ComposedTranscripts } from "./transcripts.ts";
 
 export interface ProcessPorts {
-  readonly config: Config;
+  readonly live: LiveConfig;
   readonly host: HostFacts;
   readonly clock: Clock;
   readonly random: () => number;
@@ -53,36 +62,30 @@ export function composeProcesses(ports: ProcessPorts): {
   readonly agents: Agents;
   readonly workspace: Workspace;
 } {
-  const { config, host, clock, random, logger, runner, records, events, enforceable, secrets } = ports;
-  const { process_management: processes, claude_integration: claude } = config.daemon;
+  const { live, host, clock, random, logger, runner, records, events, enforceable, secrets } = ports;
   const report = processEventReporter(events);
-  const settings = planSettings(config, host, enforceable);
+  const settings = live.options({}, (config) => planSettings(config, host, enforceable));
   const planner = new Planner(settings);
   runner.prepareWith(() => planner.preparation());
   const assertRoom = (): void => events.assertRoomForStarts();
-  const commands = new Commands({
+  const commandParts: Omit<CommandsOptions, keyof ReturnType<typeof commandSettings>> = {
     runner,
     records,
     planner,
     clock,
     logger: logger.child({ part: "commands" }),
     bootId: host.bootId,
-    processesMax: processes.max_processes,
-    stopGraceMs: processes.stop_grace_seconds * 1000,
     assertRoom,
     secrets,
     onStart: report.commandStarted,
     onEnd: report.commandEnded,
     random,
     onStored: () => retention.isFarOver && pruner.poke(),
-  });
+  };
+  const commands: Commands = new Commands(live.options(commandParts, commandSettings));
   const retention = new Retention({
     records,
-    limits: {
-      ageMs: processes.finished_retention_seconds * 1000,
-      logBytes: processes.finished_retention_bytes,
-      commands: processes.finished_retention_commands,
-    },
+    limits: live.options({}, retentionLimits),
     wallMs: () => clock.wallMs(),
     logger,
     isHeld: (commandId) => commands.isHeld(commandId),
@@ -91,34 +94,24 @@ export function composeProcesses(ports: ProcessPorts): {
       planner.cleanUp(runId); // Gone already, unless a daemon crashed behind the end of it.
     },
   });
-  const pruner = new Pruner({
+  const pruning: Omit<PrunerOptions, "intervalMs"> = {
     retention,
     clock,
-    intervalMs: processes.cleanup_interval * 1000,
     tidy: ports.tidy,
     onError: ports.onPruneError,
-  });
-  const agents = new Agents({
+  };
+  const pruner = new Pruner(live.options(pruning, prunerSettings));
+  for (const settingsOf of [retentionLimits, prunerSettings]) live.follow<object>(settingsOf, () => pruner.poke());
+  const agentParts: Omit<AgentsOptions, keyof ReturnType<typeof agentSettings>> = {
     runner,
     records: ports.agentRecords,
     host: planner,
     clock,
     logger: logger.child({ part: "claude" }),
-    enabled: claude.enabled,
-    binaryPath: claude.binary_path,
-    configPath: claude.config_path,
-    protocol: claude.protocol,
-    args: claude.args,
-    environment: claude.environment,
-    startTimeoutMs: claude.start_timeout_seconds * 1000,
-    agentsMax: claude.max_agents,
     assertRoom,
     secrets,
     keys: ports.keys,
-    turnsWaitingMax: claude.communication.max_queued_messages,
-    lineBytesMax: claude.communication.max_message_bytes,
     openFilesMax: agentOpenFilesMax,
-    logBytesMax: processes.log_bytes_max,
     onEvent: ports.transcripts.onAgentEvent,
     pace: ports.transcripts.pace,
     onStart: report.agentStarted,
@@ -129,16 +122,8 @@ export function composeProcesses(ports: ProcessPorts): {
       if (isGivenUp && agent.state === "ended") ports.transcripts.onAgentEnd(agent, false);
       ports.onAgentSupervised();
     },
-    watch: {
-      intervalMs: claude.health_check_interval * 1000,
-      pingMsMax: claude.ping_timeout_seconds * 1000,
-      memoryAlertBytes: claude.memory_alert_mb * 2 ** 20,
-    },
-    restart: {
-      enabled: claude.restart_on_failure,
-      attemptsMax: claude.max_restart_attempts,
-      delayMs: claude.restart_delay * 1000,
-    },
+    watch: live.options({}, watchSettings),
+    restart: live.options({}, restartSettings),
     judge: ports.judge,
     onEnd: (agent) => {
       report.agentEnded(agent);
@@ -146,8 +131,9 @@ export function composeProcesses(ports: ProcessPorts): {
       ports.onAgentEnded(agent.processId);
     },
     onForget: (processId) => ports.transcripts.transcripts.forget(processId),
-  });
-  const workspace = new Workspace({
+  };
+  const agents = new Agents(live.options(agentParts, agentSettings));
+  const workspaceParts = {
     ...findWorkspaceProgram(),
     runner,
     host: planner,
@@ -156,7 +142,7 @@ export function composeProcesses(ports: ProcessPorts): {
     logger: logger.child({ part: "workspace" }),
     workspace: settings.workspace,
     ...settings.paths,
-    idleMs: processes.workspace_idle_seconds * 1000,
-  });
+  };
+  const workspace = new Workspace(live.options(workspaceParts, workspaceSettings));
   return { commands, pruner, agents, workspace };
 }

@@ -10,6 +10,7 @@ import type { AgentFacts } from "../claude/agent-facts.ts";
 import type { Events } from "../events/events.ts";
 import { Redactor } from "../redaction/redactor.ts";
 import { Database } from "../store/database.ts";
+import { LiveConfig } from "./live-config.ts";
 import { composeTranscripts, type ComposedTranscripts } from "./transcripts.ts";
 
 interface Shipped {
@@ -32,7 +33,7 @@ function world(): World {
   const transcript = { max_bytes: 1_000_000, max_event_bytes: 1_024 };
   const daemon = { claude_integration: { transcript }, event_streaming: { max_event_bytes: 1 << 20 } };
   const composed = composeTranscripts({
-    config: { daemon } as unknown as Config,
+    live: new LiveConfig({ daemon } as unknown as Config),
     clock: new ManualClock(),
     database,
     events: { emit } as unknown as Events,

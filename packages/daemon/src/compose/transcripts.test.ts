@@ -19,6 +19,7 @@ import { AgentRecords } from "../store/agent-records.ts";
 import { Database } from "../store/database.ts";
 import { EventSpool } from "../store/event-spool.ts";
 import { TranscriptRecords } from "../store/transcript-records.ts";
+import { LiveConfig } from "./live-config.ts";
 import { composeTranscripts, type ComposedTranscripts } from "./transcripts.ts";
 
 interface World extends Disposable {
@@ -68,7 +69,7 @@ function world(): World {
       emittedTypes: config.daemon.event_streaming.event_types,
       redaction: redactor,
     });
-    return composeTranscripts({ config, clock, database, events, redactor, onStoreError });
+    return composeTranscripts({ live: new LiveConfig(config), clock, database, events, redactor, onStoreError });
   };
   return {
     ...{ database, facts, errors, life },

@@ -1,4 +1,3 @@
-import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { AgentFacts } from "../claude/agent-facts.ts";
 import { runIdOf } from "../claude/agent-runs.ts";
@@ -7,12 +6,14 @@ import type { Events } from "../events/events.ts";
 import type { Redactor } from "../redaction/redactor.ts";
 import type { Database } from "../store/database.ts";
 import { TranscriptRecords } from "../store/transcript-records.ts";
+import type { TranscriptOptions } from "../transcripts/transcript.ts";
 import { Transcripts } from "../transcripts/transcripts.ts";
 import { itemOf, withheldItemOf } from "./agent-items.ts";
+import type { LiveConfig } from "./live-config.ts";
 import { processEventReporter } from "./process-events.ts";
 
 export interface TranscriptPorts {
-  readonly config: Config;
+  readonly live: LiveConfig;
   readonly clock: Clock;
   readonly database: Database;
   readonly events: Events;
@@ -38,25 +39,28 @@ const behindTheLog = Number.MAX_SAFE_INTEGER;
 
 /** What agents say, on its way into their transcripts and from there, as the same words, to the cloud. */
 export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts {
-  const { config, clock, database, events, redactor, onStoreError } = ports;
-  const { max_bytes, max_event_bytes } = config.daemon.claude_integration.transcript;
+  const { live, clock, database, events, redactor, onStoreError } = ports;
   const report = processEventReporter(events);
-  const transcripts = new Transcripts({
+  const parts: Omit<TranscriptOptions, "bytesMax" | "dataBytesMax"> = {
     records: new TranscriptRecords(database),
     clock,
     redact: (value) => redactor.redact(value),
-    bytesMax: max_bytes,
-    dataBytesMax: Math.max(
-      512,
-      Math.min(max_event_bytes, config.daemon.event_streaming.max_event_bytes - envelopeBytes),
-    ),
     onKept: (item, { runId, position, index }, turn) => {
       if (toldElsewhere.has(item.type)) return;
       const of = turn === undefined ? `${runId}.${position}.${index}` : `turn-${turn}`;
       report.agentItem(item, `${item.process_id}:${of}`);
     },
     onStoreError,
-  });
+  };
+  const transcripts = new Transcripts(
+    live.options(parts, ({ daemon: { claude_integration: claude, event_streaming: streaming } }) => ({
+      bytesMax: claude.transcript.max_bytes,
+      dataBytesMax: Math.max(
+        512,
+        Math.min(claude.transcript.max_event_bytes, streaming.max_event_bytes - envelopeBytes),
+      ),
+    })),
+  );
   return {
     transcripts,
     pace: (processId) => transcripts.of(processId).room(),

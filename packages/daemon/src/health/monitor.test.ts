@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { joined } from "@hl/core/joined.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { HealthMonitor, type Alert, type Health, type HealthSources, type MonitorOptions } from "./monitor.ts";
 import { prometheusText } from "./prometheus.ts";
@@ -30,27 +31,37 @@ function fixture(changes: Partial<MonitorOptions> = {}, sources: Partial<HealthS
     told,
     samples,
     conditions: [],
-    monitor: new HealthMonitor({
-      version: "1",
-      clock,
-      thresholds: never,
-      cores: 2,
-      diskPath: "/",
-      intervalMs: 60_000,
-      onChange: (health) => told.push(health),
-      onSample: () => samples.push(clock.now()),
-      sources: {
-        spool: () => ({ depth: 0, bytes: 0, oldest_age: 0, rejected: 0, gaps: 0, dead_letters: 0 }),
-        commands: () => ({ running: 0, finished: 0 }),
-        agents: () => [],
-        agentUsage: () => undefined,
-        agentFailed: () => false,
-        cloud: () => ({ configured: true, connected: true, last_contact: null, reconnects: 0, lastError: undefined }),
-        conditions: () => f.conditions,
-        ...sources,
-      },
-      ...changes,
-    }),
+    monitor: new HealthMonitor(
+      joined<MonitorOptions, Partial<MonitorOptions>>(
+        {
+          version: "1",
+          clock,
+          thresholds: never,
+          cores: 2,
+          diskPath: "/",
+          intervalMs: 60_000,
+          onChange: (health) => told.push(health),
+          onSample: () => samples.push(clock.now()),
+          sources: {
+            spool: () => ({ depth: 0, bytes: 0, oldest_age: 0, rejected: 0, gaps: 0, dead_letters: 0 }),
+            commands: () => ({ running: 0, finished: 0 }),
+            agents: () => [],
+            agentUsage: () => undefined,
+            agentFailed: () => false,
+            cloud: () => ({
+              configured: true,
+              connected: true,
+              last_contact: null,
+              reconnects: 0,
+              lastError: undefined,
+            }),
+            conditions: () => f.conditions,
+            ...sources,
+          },
+        },
+        changes,
+      ),
+    ),
   };
   return f;
 }
@@ -87,6 +98,47 @@ describe("health monitor", () => {
     assert.equal(f.samples.length, 13);
     await f.monitor[Symbol.asyncDispose]();
     assert.equal(f.clock.timers, 0);
+  });
+
+  test("settings that change hold at once: whether there are rounds, how often, and what is an alert", async () => {
+    const settings: Pick<MonitorOptions, "enabled" | "intervalMs" | "thresholds"> = {
+      enabled: false,
+      intervalMs: 60_000,
+      thresholds: memoryAlways,
+    };
+    const now = { ...settings };
+    const f = fixture({
+      get enabled() {
+        return now.enabled;
+      },
+      get intervalMs() {
+        return now.intervalMs;
+      },
+      get thresholds() {
+        return now.thresholds;
+      },
+    });
+    const change = async (changes: Partial<typeof settings>): Promise<void> => {
+      Object.assign(now, changes);
+      f.monitor.settingsChanged();
+      await f.clock.advance(0);
+    };
+    await f.monitor.start();
+    await f.clock.advance(600_000);
+    assert.deepEqual(f.samples, []);
+    await change({ enabled: true });
+    assert.deepEqual(f.samples, [600_000]);
+    await change({ intervalMs: 1_000 });
+    await f.clock.advance(3_000);
+    assert.deepEqual(f.samples.slice(1), [600_000, 601_000, 602_000, 603_000]);
+    assert.equal(f.monitor.read(false).status, "degraded");
+    await change({ thresholds: never });
+    assert.equal(f.monitor.read(false).status, "healthy");
+    await change({ enabled: false });
+    await f.clock.advance(10_000);
+    assert.equal(f.samples.length, 6);
+    assert.equal(f.clock.timers, 1, "one sleep at a time");
+    await f.monitor[Symbol.asyncDispose]();
   });
 
   test("reading health between the checks counts no breach, however often", async () => {

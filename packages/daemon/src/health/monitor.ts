@@ -21,6 +21,8 @@ export interface HealthSources {
   /** Of all and what they have started, as last seen. */
   readonly agentMemoryBytes?: (() => number) | undefined;
   readonly cloud: () => Health["cloud"] & { readonly connected: boolean; readonly lastError: string | undefined };
+  /** Whether events are sent at all; true where nobody says otherwise. */
+  readonly areEventsSent?: (() => boolean) | undefined;
   /** Conditions that hold now: the runner, the store, the sandbox. */
   readonly conditions: () => readonly Alert[];
 }
@@ -41,6 +43,8 @@ export interface MonitorOptions {
   readonly cores: number;
   readonly diskPath: string;
   readonly intervalMs: number;
+  /** False: nothing is checked by itself, only when somebody asks. True by default. */
+  readonly enabled?: boolean | undefined;
   readonly onChange: (health: Health) => void;
   /** The figures of each check, as they go on the wire. */
   readonly onSample: (metrics: Health["system_metrics"]) => void;
@@ -65,6 +69,7 @@ export class HealthMonitor extends LoopService {
   #metrics: SystemMetrics;
   #sampledAt: number;
   #lastStatus: Health["status"] | undefined;
+  #changed = Promise.withResolvers<undefined>();
 
   constructor(options: MonitorOptions) {
     super();
@@ -100,7 +105,7 @@ export class HealthMonitor extends LoopService {
       service_status: {
         claude_code: this.#agentsStatus(running),
         api_connection: connected ? "connected" : lastError === undefined ? "disconnected" : "error",
-        event_streaming: !cloud.configured ? "inactive" : connected ? "active" : "inactive",
+        event_streaming: cloud.configured && connected && sources.areEventsSent?.() !== false ? "active" : "inactive",
       },
       ...(detailed ? { recent_errors: this.#recentErrors } : {}),
       alerts,
@@ -129,6 +134,11 @@ export class HealthMonitor extends LoopService {
     return running > 0 ? "running" : agentFailed() ? "error" : "stopped";
   }
 
+  /** Its settings are others now: a round is made at once. */
+  settingsChanged(): void {
+    this.#changed.resolve(undefined);
+  }
+
   /** Tells `onChange` when the verdict differs from the last one told. */
   check(): void {
     const health = this.read(true);
@@ -141,16 +151,26 @@ export class HealthMonitor extends LoopService {
     this.#loopDelay.enable();
     try {
       while (!signal.aborted) {
-        this.#sample();
-        this.#countBreaches();
-        this.#options.onSample(wireMetrics(this.#metrics));
-        this.check();
-        this.#loopDelay.reset();
-        await this.#options.clock.sleep(this.#options.intervalMs, signal).catch(() => {});
+        this.#changed = Promise.withResolvers();
+        if (this.#options.enabled !== false) this.#round();
+        const awake = new AbortController();
+        const slept = this.#options.clock
+          .sleep(this.#options.intervalMs, AbortSignal.any([signal, awake.signal]))
+          .catch(() => {});
+        await Promise.race([slept, this.#changed.promise]);
+        awake.abort();
       }
     } finally {
       this.#loopDelay.disable();
     }
+  }
+
+  #round(): void {
+    this.#sample();
+    this.#countBreaches();
+    this.#options.onSample(wireMetrics(this.#metrics));
+    this.check();
+    this.#loopDelay.reset();
   }
 
   #sample(): void {

@@ -13,9 +13,10 @@ export interface SystemInfoFacts {
         readonly sandbox_mode: boolean;
         readonly sandbox: { readonly network: NetworkMode; readonly agent_network: NetworkMode };
       };
-      readonly claude_integration: { readonly enabled: boolean };
     };
   };
+  /** Whether agents can be started. */
+  readonly hasAgents: boolean;
   readonly host: {
     readonly bootId: string;
     readonly instanceId: string;
@@ -40,7 +41,7 @@ export interface SystemInfoFacts {
 }
 
 export function systemInfoOf(facts: SystemInfoFacts): ResultOf<typeof systemInfo> {
-  const { config, host, probe, sandboxProblem, epoch, uptimeMs, wallMs, diskPath } = facts;
+  const { config, hasAgents, host, probe, sandboxProblem, epoch, uptimeMs, wallMs, diskPath } = facts;
   const disk = statfsSync(diskPath);
   const { sandbox_mode: mode, sandbox } = config.daemon.security;
   const sandboxed = mode && sandboxProblem === undefined;
@@ -79,7 +80,7 @@ export function systemInfoOf(facts: SystemInfoFacts): ResultOf<typeof systemInfo
       "commands",
       "dry_run",
       "events",
-      ...(config.daemon.claude_integration.enabled ? ["claude-code"] : []),
+      ...(hasAgents ? ["claude-code"] : []),
       ...(sandboxed ? ["sandbox"] : []),
     ],
   };

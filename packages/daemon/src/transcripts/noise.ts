@@ -23,7 +23,7 @@ interface Lines extends Placed {
  * event, and of too many events of noise there is the number, as `left_out`.
  */
 export class Noise {
-  readonly #bytesMax: number;
+  readonly #bytesMax: () => number;
   readonly #keep: (placed: Placed) => void;
   #lines: Lines | undefined;
   #leftOut: { events: number; last: Placed } | undefined;
@@ -31,7 +31,7 @@ export class Noise {
   #isReading = false;
 
   /** @param bytesMax of the texts of one event, as JSON */
-  constructor(bytesMax: number, keep: (placed: Placed) => void) {
+  constructor(bytesMax: () => number, keep: (placed: Placed) => void) {
     this.#bytesMax = bytesMax;
     this.#keep = keep;
   }
@@ -80,7 +80,7 @@ export class Noise {
     const { said } = before;
     const isSame = said.sessionId === placed.said.sessionId && said.relayId === placed.said.relayId;
     const bytes = jsonBytes(text);
-    if (!isSame || lineOf(said)?.stream !== stream || before.bytes + bytes > this.#bytesMax) return false;
+    if (!isSame || lineOf(said)?.stream !== stream || before.bytes + bytes > this.#bytesMax()) return false;
     before.texts.push(text);
     this.#lines = { ...before, place: placed.place, bytes: before.bytes + bytes };
     return true;

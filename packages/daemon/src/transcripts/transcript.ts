@@ -63,7 +63,10 @@ export class Transcript {
   constructor(processId: string, options: TranscriptOptions) {
     this.#processId = processId;
     this.#options = options;
-    this.#noise = new Noise(options.dataBytesMax - noiseEnvelopeBytes, (placed) => this.#keep(placed));
+    this.#noise = new Noise(
+      () => options.dataBytesMax - noiseEnvelopeBytes,
+      (placed) => this.#keep(placed),
+    );
     const { last, bytes } = options.records.use(processId);
     this.#last = this.#stored = last?.seq ?? 0;
     this.#recorded = last?.place;

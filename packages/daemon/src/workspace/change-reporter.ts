@@ -7,8 +7,6 @@ import type { Workspace } from "./workspace.ts";
 
 export interface ChangeReporterOptions {
   readonly workspace: Pick<Workspace, "watch">;
-  /** Folders that are watched as long as the daemon runs. */
-  readonly paths: readonly string[];
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -23,14 +21,44 @@ const againMs = { minMs: 500, maxMs: 60_000 };
 export class ChangeReporter extends LoopService {
   readonly name = "file changes";
   readonly #options: ChangeReporterOptions;
+  /** Folders that are watched, and how to end that. */
+  readonly #watched = new Map<string, AbortController>();
+  #wanted: readonly string[] = [];
+  #changed = Promise.withResolvers<undefined>();
 
   constructor(options: ChangeReporterOptions) {
     super();
     this.#options = options;
   }
 
+  /** These folders from now on. */
+  watchOnly(paths: readonly string[]): void {
+    this.#wanted = paths;
+    this.#changed.resolve(undefined);
+  }
+
   protected async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#options.paths.map((folder) => this.#follow(folder, signal)));
+    const ended = Promise.withResolvers<undefined>();
+    signal.addEventListener("abort", () => ended.resolve(undefined), { once: true });
+    const follows = new Set<Promise<void>>();
+    while (!signal.aborted) {
+      this.#changed = Promise.withResolvers();
+      for (const [folder, watch] of this.#watched) {
+        if (this.#wanted.includes(folder)) continue;
+        watch.abort();
+        this.#watched.delete(folder);
+      }
+      for (const folder of this.#wanted) {
+        if (this.#watched.has(folder)) continue;
+        const watch = new AbortController();
+        this.#watched.set(folder, watch);
+        const following = this.#follow(folder, AbortSignal.any([signal, watch.signal]));
+        follows.add(following);
+        void following.finally(() => follows.delete(following));
+      }
+      await Promise.race([this.#changed.promise, ended.promise]);
+    }
+    await Promise.all(follows);
   }
 
   async #follow(folder: string, signal: AbortSignal): Promise<void> {

@@ -1,0 +1,74 @@
+/**
+ * Goal: a key that is declared live is live: whoever uses it reads it where it may change, and nobody takes it only once. And the other way
+ * round: what is read there and not declared live has to be declared so, or it is misread as fixed.
+ * Method: the whole daemon is composed, with a cloud and with all that can be switched on, over a configuration that notes who reads what.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Section, Shape } from "@hl/config/declare.ts";
+import { livePointers } from "@hl/config/diff.ts";
+import type { Config } from "@hl/config/load.ts";
+import { toPointer } from "@hl/config/problem.ts";
+import { daemonFile } from "@hl/config/schema.ts";
+import { systemClock } from "@hl/core/clock.ts";
+import { silentLogger } from "@hl/core/logger.ts";
+import { makeDaemonHome, temporaryFolder } from "@hl/testkit/programs.ts";
+import { findConfiguration } from "../configuration/configuration.ts";
+import { findRunnerBinary } from "../host-facts.ts";
+import { compose } from "./compose.ts";
+
+/** A read inside `LiveConfig` is one that is made again when the configuration changes. */
+const isLiveRead = (): boolean => /live-config\.ts/.test(new Error().stack ?? "");
+
+interface Reads {
+  readonly live: Set<string>;
+  readonly once: Set<string>;
+}
+
+function noting(config: Config, reads: Reads): Config {
+  const wrap = (values: object, node: Section<Shape>, path: readonly string[]): object =>
+    new Proxy(values, {
+      get: (target, name) => {
+        const found: unknown = Reflect.get(target, name);
+        const inner = typeof name === "string" && Object.hasOwn(node.keys, name) ? node.keys[name] : undefined;
+        if (inner === undefined) return found;
+        const here = [...path, name as string];
+        if (inner.kind === "section") return wrap(found as object, inner, here);
+        reads[isLiveRead() ? "live" : "once"].add(toPointer(here));
+        return found;
+      },
+    });
+  return { ...config, daemon: wrap(structuredClone(config.daemon), daemonFile, []) as Config["daemon"] };
+}
+
+test("every live key is read where it may change, and none is read only once", async () => {
+  Error.stackTraceLimit = 30;
+  using folder = temporaryFolder("hl-live-keys");
+  makeDaemonHome(folder.path, {
+    cloud_api: { base_url: "http://127.0.0.1:9" },
+    claude_integration: { key_proxy: true },
+    local_api: { http_enabled: true },
+    process_management: { temp_dir: join(folder.path, "tmp") },
+  });
+  const found = findConfiguration({ home: folder.path, testMode: true, env: {}, files: {} });
+  assert.ok(found.ok, JSON.stringify(found));
+  const reads: Reads = { live: new Set(), once: new Set() };
+  const daemon = await compose(
+    { ...found, config: noting(found.config, reads) },
+    {
+      ...{ clock: systemClock, random: Math.random, logger: silentLogger, setLogLevels: () => {}, testMode: true },
+      ...{ runnerBinary: findRunnerBinary(), enrollmentToken: undefined, proxy: undefined },
+    },
+  );
+  await daemon.stop();
+  const declared = new Set(livePointers());
+  const missing = [...declared].filter((pointer) => !reads.live.has(pointer));
+  assert.deepEqual(
+    missing,
+    [],
+    "declared live, and read by nobody who would see it change: read it by way of LiveConfig, or declare it restart",
+  );
+  const fixed = [...declared].filter((pointer) => reads.once.has(pointer));
+  assert.deepEqual(fixed, [], "declared live, and somebody takes it only once");
+});
