@@ -45,6 +45,7 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
     records: new TranscriptRecords(database),
     clock,
     redact: (value) => redactor.redact(value),
+    redactStream: () => redactor.stream(),
     bytesMax: max_bytes,
     dataBytesMax: Math.max(
       512,
