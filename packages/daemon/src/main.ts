@@ -7,14 +7,27 @@ import { errorText, type Logger } from "@hl/core/logger.ts";
 import { version } from "@hl/protocol/version.ts";
 import { readArguments, usage, UsageError, type DaemonArguments } from "./args.ts";
 import { compose, type Daemon } from "./compose/compose.ts";
+import { holdConfigured } from "./compose/secrets.ts";
 import { findRunnerBinary } from "./host-facts.ts";
+import { forbidCore } from "./logging/forbid-core.ts";
 import { openLog } from "./logging/pino-logger.ts";
+import { Redactor } from "./redaction/redactor.ts";
+import { Secrets } from "./redaction/secrets.ts";
 
 /** Exit codes as sysexits has them. */
-const exitCode = { ok: 0, failure: 1, usage: 64, unavailable: 69, config: 78 } as const;
+const exitCode = { ok: 0, failure: 1, usage: 64, unavailable: 69, software: 70, config: 78 } as const;
 
 /** A stop that takes longer is forced, so that systemd does not have to. */
 const stopMsMax = 25_000;
+
+/** The secrets of this process from its first moment on: whatever it writes is searched for them (X4). */
+const secrets = new Secrets(systemClock);
+const redactor = new Redactor(secrets);
+
+/** The one way to standard error. */
+function complain(text: string): void {
+  process.stderr.write(redactor.redactText(text));
+}
 
 async function main(): Promise<void> {
   let args: DaemonArguments;
@@ -22,7 +35,7 @@ async function main(): Promise<void> {
     args = readArguments(process.argv.slice(2), process.env);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`hl-daemon: ${error.message}\n\n${usage}`);
+    complain(`hl-daemon: ${error.message}\n\n${usage}`);
     process.exitCode = exitCode.usage;
     return;
   }
@@ -41,11 +54,12 @@ function readConfig(args: DaemonArguments): Config | undefined {
   if (loaded.ok) {
     if (args.checkConfig) process.stdout.write(args.json ? "[]\n" : formatProblems([]));
     for (const warning of loaded.config.warnings)
-      if (!args.json) process.stderr.write(`warning: ${warning.pointer} ${warning.message}\n`);
+      if (!args.json) complain(`warning: ${warning.pointer} ${warning.message}\n`);
     return loaded.config;
   }
   if (args.checkConfig && args.json) process.stdout.write(`${JSON.stringify(loaded.problems)}\n`);
-  else (args.checkConfig ? process.stdout : process.stderr).write(formatProblems(loaded.problems));
+  else if (args.checkConfig) process.stdout.write(formatProblems(loaded.problems));
+  else complain(formatProblems(loaded.problems));
   process.exitCode = exitCode.config;
   return undefined;
 }
@@ -53,15 +67,15 @@ function readConfig(args: DaemonArguments): Config | undefined {
 async function run(config: Config, args: DaemonArguments): Promise<void> {
   // Signals first: a daemon that is told to stop while it starts stops in order too.
   const signals = new SignalQueue();
-  const { logging } = config.daemon;
-  const log = openLog({ ...logging, base: { service: "hl-daemon", pid: process.pid } });
+  const { HL_ENROLLMENT_TOKEN: enrollmentToken } = process.env;
+  if (enrollmentToken !== undefined) secrets.holdOwn("enrollment_token", { enrollment_token: enrollmentToken });
+  holdConfigured(secrets, config);
+  const base = { service: "hl-daemon", pid: process.pid };
+  const log = openLog(config.daemon.logging, { clock: systemClock, redactor, base });
   const { logger } = log;
-  process.on("uncaughtException", (error) => {
-    logger.error({ error: error.stack }, "uncaught exception: the daemon ends, its commands go on under their shims");
-    process.stderr.write(`hl-daemon: ${error.stack ?? error.message}\n`);
-    log.close();
-    process.abort();
-  });
+  forbidCore(logger);
+  const flushes = [log.flushSync];
+  process.on("uncaughtException", (error) => crash(error, logger, flushes));
   let daemon: Daemon;
   try {
     daemon = await compose(config, {
@@ -69,13 +83,17 @@ async function run(config: Config, args: DaemonArguments): Promise<void> {
       random: Math.random,
       logger,
       runnerBinary: findRunnerBinary(),
-      enrollmentToken: process.env["HL_ENROLLMENT_TOKEN"],
+      enrollmentToken,
+      secrets,
+      redactor,
+      logTrouble: log.trouble,
+      beforeCrash: (work) => flushes.push(work),
       testMode: args.testMode,
     });
     await daemon.start();
   } catch (error) {
     logger.error({ error: errorText(error) }, "the daemon could not start");
-    process.stderr.write(`hl-daemon: could not start: ${errorText(error)}\n`);
+    complain(`hl-daemon: could not start: ${errorText(error)}\n`);
     log.close();
     process.exitCode = exitCode.unavailable;
     return;
@@ -86,6 +104,15 @@ async function run(config: Config, args: DaemonArguments): Promise<void> {
   logger.info({ version, http, socket: daemon.socketPath }, "ready");
   await serveSignals(signals, daemon, args, logger);
   log.close();
+}
+
+/** Not by abort, which makes a core where one is wanted: it would hold every secret (X4). */
+function crash(error: Error, logger: Logger, flushes: readonly (() => void)[]): never {
+  logger.error({ error: error.stack }, "uncaught exception: the daemon ends, its commands go on under their shims");
+  complain(`hl-daemon: ${error.stack ?? error.message}\n`);
+  for (const flush of flushes) flush();
+  // eslint-disable-next-line no-restricted-properties -- nothing can be released in order any more
+  process.exit(exitCode.software);
 }
 
 async function serveSignals(
@@ -122,7 +149,7 @@ async function serveSignals(
       cancelLate(); // A timer that is left would keep the stopped process for its whole time.
       if (outcome === "stopped") return;
       logger.error({ outcome }, "the stop was not finished");
-      process.stderr.write(`hl-daemon: stop ${outcome}\n`);
+      complain(`hl-daemon: stop ${outcome}\n`);
       process.kill(process.pid, "SIGKILL");
     }
   }

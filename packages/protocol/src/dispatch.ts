@@ -1,4 +1,5 @@
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
+import type { MessageId } from "@hl/core/rpc/message.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { HlError, type ErrorType } from "./errors.ts";
 import { HandledCall } from "./handled-call.ts";
@@ -23,6 +24,11 @@ export interface CallRecord {
   readonly durationMs: number;
   /** The first cause; undefined when it succeeded. */
   readonly error: unknown;
+  /** Where it came from, as far as that is known: an address, or `unix socket`. */
+  readonly from?: string | undefined;
+  readonly requestId?: MessageId | undefined;
+  /** As they were sent, which may be anything. */
+  readonly params?: unknown;
 }
 
 export interface DispatchOptions<T extends MethodTable> {
@@ -45,7 +51,10 @@ export function requestHandler<T extends MethodTable>(options: DispatchOptions<T
       const definition = Object.hasOwn(table, message.method) ? table[message.method] : undefined;
       const startedAt = clock.now();
       const record = (error: unknown): void =>
-        observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error });
+        observe?.({
+          ...{ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error },
+          ...{ requestId: message.id, params: message.params },
+        });
       try {
         const permitted = authorize(definition, message.method, caller, roles);
         const params = parseParams(permitted, message.params);

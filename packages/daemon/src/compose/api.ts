@@ -1,6 +1,7 @@
 import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
+import type { WireError } from "@hl/core/rpc/error.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { CallRecord } from "@hl/protocol/dispatch.ts";
 import { HlError } from "@hl/protocol/errors.ts";
@@ -12,6 +13,7 @@ import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
 import { SocketServer } from "../api/socket-server.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
+import type { Redactor } from "../redaction/redactor.ts";
 import { shownMethod, type Audit } from "./audit.ts";
 import { publicHealth } from "./health.ts";
 
@@ -20,14 +22,17 @@ export interface ApiPorts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly monitor: HealthMonitor;
+  /** For `recent_errors` of health. */
+  readonly noteError: (text: string) => void;
   readonly audit: Audit;
+  readonly redactor: Redactor;
   readonly testMode: boolean;
   readonly handlers: SessionFactoryOptions["handlers"];
 }
 
 /** One table, one set of handlers and one check for every way in (X3). */
 export function composeSessions(ports: ApiPorts): SessionFactory {
-  const { config, clock, logger, monitor, audit, testMode, handlers } = ports;
+  const { config, clock, logger, noteError, audit, redactor, testMode, handlers } = ports;
   return new SessionFactory({
     handlers,
     authenticate: localTokenAuthenticator(loadLocalToken(config.daemon.local_api.token_file)),
@@ -35,10 +40,11 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
     clock,
     wireError: {
       stackTrace: testMode,
+      redact: (error) => redactor.redact(error) as WireError,
       onInternal: (error, requestId) => {
         const stack = error instanceof Error ? error.stack : String(error);
         logger.error({ request_id: requestId, error: stack }, "a request failed unexpectedly");
-        monitor.noteError(errorText(error));
+        noteError(errorText(error));
       },
     },
     observe: (record) => {

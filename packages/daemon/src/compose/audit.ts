@@ -7,8 +7,13 @@ import type { Approval, Decider } from "@hl/protocol/methods/approval-list.ts";
 import type { CommandDecision } from "../commands/decision.ts";
 import type { EgressDecision } from "../egress/egress-proxy.ts";
 import type { Events } from "../events/events.ts";
+import type { AuditLog } from "../logging/audit-log.ts";
+import { detailsOf, PrivilegedCalls } from "./audit-calls.ts";
 
-/** Who was allowed or refused what (X3): a line in the log and an event each. Nobody waits for either, and none carries a secret (X4). */
+/**
+ * Who was allowed or refused what (X3): a record in the audit log each; decisions and refusals are a line in the log and an event too. Nobody waits for
+ * any, and none carries a secret (X4).
+ */
 export interface Audit extends Disposable {
   readonly command: (decision: CommandDecision) => void;
   readonly egress: (decision: EgressDecision) => void;
@@ -18,7 +23,7 @@ export interface Audit extends Disposable {
   readonly decisionRefused: (params: RefusedDecision, decider: Decider, error: HlError) => void;
   /** A tool call of an agent that was decided without asking anybody. */
   readonly toolCall: (decision: ToolCallDecision) => void;
-  /** Of every request: those that no handler has seen are refusals. */
+  /** Of every request: those that no handler has seen are refusals, and privileged ones are a record each. */
   readonly call: (record: CallRecord) => void;
 }
 
@@ -41,6 +46,8 @@ export interface AuditPorts {
   readonly events: Events;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Undefined where it is switched off. */
+  readonly auditLog?: AuditLog | undefined;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -49,24 +56,28 @@ interface Refusal {
   readonly key: string;
   readonly fields: Fields;
   readonly sentence: string;
+  readonly more?: Fields | undefined;
 }
 
 const windowMs = 60_000;
 /** Different refusals that are told in one window, of those that cost whoever is refused nothing. */
 const toldMax = 50;
 
-export function auditor({ events, logger, clock }: AuditPorts): Audit {
+export function auditor({ events, logger, clock, auditLog }: AuditPorts): Audit {
   const log = logger.child({ part: "audit" });
-  const record = (fields: Fields, severity: "info" | "warning", sentence: string): void => {
+  const calls = new PrivilegedCalls({ clock, append: (fields) => auditLog?.append(fields) });
+  /** @param more only for the audit log */
+  const record = (fields: Fields, severity: "info" | "warning", sentence: string, more: Fields = {}): void => {
     log.info(fields, sentence);
     events.emit("audit", fields, severity);
+    auditLog?.append({ ...fields, ...more });
   };
   const bounded = new BoundedReports<Refusal>({
     clock,
     windowMs,
     toldMax,
     keyOf: ({ key }) => key,
-    tell: ({ fields, sentence }) => record(fields, "warning", sentence),
+    tell: ({ fields, sentence, more }) => record(fields, "warning", sentence, more),
     tellRest: (count) =>
       record({ kind: "repeated", decision: "deny", count }, "warning", "more like these were refused"),
   });
@@ -107,8 +118,12 @@ export function auditor({ events, logger, clock }: AuditPorts): Audit {
     call: (served) => {
       const refused = callRefusal(served);
       if (refused !== undefined) bounded.report(refused);
+      else calls.record(served);
     },
-    [Symbol.dispose]: () => bounded[Symbol.dispose](),
+    [Symbol.dispose]: () => {
+      bounded[Symbol.dispose]();
+      calls[Symbol.dispose]();
+    },
   };
 }
 
@@ -152,7 +167,8 @@ function egressFields({ durationMs, ...decision }: EgressDecision): Fields {
 }
 
 /** A caller that is not known, or whose role lacks the permission; undefined for everything else. */
-function callRefusal({ method, caller, error }: CallRecord): Refusal | undefined {
+function callRefusal(call: CallRecord): Refusal | undefined {
+  const { method, caller, error } = call;
   if (!(error instanceof HlError)) return undefined;
   if (error.type !== "unauthenticated" && error.type !== "permission_denied") return undefined;
   const who = { caller: caller?.subject, role: caller?.role, via: caller?.via };
@@ -165,7 +181,8 @@ function callRefusal({ method, caller, error }: CallRecord): Refusal | undefined
     error_type: error.type,
     reason: error.message,
   };
-  return { key: JSON.stringify([named, who, error.type]), fields, sentence: "a request was refused" };
+  const key = JSON.stringify([named, who, error.type]);
+  return { key, fields, sentence: "a request was refused", more: detailsOf(call) };
 }
 
 const methodCharactersMax = 64;

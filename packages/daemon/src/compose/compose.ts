@@ -15,7 +15,6 @@ import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
 import { ProcessSecrets } from "../redaction/process-secrets.ts";
-import { Redactor } from "../redaction/redactor.ts";
 import { AgentRecords } from "../store/agent-records.ts";
 import { CommandRecords } from "../store/command-records.ts";
 import { Database } from "../store/database.ts";
@@ -31,11 +30,12 @@ import { composeApprovals } from "./approvals.ts";
 import { composeLocalApi, composeSessions } from "./api.ts";
 import { composeCloud, type ComposedCloud } from "./cloud.ts";
 import { auditor } from "./audit.ts";
+import { composeAuditLog, type WritingPorts } from "./audit-log.ts";
 import { composeEgress } from "./egress.ts";
 import { enforceableOf } from "./enforceable.ts";
 import { composeHealth } from "./health.ts";
 import { composeKeyProxy } from "./key-proxy.ts";
-import { knownSecrets } from "./secrets.ts";
+import { holdLocalToken } from "./secrets.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
 import { LiveConfig, type Reloaded } from "./live-config.ts";
@@ -43,7 +43,7 @@ import { composeRunner, runnerPathsOf } from "./runner.ts";
 import { composeTranscripts } from "./transcripts.ts";
 
 /** What the daemon takes from outside; tests pass their own. */
-export interface Ports {
+export interface Ports extends WritingPorts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -72,7 +72,7 @@ const lastFlushMs = 2_000;
 
 /** The composition root, in start order. Everything that is built here is released by `stop`, in reverse. */
 export async function compose(config: Config, ports: Ports): Promise<Daemon> {
-  const { clock, random, logger, testMode } = ports;
+  const { clock, random, logger, testMode, secrets, redactor } = ports;
   const { home, daemon: settings, security } = config;
   await using building = new AsyncDisposableStack();
 
@@ -107,10 +107,9 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
 
   // Features.
   const live = new LiveConfig(config);
-  const secrets = knownSecrets(config, clock);
+  holdLocalToken(secrets, config);
   const { max_queue_size: queueEventsMax, max_queue_bytes: queueBytesMax } = settings.event_streaming;
   const onStoreError = failure("an event could not be stored");
-  const redactor = new Redactor(secrets);
   const events = new Events({
     spool,
     clock,
@@ -123,7 +122,8 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     noSpace: () => (database.trouble?.kind === "disk_full" ? diskFullText(database.trouble) : undefined),
   });
   building.use(events);
-  const audit = building.use(auditor({ events, logger, clock }));
+  const { auditLog, troubles: logs } = building.use(composeAuditLog(config, ports));
+  const audit = building.use(auditor({ events, logger, clock, auditLog }));
   const { proxySocketPath: proxySocket } = runnerPathsOf(config, host.user);
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
   const egress = composeEgress({ config, clock, socketPath: proxySocket, audit });
@@ -164,9 +164,9 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
   };
   const { commands, pruner, agents, workspace } = composeProcesses(processPorts);
   const stopping = new AbortController();
-  const health = { config, host, clock, logger, database, spool, events, commands, agents, enforceable };
+  const health = { ...ports, config, host, database, spool, events, commands, agents, enforceable, logs };
   const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
-  noteError = (text) => monitor.noteError(text);
+  noteError = (text) => monitor.noteError(redactor.redactText(text));
 
   // The interface, the same for every way in.
   const info = (): ReturnType<typeof systemInfoOf> =>
@@ -205,7 +205,7 @@ export async function compose(config: Config, ports: Ports): Promise<Daemon> {
     messageBytesMax: security.input_validation.max_request_size,
     pauseReadsWhenFull: true,
   };
-  const apiPorts = { config, clock, logger, monitor, audit, testMode, handlers };
+  const apiPorts = { config, clock, logger, monitor, noteError, audit, redactor, testMode, handlers };
   const session = composeSessions(apiPorts);
   const { socket, http } = composeLocalApi(apiPorts, session, limits);
   building.use(socket);
