@@ -1,4 +1,5 @@
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
+import type { MessageId } from "@hl/core/rpc/message.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { actingCall } from "./acting-call.ts";
 import { HlError, type ErrorType } from "./errors.ts";
@@ -25,6 +26,11 @@ export interface CallRecord {
   readonly durationMs: number;
   /** The first cause; undefined when it succeeded. */
   readonly error: unknown;
+  /** Where it came from, as far as that is known: an address, or `unix socket`. */
+  readonly from?: string | undefined;
+  readonly requestId?: MessageId | undefined;
+  /** As they were sent, which may be anything. */
+  readonly params?: unknown;
 }
 
 /** What decides who may do what. */
@@ -63,7 +69,10 @@ export function requestHandler<T extends MethodTable>(options: DispatchOptions<T
       const definition = Object.hasOwn(table, message.method) ? table[message.method] : undefined;
       const startedAt = clock.now();
       const record = (error: unknown): void =>
-        observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error });
+        observe?.({
+          ...{ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error },
+          ...{ requestId: message.id, params: message.params },
+        });
       try {
         if (message.authorization !== undefined && actingAs !== undefined && caller !== undefined) {
           caller = await actingAs(message.authorization);

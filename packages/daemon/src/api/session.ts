@@ -107,7 +107,7 @@ export class SessionFactory {
 
   #wire(type: ErrorType, message: string, facts: Record<string, unknown> = {}): ReturnType<PeerRefusals["tooLarge"]> {
     const wire = toWireError(new HlError(type, message, facts), null, this.#options.wireError);
-    return { code: errorTable[type].code, message, data: { ...wire.data } };
+    return { code: errorTable[type].code, message: wire.message, data: { ...wire.data } };
   }
 }
 
