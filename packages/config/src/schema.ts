@@ -13,6 +13,7 @@ import { localApiSection } from "./sections/local-api.ts";
 import { loggingSection } from "./sections/logging.ts";
 import { networkSecuritySection } from "./sections/network-security.ts";
 import { processManagementSection } from "./sections/process-management.ts";
+import { redactionSection } from "./sections/redaction.ts";
 import { securitySection } from "./sections/security.ts";
 
 export const daemonFile = section({
@@ -38,6 +39,7 @@ export const securityFile = section({
     authorization: authorizationSection,
     network_security: networkSecuritySection,
     input_validation: inputValidationSection,
+    redaction: redactionSection,
   },
 });
 

@@ -7,17 +7,30 @@ import { errorText, type Logger } from "@hl/core/logger.ts";
 import { version } from "@hl/protocol/version.ts";
 import { readArguments, usage, UsageError, type DaemonArguments } from "./args.ts";
 import { compose, type Daemon } from "./compose/compose.ts";
-import { environmentProblem } from "./environment-guard.ts";
+import { holdConfigured } from "./compose/secrets.ts";
 import { findConfiguration, type ConfigurationPlace, type FoundConfiguration } from "./configuration/configuration.ts";
+import { environmentProblem } from "./environment-guard.ts";
 import { findRunnerBinary } from "./host-facts.ts";
+import { forbidCore } from "./logging/forbid-core.ts";
 import { openLog } from "./logging/pino-logger.ts";
 import { ProxySettings, ProxyVariableInvalid } from "./network/proxy-settings.ts";
+import { Redactor } from "./redaction/redactor.ts";
+import { Secrets } from "./redaction/secrets.ts";
 
 /** Exit codes as sysexits has them. */
-const exitCode = { ok: 0, failure: 1, usage: 64, unavailable: 69, config: 78 } as const;
+const exitCode = { ok: 0, failure: 1, usage: 64, unavailable: 69, software: 70, config: 78 } as const;
 
 /** A stop that takes longer is forced, so that systemd does not have to. */
 const stopMsMax = 25_000;
+
+/** The secrets of this process from its first moment on: whatever it writes is searched for them (X4). */
+const secrets = new Secrets(systemClock);
+const redactor = new Redactor(secrets);
+
+/** The one way to standard error. */
+function complain(text: string): void {
+  process.stderr.write(redactor.redactText(text));
+}
 
 async function main(): Promise<void> {
   let args: DaemonArguments;
@@ -25,7 +38,7 @@ async function main(): Promise<void> {
     args = readArguments(process.argv.slice(2), process.env);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`hl-daemon: ${error.message}\n\n${usage}`);
+    complain(`hl-daemon: ${error.message}\n\n${usage}`);
     process.exitCode = exitCode.usage;
     return;
   }
@@ -41,16 +54,17 @@ async function main(): Promise<void> {
   }
   const found = findConfiguration(place);
   if (!found.ok) {
-    process.stderr.write(formatProblems(found.problems));
+    complain(formatProblems(found.problems));
     process.exitCode = exitCode.config;
     return;
   }
+  holdConfigured(secrets, found.config);
   warn(found.config);
-  for (const problem of found.rejected) process.stderr.write(`warning: does not hold: ${problemInWords(problem)}\n`);
+  for (const problem of found.rejected) complain(`warning: does not hold: ${problemInWords(problem)}\n`);
   const problem = environmentProblem(process.env);
   const proxy = problem === undefined ? readProxy() : undefined;
   if (problem !== undefined || proxy instanceof ProxyVariableInvalid) {
-    process.stderr.write(`hl-daemon: ${problem ?? errorText(proxy)}\n`);
+    complain(`hl-daemon: ${problem ?? errorText(proxy)}\n`);
     process.exitCode = exitCode.config;
     return;
   }
@@ -67,7 +81,7 @@ function checkConfig(place: ConfigurationPlace, { json }: DaemonArguments): void
 }
 
 function warn({ warnings }: Config): void {
-  for (const { pointer, message } of warnings) process.stderr.write(`warning: ${pointer} ${message}\n`);
+  for (const { pointer, message } of warnings) complain(`warning: ${pointer} ${message}\n`);
 }
 
 function readProxy(): ProxySettings | ProxyVariableInvalid | undefined {
@@ -83,15 +97,15 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
   const { config, rejected } = found;
   // Signals first: a daemon that is told to stop while it starts stops in order too.
   const signals = new SignalQueue();
-  const { logging } = config.daemon;
-  const log = openLog({ ...logging, base: { service: "hl-daemon", pid: process.pid } });
+  const { HL_ENROLLMENT_TOKEN: enrollmentToken } = process.env;
+  if (enrollmentToken !== undefined) secrets.holdOwn("enrollment_token", { enrollment_token: enrollmentToken });
+  secrets.holdOwn("proxy", proxy?.secrets ?? {});
+  const base = { service: "hl-daemon", pid: process.pid };
+  const log = openLog(config.daemon.logging, { clock: systemClock, redactor, base });
   const { logger } = log;
-  process.on("uncaughtException", (error) => {
-    logger.error({ error: error.stack }, "uncaught exception: the daemon ends, its commands go on under their shims");
-    process.stderr.write(`hl-daemon: ${error.stack ?? error.message}\n`);
-    log.close();
-    process.abort();
-  });
+  forbidCore(logger);
+  const flushes = [log.flushSync];
+  process.on("uncaughtException", (error) => crash(error, logger, flushes));
   let daemon: Daemon;
   try {
     daemon = await compose(found, {
@@ -100,14 +114,18 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
       logger,
       setLogLevels: log.setLevels,
       runnerBinary: findRunnerBinary(),
-      enrollmentToken: process.env["HL_ENROLLMENT_TOKEN"],
+      enrollmentToken,
       proxy,
+      secrets,
+      redactor,
+      logTrouble: log.trouble,
+      beforeCrash: (work) => flushes.push(work),
       testMode: args.testMode,
     });
     await daemon.start();
   } catch (error) {
     logger.error({ error: errorText(error) }, "the daemon could not start");
-    process.stderr.write(`hl-daemon: could not start: ${errorText(error)}\n`);
+    complain(`hl-daemon: could not start: ${errorText(error)}\n`);
     log.close();
     process.exitCode = exitCode.unavailable;
     return;
@@ -127,6 +145,15 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
   log.close();
 }
 
+/** Not by abort, which makes a core where one is wanted: it would hold every secret (X4). */
+function crash(error: Error, logger: Logger, flushes: readonly (() => void)[]): never {
+  logger.error({ error: error.stack }, "uncaught exception: the daemon ends, its commands go on under their shims");
+  complain(`hl-daemon: ${error.stack ?? error.message}\n`);
+  for (const flush of flushes) flush();
+  // eslint-disable-next-line no-restricted-properties -- nothing can be released in order any more
+  process.exit(exitCode.software);
+}
+
 async function serveSignals(signals: SignalQueue, daemon: Daemon, logger: Logger): Promise<void> {
   for (;;) {
     const signal = await signals.next();
@@ -143,7 +170,7 @@ async function serveSignals(signals: SignalQueue, daemon: Daemon, logger: Logger
       cancelLate(); // A timer that is left would keep the stopped process for its whole time.
       if (outcome === "stopped") return;
       logger.error({ outcome }, "the stop was not finished");
-      process.stderr.write(`hl-daemon: stop ${outcome}\n`);
+      complain(`hl-daemon: stop ${outcome}\n`);
       process.kill(process.pid, "SIGKILL");
     }
   }

@@ -1,4 +1,5 @@
 import type { RequestHandler } from "@hl/core/rpc/answer.ts";
+import type { MessageId } from "@hl/core/rpc/message.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { actingCall } from "./acting-call.ts";
 import { HlError, type ErrorType } from "./errors.ts";
@@ -27,6 +28,9 @@ export interface CallRecord {
   readonly error: unknown;
   /** Where it came from, as far as that is known: an address, or `unix socket`. */
   readonly from?: string | undefined;
+  readonly requestId?: MessageId | undefined;
+  /** As they were sent, which may be anything. */
+  readonly params?: unknown;
 }
 
 /** What decides who may do what. */
@@ -69,7 +73,10 @@ export function requestHandler<T extends MethodTable>(options: DispatchOptions<T
       const definition = Object.hasOwn(table, message.method) ? table[message.method] : undefined;
       const startedAt = clock.now();
       const record = (error: unknown): void =>
-        observe?.({ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error, from });
+        observe?.({
+          ...{ method: message.method, caller, definition, durationMs: clock.now() - startedAt, error, from },
+          ...{ requestId: message.id, params: message.params },
+        });
       try {
         admit?.(caller, message.method);
         if (message.authorization !== undefined && actingAs !== undefined && caller !== undefined) {

@@ -5,12 +5,19 @@ import { errorTable, errorTypeOf, HlError } from "./errors.ts";
 export interface WireErrorOptions {
   /** Only in --test-mode: a stack may name paths and versions that help an attacker. */
   readonly stackTrace: boolean;
+  /** Takes out what must not leave this program (X4). */
+  readonly redact?: ((error: WireError) => WireError) | undefined;
   /** Told about every error that is a bug. */
   readonly onInternal?: ((error: unknown, requestId: string) => void) | undefined;
 }
 
 /** Turns anything that was thrown into the error object of DESIGN.md 3.3. */
 export function toWireError(error: unknown, id: MessageId, options: WireErrorOptions): WireError {
+  const wire = described(error, id, options);
+  return options.redact?.(wire) ?? wire;
+}
+
+function described(error: unknown, id: MessageId, options: WireErrorOptions): WireError {
   const requestId = String(id);
   if (error instanceof RpcError) {
     const type = errorTypeOf(error.code);

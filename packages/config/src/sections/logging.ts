@@ -85,5 +85,45 @@ export const loggingSection = section({
         }),
       },
     }),
+    audit: section({
+      summary: "The audit log: who did what and who was refused, a JSON object a line (docs/audit.md).",
+      remote: false,
+      keys: {
+        enabled: flag({
+          default: true,
+          reload: "restart",
+          summary: "Whether it is written. The `audit` events are sent either way.",
+        }),
+        file: path({ default: "logs/audit.log", reload: "restart", summary: "Its file." }),
+        max_size: bytes({
+          min: 4096,
+          default: 50_000_000,
+          reload: "restart",
+          summary: "The file is rotated at this size.",
+        }),
+        backup_count: count({
+          max: 10_000,
+          default: 30,
+          unit: "files",
+          reload: "restart",
+          summary: "Rotated files that are kept.",
+        }),
+        compression: flag({ default: true, reload: "restart", summary: "Compress rotated files (gzip)." }),
+        frequency: choice({
+          values: ["hourly", "daily", "weekly"],
+          default: "daily",
+          reload: "restart",
+          summary: "How often it is rotated, beside `max_size`.",
+        }),
+        retention_days: count({
+          min: 1,
+          max: 3650,
+          default: 90,
+          unit: "days",
+          reload: "restart",
+          summary: "Rotated files older than this are removed.",
+        }),
+      },
+    }),
   },
 });

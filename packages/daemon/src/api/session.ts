@@ -183,8 +183,9 @@ export class SessionFactory {
 
   #wire(type: ErrorType, message: string, facts: Record<string, unknown> = {}): ReturnType<PeerRefusals["tooLarge"]> {
     // Where in our code it was refused is no help, and finding that out is dear.
-    const wire = toWireError(new HlError(type, message, facts), null, { stackTrace: false });
-    return { code: errorTable[type].code, message, data: { ...wire.data } };
+    const quiet = { ...this.#options.wireError, stackTrace: false };
+    const wire = toWireError(new HlError(type, message, facts), null, quiet);
+    return { code: errorTable[type].code, message: wire.message, data: { ...wire.data } };
   }
 }
 

@@ -33,6 +33,8 @@ export interface CommandsOptions {
   readonly assertRoom?: (() => void) | undefined;
   /** Keeps what is secret in the environments of commands out of events, as long as they are held (X4). */
   readonly secrets?: SecretHolder | undefined;
+  /** Takes out what must not lie in the record, which is only for people: what is the same command is known by a hash (X4). */
+  readonly redact?: ((args: readonly string[]) => readonly string[]) | undefined;
   /** Starts and ends are told to whoever reports them as events; of an end, resolves when that is durable (or refused for good). */
   readonly onStart: (command: Command) => void;
   readonly onEnd: (command: Command, ending: Ending) => Promise<void>;
@@ -220,7 +222,8 @@ export class Commands {
     this.#live.add(command);
     // The shim does its part while the disk does its own, which takes as long.
     const held = runner.hold(warm, ({ preparation }) => plan.request(runId, preparation));
-    const recorded = this.#record({ commandId: id, runId, paramsHash, command: name, args, bootId, startedMs });
+    const shown = this.#options.redact?.(args) ?? args;
+    const recorded = this.#record({ commandId: id, runId, paramsHash, command: name, args: shown, bootId, startedMs });
     const begun = recorded.then(
       () => true,
       () => false,

@@ -65,7 +65,7 @@ export async function audited<T>(
 const programCharactersMax = 256;
 
 /** What comes behind a blank are arguments that were put in the wrong place, and may hold secrets (X4). */
-function programOf(command: string): string {
+export function programOf(command: string): string {
   return (command.split(/\s/, 1)[0] ?? "").slice(0, programCharactersMax);
 }
 

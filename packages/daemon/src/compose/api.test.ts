@@ -36,15 +36,8 @@ test("the limits of local_api hold as configured, and as changed from then on", 
   await using building = new AsyncDisposableStack();
   const live = new LiveConfig(config);
   const ports = {
-    config,
-    live,
-    clock,
-    logger: silentLogger,
-    building,
-    testMode: true,
-    handlers: {},
-    audit: { call() {} },
-    monitor: {},
+    ...{ config, live, clock, logger: silentLogger, building, testMode: true, handlers: {}, monitor: {} },
+    ...{ audit: { call() {} }, redactor: { redact: (value: unknown) => value }, noteError() {} },
   };
   const api = ports as unknown as ApiPorts;
   const { socket } = composeLocalApi(api, composeSessions(api), defaultTransportLimits);

@@ -3,6 +3,7 @@ import { tlsPolicy } from "@hl/config/tls-policy.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { joined } from "@hl/core/joined.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
+import type { WireError } from "@hl/core/rpc/error.ts";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { openRpcDocument } from "@hl/protocol/openrpc.ts";
@@ -17,6 +18,7 @@ import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
 import { SocketServer } from "../api/socket-server.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
+import type { Redactor } from "../redaction/redactor.ts";
 import type { Audit } from "./audit.ts";
 import { composeAuthentication } from "./authentication.ts";
 import type { ComposedOutbound } from "./outbound.ts";
@@ -30,7 +32,10 @@ export interface ApiPorts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly monitor: HealthMonitor;
+  /** For `recent_errors` of health. */
+  readonly noteError: (text: string) => void;
   readonly audit: Audit;
+  readonly redactor: Redactor;
   readonly testMode: boolean;
   readonly handlers: SessionFactoryOptions["handlers"];
   readonly outbound: ComposedOutbound;
@@ -45,7 +50,7 @@ export interface LocalApi {
 
 /** One table, one set of handlers and one check for every way in (X3). */
 export function composeSessions(ports: ApiPorts): SessionFactory {
-  const { config, live, clock, logger, monitor, audit, testMode, handlers } = ports;
+  const { config, live, clock, logger, noteError, audit, redactor, testMode, handlers } = ports;
   const requests = ports.building.use(requestLog(logger, clock));
   return new SessionFactory({
     handlers,
@@ -55,10 +60,11 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
     clock,
     wireError: {
       stackTrace: testMode,
+      redact: (error) => redactor.redact(error) as WireError,
       onInternal: (error, requestId) => {
         const stack = error instanceof Error ? error.stack : String(error);
         logger.error({ request_id: requestId, error: stack }, "a request failed unexpectedly");
-        monitor.noteError(errorText(error));
+        noteError(errorText(error));
       },
     },
     limits: new CallerLimits(live.part(callerRateOf)(), clock),

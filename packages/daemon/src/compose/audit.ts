@@ -8,9 +8,14 @@ import type { Approval, Decider } from "@hl/protocol/methods/approval-list.ts";
 import type { CommandDecision } from "../commands/decision.ts";
 import type { EgressDecision } from "../egress/egress-proxy.ts";
 import type { Events } from "../events/events.ts";
+import type { AuditLog } from "../logging/audit-log.ts";
+import { detailsOf, PrivilegedCalls, whoOf } from "./audit-calls.ts";
 import { configFields, refusedConfigFields, type Changer } from "./config-audit.ts";
 
-/** Who was allowed or refused what (X3): a line in the log and an event each. Nobody waits for either, and none carries a secret (X4). */
+/**
+ * Who was allowed or refused what (X3): a record in the audit log each; decisions and refusals are a line in the log and an event too. Nobody waits for
+ * any, and none carries a secret (X4).
+ */
 export interface Audit extends Disposable {
   readonly command: (decision: CommandDecision) => void;
   readonly egress: (decision: EgressDecision) => void;
@@ -24,7 +29,7 @@ export interface Audit extends Disposable {
   readonly config: (by: Changer, changes: readonly ConfigChange[]) => void;
   /** It was to be changed, and stays as it is. */
   readonly configRefused: (by: Changer, section: string, error: Pick<HlError, "type" | "message">) => void;
-  /** Of every request: those that no handler has seen are refusals. */
+  /** Of every request: those that no handler has seen are refusals, and privileged ones are a record each. */
   readonly call: (record: CallRecord) => void;
 }
 
@@ -47,6 +52,8 @@ export interface AuditPorts {
   readonly events: Events;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Undefined where it is switched off. */
+  readonly auditLog?: AuditLog | undefined;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -55,6 +62,7 @@ interface Refusal {
   readonly key: string;
   readonly fields: Fields;
   readonly sentence: string;
+  readonly more?: Fields | undefined;
 }
 
 const windowMs = 60_000;
@@ -63,11 +71,14 @@ const toldMax = 50;
 /** Of those who have proved nothing. */
 const strangersToldMax = 20;
 
-export function auditor({ events, logger, clock }: AuditPorts): Audit {
+export function auditor({ events, logger, clock, auditLog }: AuditPorts): Audit {
   const log = logger.child({ part: "audit" });
-  const record = (fields: Fields, severity: "info" | "warning", sentence: string): void => {
+  const calls = new PrivilegedCalls({ clock, append: (fields) => auditLog?.append(fields) });
+  /** @param more only for the audit log */
+  const record = (fields: Fields, severity: "info" | "warning", sentence: string, more: Fields = {}): void => {
     log.info(fields, sentence);
     events.emit("audit", fields, severity);
+    auditLog?.append({ ...fields, ...more });
   };
   const boundedOf = (kindsMax: number): BoundedReports<Refusal> =>
     new BoundedReports({
@@ -75,7 +86,7 @@ export function auditor({ events, logger, clock }: AuditPorts): Audit {
       windowMs,
       toldMax: kindsMax,
       keyOf: ({ key }) => key,
-      tell: ({ fields, sentence }) => record(fields, "warning", sentence),
+      tell: ({ fields, sentence, more }) => record(fields, "warning", sentence, more),
       tellRest: (count) =>
         record({ kind: "repeated", decision: "deny", count }, "warning", "more like these were refused"),
     });
@@ -125,10 +136,12 @@ export function auditor({ events, logger, clock }: AuditPorts): Audit {
     call: (served) => {
       const refused = callRefusal(served);
       if (refused !== undefined) (served.caller === undefined ? strangers : bounded).report(refused);
+      else calls.record(served);
     },
     [Symbol.dispose]: () => {
       bounded[Symbol.dispose]();
       strangers[Symbol.dispose]();
+      calls[Symbol.dispose]();
     },
   };
 }
@@ -173,11 +186,12 @@ function egressFields({ durationMs, ...decision }: EgressDecision): Fields {
 }
 
 /** A caller that is not known, whose role lacks the permission, or who is over its rate; undefined for everything else. */
-function callRefusal({ method, caller, error, from }: CallRecord): Refusal | undefined {
+function callRefusal(call: CallRecord): Refusal | undefined {
+  const { method, caller, error, from } = call;
   if (!(error instanceof HlError)) return undefined;
   const { type } = error;
   if (type !== "unauthenticated" && type !== "permission_denied" && type !== "rate_limited") return undefined;
-  const who = { caller: caller?.subject, role: caller?.role, via: caller?.via, credential: caller?.credential, from };
+  const who = { ...whoOf(caller), from };
   // A caller that nobody knows is told less than the auditor.
   const reason = error.cause instanceof Error ? error.cause.message : error.message;
   const named = shownMethod(method);
@@ -189,7 +203,8 @@ function callRefusal({ method, caller, error, from }: CallRecord): Refusal | und
     error_type: error.type,
     reason,
   };
-  return { key: JSON.stringify([named, who, error.type, reason]), fields, sentence: "a request was refused" };
+  const key = JSON.stringify([named, who, error.type, reason]);
+  return { key, fields, sentence: "a request was refused", more: detailsOf(call) };
 }
 
 const methodCharactersMax = 64;

@@ -14,7 +14,6 @@ import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
 import type { LogLevels } from "../logging/log-levels.ts";
 import type { ProxySettings } from "../network/proxy-settings.ts";
 import { ProcessSecrets } from "../redaction/process-secrets.ts";
-import { Redactor } from "../redaction/redactor.ts";
 import { AgentRecords } from "../store/agent-records.ts";
 import { CommandRecords } from "../store/command-records.ts";
 import { Database } from "../store/database.ts";
@@ -30,12 +29,13 @@ import { composeApprovals } from "./approvals.ts";
 import { composeLocalApi, composeSessions } from "./api.ts";
 import { composeCloud, type ComposedCloud } from "./cloud.ts";
 import { auditor } from "./audit.ts";
+import { composeAuditLog, type WritingPorts } from "./audit-log.ts";
 import { composeEgress } from "./egress.ts";
 import { enforceableOf } from "./enforceable.ts";
 import { composeHealth } from "./health.ts";
 import { composeOutbound } from "./outbound.ts";
 import { composeKeyProxy } from "./key-proxy.ts";
-import { knownSecrets } from "./secrets.ts";
+import { holdLocalToken, holdTaken } from "./secrets.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
 import { composeConfiguration, type ComposedConfiguration } from "./configuration.ts";
@@ -54,7 +54,7 @@ import { stopWork } from "./stop-work.ts";
 import { composeTranscripts } from "./transcripts.ts";
 
 /** What the daemon takes from outside; tests pass their own. */
-export interface Ports {
+export interface Ports extends WritingPorts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
@@ -86,9 +86,9 @@ const lastFlushMs = 2_000;
 
 /** The composition root, in start order. Everything that is built here is released by `stop`, in reverse. */
 export async function compose(found: FoundConfiguration, ports: Ports): Promise<Daemon> {
-  const { clock, random, logger, testMode } = ports;
+  const { clock, random, logger, testMode, secrets, redactor } = ports;
   const { config } = found;
-  const live = new LiveConfig(config);
+  const live = new LiveConfig(config, (inForce, newest) => holdTaken(secrets, inForce, newest));
   live.follow(({ daemon: { logging } }) => ({ level: logging.level, levels: logging.levels }), ports.setLogLevels);
   const { home, daemon: settings, security } = config;
   await using building = new AsyncDisposableStack();
@@ -123,9 +123,8 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   const probe = await runner.probe();
 
   // Features.
-  const secrets = knownSecrets(live, clock, ports.proxy);
+  holdLocalToken(secrets, config);
   const onStoreError = failure("an event could not be stored");
-  const redactor = new Redactor(secrets);
   const eventParts: Omit<EventsOptions, keyof ReturnType<typeof eventSettings>> = {
     spool,
     clock,
@@ -135,7 +134,8 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   };
   const events = new Events(live.options(eventParts, eventSettings));
   building.use(events);
-  const audit = building.use(auditor({ events, logger, clock }));
+  const { auditLog, troubles: logs } = building.use(composeAuditLog(config, ports));
+  const audit = building.use(auditor({ events, logger, clock, auditLog }));
   const configuration = composeConfiguration({ found, live, audit, onChanged: () => checkHealth() });
   const { proxySocketPath: proxySocket } = runnerPathsOf(config, host.user);
   const enforceable = enforceableOf(settings.security.sandbox, probe, proxySocket);
@@ -173,11 +173,11 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   const { commands, pruner, agents, workspace } = composeProcesses(processPorts);
   const stopping = new AbortController();
   const health = {
-    ...{ config, live, host, clock, logger, database, spool, events, commands, agents, enforceable },
+    ...{ ...ports, config, live, host, database, spool, events, commands, agents, enforceable, logs },
     rejectedOverrides: configuration.rejected,
   };
   const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
-  noteError = (text) => monitor.noteError(text);
+  noteError = (text) => monitor.noteError(redactor.redactText(text));
 
   // The interface, the same for every way in.
   const hasAgents = live.part(({ daemon }) => daemon.claude_integration.enabled);
@@ -212,7 +212,9 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
     messageBytesMax: security.input_validation.max_request_size,
     pauseReadsWhenFull: true,
   };
-  const apiPorts = { config, live, clock, logger, monitor, audit, testMode, handlers, building, outbound };
+  const apiPorts = {
+    ...{ config, live, clock, logger, monitor, noteError, audit, redactor, testMode, handlers, outbound, building },
+  };
   const session = composeSessions(apiPorts);
   const { socket, http } = composeLocalApi(apiPorts, session, limits);
   const { base_url: baseUrl } = settings.cloud_api;

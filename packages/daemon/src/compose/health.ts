@@ -10,9 +10,11 @@ import type { Events } from "../events/events.ts";
 import { HealthMonitor, type Health, type MonitorOptions } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { Database } from "../store/database.ts";
+import type { Redactor } from "../redaction/redactor.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import { agentConditions, isAgentFailing } from "./agent-health.ts";
 import { firstProblem, type Enforceable } from "./enforceable.ts";
+import { logConditions, type LogTrouble } from "./log-health.ts";
 import { inodeConditions, inodesOf, storeConditions } from "./store-health.ts";
 import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
 import type { LiveConfig } from "./live-config.ts";
@@ -31,6 +33,8 @@ export interface HealthPorts {
   readonly enforceable: Enforceable;
   /** What is wrong in the overrides file and does not hold. */
   readonly rejectedOverrides: () => readonly string[];
+  readonly logs: () => readonly LogTrouble[];
+  readonly redactor: Redactor;
   /** Undefined where no cloud is configured. */
   readonly cloud: () => ComposedCloud | undefined;
   readonly stopping: AbortSignal;
@@ -78,13 +82,16 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           lastError: link?.lastError,
         };
       },
-      conditions: () => [
-        ...storeConditions(ports.database),
-        ...inodeConditions(inodesOf(join(config.home, "data"))),
-        ...agentConditions(agents.live(), memoryAlertMb()),
-        ...overridesConditions(ports.rejectedOverrides()),
-        ...conditionsOf(config, ports.enforceable, ports.cloud()),
-      ],
+      // They quote what went wrong, which may be an address with a password (X4).
+      conditions: () =>
+        ports.redactor.redact([
+          ...storeConditions(ports.database),
+          ...logConditions(ports.logs()),
+          ...inodeConditions(inodesOf(join(config.home, "data"))),
+          ...agentConditions(agents.live(), memoryAlertMb()),
+          ...overridesConditions(ports.rejectedOverrides()),
+          ...conditionsOf(config, ports.enforceable, ports.cloud()),
+        ]) as Health["alerts"],
     },
     onChange: (health) => {
       logger.info({ status: health.status, alerts: health.alerts }, "health has changed");

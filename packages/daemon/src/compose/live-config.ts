@@ -17,10 +17,13 @@ interface Follower {
 export class LiveConfig {
   readonly #picks: Pick<unknown>[] = [];
   readonly #followers: Follower[] = [];
+  readonly #onTake: (inForce: Config, newest: Config) => void;
   #inForce: Config;
   #newest: Config;
 
-  constructor(atStart: Config) {
+  /** @param onTake comes before every follower, when there is something newer or it has been put back */
+  constructor(atStart: Config, onTake: (inForce: Config, newest: Config) => void = () => {}) {
+    this.#onTake = onTake;
     this.#inForce = atStart;
     this.#newest = atStart;
   }
@@ -86,11 +89,13 @@ export class LiveConfig {
     const before = { inForce: this.#inForce, newest: this.#newest };
     this.#inForce = withLiveKeys(before.inForce, next);
     this.#newest = next;
+    this.#onTake(this.#inForce, this.#newest);
     try {
       for (const follower of this.#followers) follower.look();
     } catch (error) {
       this.#inForce = before.inForce;
       this.#newest = before.newest;
+      this.#onTake(this.#inForce, this.#newest);
       for (const follower of this.#followers) follower.look();
       throw error;
     }

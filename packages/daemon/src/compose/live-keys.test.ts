@@ -16,6 +16,8 @@ import { silentLogger } from "@hl/core/logger.ts";
 import { makeDaemonHome, temporaryFolder } from "@hl/testkit/programs.ts";
 import { findConfiguration } from "../configuration/configuration.ts";
 import { findRunnerBinary } from "../host-facts.ts";
+import { Redactor } from "../redaction/redactor.ts";
+import { Secrets } from "../redaction/secrets.ts";
 import { compose } from "./compose.ts";
 
 /** A read inside `LiveConfig` is one that is made again when the configuration changes. */
@@ -53,11 +55,13 @@ test("every live key is read where it may change, and none is read only once", a
   });
   const found = findConfiguration({ home: folder.path, testMode: true, env: {}, files: {} });
   assert.ok(found.ok, JSON.stringify(found));
+  const secrets = new Secrets(systemClock);
   const reads: Reads = { live: new Set(), once: new Set() };
   const daemon = await compose(
     { ...found, config: noting(found.config, reads) },
     {
       ...{ clock: systemClock, random: Math.random, logger: silentLogger, setLogLevels: () => {}, testMode: true },
+      ...{ secrets, redactor: new Redactor(secrets), logTrouble: () => undefined, beforeCrash: () => {} },
       ...{ runnerBinary: findRunnerBinary(), enrollmentToken: undefined, proxy: undefined },
     },
   );

@@ -9,6 +9,7 @@ import { Pruner, type PrunerOptions } from "../commands/pruner.ts";
 import { Retention } from "../commands/retention.ts";
 import type { Events } from "../events/events.ts";
 import { findWorkspaceProgram, type HostFacts } from "../host-facts.ts";
+import type { Redactor } from "../redaction/redactor.ts";
 import type { ProcessSecrets } from "../redaction/process-secrets.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { AgentRecords } from "../store/agent-records.ts";
@@ -41,6 +42,7 @@ export interface ProcessPorts {
   readonly events: Events;
   readonly enforceable: Enforceable;
   readonly secrets: ProcessSecrets;
+  readonly redactor: Redactor;
   readonly keys: KeyKeeper | undefined;
   readonly judge: ToolJudge;
   readonly transcripts: ComposedTranscripts;
@@ -77,6 +79,7 @@ export function composeProcesses(ports: ProcessPorts): {
     bootId: host.bootId,
     assertRoom,
     secrets,
+    redact: (args) => ports.redactor.redact(args) as readonly string[],
     onStart: report.commandStarted,
     onEnd: report.commandEnded,
     random,

@@ -45,6 +45,7 @@ export function composeTranscripts(ports: TranscriptPorts): ComposedTranscripts 
     records: new TranscriptRecords(database),
     clock,
     redact: (value) => redactor.redact(value),
+    redactStream: () => redactor.stream(),
     onKept: (item, { runId, position, index }, turn) => {
       if (toldElsewhere.has(item.type)) return;
       const of = turn === undefined ? `${runId}.${position}.${index}` : `turn-${turn}`;

@@ -11,6 +11,16 @@ export interface Span {
   readonly name: string;
 }
 
+/** Looks for all secrets at once. */
+export interface Search {
+  /** Where they are, in order; those that overlap or touch are one span. Undefined where there are none. */
+  spansIn(text: string): Span[] | undefined;
+  /** Where the end of the text may be the beginning of one; the text's length where it is of none. The earliest such place. */
+  openFrom(text: string): number;
+  /** Characters of the longest. */
+  readonly longest: number;
+}
+
 interface SortedNeedle extends Needle {
   /** Index of the longest other needle that this one begins with. */
   readonly inner: number | undefined;
@@ -25,15 +35,17 @@ const pairs = 65_536;
  * characters of a window occur in a needle; all else is skipped in steps of up to a window. Which needle it is, is found in the sorted
  * list, so that many with one beginning cost as little as one.
  */
-export class NeedleSearch {
+export class NeedleSearch implements Search {
   readonly #sorted: readonly SortedNeedle[];
   readonly #window: number;
+  readonly longest: number;
   /** By the last two characters of a window: how far it may move. 0 where a needle may begin with it. */
   readonly #steps: Uint8Array;
 
   constructor(needles: Iterable<Needle>) {
     this.#sorted = sorted(needles);
     this.#window = this.#sorted.reduce((least, { text }) => Math.min(least, text.length), windowMax);
+    this.longest = this.#sorted.reduce((most, { text }) => Math.max(most, text.length), 0);
     this.#steps = new Uint8Array(pairs).fill(this.#window - 1);
     for (const { text } of this.#sorted) {
       for (let at = 0; at + 1 < this.#window; at += 1) {
@@ -43,11 +55,17 @@ export class NeedleSearch {
     }
   }
 
+  openFrom(text: string): number {
+    for (let from = Math.max(0, text.length - this.longest + 1); from < text.length; from += 1) {
+      if (this.#isBeginning(text.slice(from))) return from;
+    }
+    return text.length;
+  }
+
   get size(): number {
     return this.#sorted.length;
   }
 
-  /** Where needles are, in order; those that overlap or touch are one span. Undefined where there are none. */
   spansIn(text: string): Span[] | undefined {
     if (this.#sorted.length === 0) return undefined;
     let spans: Span[] | undefined;
@@ -64,6 +82,18 @@ export class NeedleSearch {
       at += 1;
     }
     return spans;
+  }
+
+  /** Whether a longer needle begins so: it would be the first that is not before it in order. */
+  #isBeginning(text: string): boolean {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#sorted[middle]?.text ?? "") <= text) low = middle + 1;
+      else high = middle;
+    }
+    return this.#sorted[low]?.text.startsWith(text) ?? false;
   }
 
   /** The greatest needle that is not behind the text in order begins with every needle that the text begins with. */

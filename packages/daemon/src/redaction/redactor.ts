@@ -1,7 +1,7 @@
-import type { NeedleSearch } from "./needle-search.ts";
+import type { Search } from "./needle-search.ts";
+import { markFor } from "./mark.ts";
 import { bareMark, type Secrets } from "./secrets.ts";
-
-const nameCharactersMax = 64;
+import { StreamRedactor } from "./stream-redactor.ts";
 
 /** Takes the secrets that the daemon knows out of what leaves it (X4). It knows nothing of events: logs and errors may use it as well. */
 export class Redactor {
@@ -16,6 +16,16 @@ export class Redactor {
     return this.#secrets.search()?.spansIn(text) !== undefined;
   }
 
+  /** For a text that comes in pieces. */
+  stream(): StreamRedactor {
+    return new StreamRedactor(this.#secrets);
+  }
+
+  redactText(text: string): string {
+    const search = this.#secrets.search();
+    return search === undefined ? text : redactText(text, search);
+  }
+
   /**
    * The value as JSON has it, with `[redacted:NAME]` in the place of each secret: in texts and in keys, and for a number that holds one.
    * The same value, not a copy, where there is none.
@@ -27,7 +37,7 @@ export class Redactor {
 }
 
 /** Looks without making anything: almost no value has a secret in it, and every event is looked at. */
-function holdsOne(value: unknown, search: NeedleSearch): boolean {
+function holdsOne(value: unknown, search: Search): boolean {
   if (typeof value === "string") return search.spansIn(value) !== undefined;
   if (typeof value === "number") return !isShort(value) && search.spansIn(String(value)) !== undefined;
   if (typeof value !== "object" || value === null) return false;
@@ -45,7 +55,7 @@ function isShort(value: number): boolean {
   return Number.isInteger(value) && Math.abs(value) < 10_000;
 }
 
-function redactValue(value: unknown, search: NeedleSearch): unknown {
+function redactValue(value: unknown, search: Search): unknown {
   if (typeof value === "string") return redactText(value, search);
   if (typeof value === "number") return search.spansIn(String(value)) ? redactText(String(value), search) : value;
   if (typeof value !== "object" || value === null) return value;
@@ -59,7 +69,7 @@ function redactValue(value: unknown, search: NeedleSearch): unknown {
   return items.some((item, at) => !Object.is(item, value[at])) ? items : value;
 }
 
-function redactObject(value: object, search: NeedleSearch): unknown {
+function redactObject(value: object, search: Search): unknown {
   const entries = Object.entries(value).map(([key, item]) => [redactText(key, search), redactValue(item, search)]);
   const isSame = Object.entries(value).every(
     ([key, item], at) => entries[at]?.[0] === key && Object.is(entries[at][1], item),
@@ -78,7 +88,7 @@ function withoutDoubles(entries: readonly [string, unknown][]): [string, unknown
   });
 }
 
-function redactText(text: string, search: NeedleSearch): string {
+function redactText(text: string, search: Search): string {
   const spans = search.spansIn(text);
   if (spans === undefined) return text;
   const parts: string[] = [];
@@ -90,9 +100,4 @@ function redactText(text: string, search: NeedleSearch): string {
   const redacted = parts.join("") + text.slice(behind);
   // What is left, or a mark with its neighbours, may make a secret of its own.
   return search.spansIn(redacted) === undefined ? redacted : bareMark;
-}
-
-function markFor(name: string, search: NeedleSearch): string {
-  const mark = `[redacted:${name.slice(0, nameCharactersMax)}]`;
-  return search.spansIn(mark) === undefined ? mark : bareMark;
 }

@@ -8,13 +8,17 @@ export interface SecretVariable {
 const secretName = /KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|COOKIE|AUTH$|(?:^|_)PAT$/i;
 
 /** `scheme://user:password@host`, under whatever name. */
-const passwordInUrl = /:\/\/[^\s/:@]*:([^\s/@]+)@/;
+const urlWithPassword = /:\/\/[^\s/:@]*:([^\s/@]+)@/;
+
+export function passwordInUrl(text: string): string | undefined {
+  return urlWithPassword.exec(text)?.[1];
+}
 
 /** The one rule for what is secret in an environment: by the name of the variable, and passwords in URLs. */
 export function secretVariables(environment: Readonly<Record<string, string>>): SecretVariable[] {
   return Object.entries(environment).flatMap(([name, value]) => {
     if (secretName.test(name)) return [{ name, value }];
-    const password = passwordInUrl.exec(value)?.[1];
+    const password = passwordInUrl(value);
     return password === undefined ? [] : [{ name, value: password }];
   });
 }

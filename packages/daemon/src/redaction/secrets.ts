@@ -1,6 +1,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
-import { NeedleSearch, type Needle } from "./needle-search.ts";
+import { NeedleSearch, type Needle, type Search } from "./needle-search.ts";
+import { JoinedSearch, PatternSearch, type NamedPattern } from "./pattern-search.ts";
 import { formsOf, secretBytesMin } from "./secret-forms.ts";
 import { secretVariables, type SecretVariable } from "./secret-variables.ts";
 
@@ -32,7 +33,8 @@ export class Secrets {
   readonly #clock: Pick<Clock, "now">;
   readonly #held = new Map<string, Held>();
   #bytes = 0;
-  #search: NeedleSearch | undefined;
+  #search: Search | undefined;
+  #patterns: PatternSearch | undefined;
   #forgetAt = Infinity;
 
   constructor(clock: Pick<Clock, "now">) {
@@ -48,6 +50,12 @@ export class Secrets {
   holdOwn(owner: string, variables: Readonly<Record<string, string>>): void {
     this.release(owner);
     for (const variable of secretsIn(variables)) this.#hold(owner, variable);
+  }
+
+  /** As `holdOwn`, of values that are secret whatever they are called. */
+  holdValues(owner: string, values: Readonly<Record<string, string>>): void {
+    this.release(owner);
+    for (const [name, value] of Object.entries(values)) this.#hold(owner, { name, value });
   }
 
   /**
@@ -76,12 +84,23 @@ export class Secrets {
     }
   }
 
+  /** What fits one of these is secret as well; they take the place of those of before. */
+  lookFor(patterns: readonly NamedPattern[]): void {
+    this.#patterns = patterns.length === 0 ? undefined : new PatternSearch(patterns);
+    this.#search = undefined;
+  }
+
   /** Undefined when no secret is known. */
-  search(): NeedleSearch | undefined {
+  search(): Search | undefined {
     if (this.#clock.now() >= this.#forgetAt) this.#forgetOld();
-    if (this.#held.size === 0) return undefined;
-    this.#search ??= new NeedleSearch([...this.#held.values()].flatMap(({ needles }) => needles));
+    if (this.#held.size === 0) return this.#patterns;
+    this.#search ??= this.#newSearch();
     return this.#search;
+  }
+
+  #newSearch(): Search {
+    const needles = new NeedleSearch([...this.#held.values()].flatMap((held) => held.needles));
+    return this.#patterns === undefined ? needles : new JoinedSearch([needles, this.#patterns]);
   }
 
   #hold(owner: string, { name, value }: SecretVariable): void {

@@ -9,6 +9,8 @@ import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
+import { Redactor } from "../redaction/redactor.ts";
+import { Secrets } from "../redaction/secrets.ts";
 import { Database } from "../store/database.ts";
 import { TranscriptRecords } from "../store/transcript-records.ts";
 import { Transcript, type TranscriptOptions } from "./transcript.ts";
@@ -43,6 +45,7 @@ function world(): World {
       records: new TranscriptRecords(database),
       clock: new ManualClock(),
       redact: (value) => value,
+      redactStream: () => ({ push: (text) => text, end: () => "" }),
       bytesMax: 1_000_000,
       dataBytesMax: 10_000,
       onKept: ({ seq }, { runId, position, index }) => kept.push(`${seq}=${runId}.${position}.${index}`),
@@ -352,6 +355,34 @@ test("X4, P7: secrets are taken out before anything is cut, kept or told", async
   assert.equal(params.session_id, "of [redacted:X]");
   assert.match((params.data as { text: string }).text, /^\[redacted:X\] long /);
   assert.ok((params.omitted_bytes ?? 0) > 4_000 && Buffer.byteLength(JSON.stringify(params.data)) <= 1_000);
+  reader.leave();
+  await reader.done;
+});
+
+test("X4: a secret that is split over deltas is told to nobody, whatever comes between its pieces", async () => {
+  using w = world();
+  const secrets = new Secrets(new ManualClock());
+  secrets.holdOwn("o", { A_TOKEN: "sk-ant-0123456789" });
+  const redactor = new Redactor(secrets);
+  const transcript = w.open({ redact: (value) => redactor.redact(value), redactStream: () => redactor.stream() });
+  const delta = (text: string, more: object = {}): void =>
+    transcript.tell({ type: "delta", sessionId: "s", data: { kind: "text", text, ...more } });
+  delta("it is sk-an"); // Before anybody reads.
+  const reader = read(transcript, 1);
+  delta("I think", { kind: "thinking" });
+  delta("t-01234", { subagent_of: "t" });
+  delta("t-01234");
+  transcript.add({ type: "tool_call", sessionId: "s", data: {} }, { runId: "r", position: 1, past: false });
+  delta("56789, yes; and sk-a");
+  transcript.add(
+    { type: "message", sessionId: "s", data: { text: "all of it" } },
+    { runId: "r", position: 2, past: false },
+  );
+  await until("the message", () => reader.told.length >= 6);
+  assert.deepEqual(
+    reader.told.map(({ params }) => (params.data as { text?: string }).text ?? params.type),
+    ["I think", "t-01234", "tool_call", "[redacted:A_TOKEN], yes; and ", "sk-a", "all of it"],
+  );
   reader.leave();
   await reader.done;
 });

@@ -8,6 +8,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import type { AgentItem } from "@hl/protocol/methods/claude-subscribe.ts";
 import type { LogPlace, TranscriptRecords } from "../store/transcript-records.ts";
 import { cutToFit } from "./cut.ts";
+import { DeltaStreams, type TextStream } from "./delta-streams.ts";
 import { LiveReader } from "./live-reader.ts";
 import { Noise, type Placed } from "./noise.ts";
 import type { Said } from "./said.ts";
@@ -17,6 +18,8 @@ export interface TranscriptOptions {
   readonly clock: Pick<Clock, "wallMs">;
   /** Takes out what must not leave the daemon (X4). */
   readonly redact: (value: unknown) => unknown;
+  /** The same for a text that comes in pieces. */
+  readonly redactStream: () => TextStream;
   /** Of one agent; the oldest go. */
   readonly bytesMax: number;
   /** `data` of one event as JSON; the rest is cut off. */
@@ -47,6 +50,7 @@ export class Transcript {
   readonly #options: TranscriptOptions;
   readonly #readers = new Set<LiveReader>();
   readonly #noise: Noise;
+  readonly #deltas: DeltaStreams;
   /** Numbers that are given and not on disk yet, oldest first. */
   readonly #pending = new Set<number>();
   #last: number;
@@ -67,6 +71,7 @@ export class Transcript {
       () => options.dataBytesMax - noiseEnvelopeBytes,
       (placed) => this.#keep(placed),
     );
+    this.#deltas = new DeltaStreams(options.redactStream);
     const { last, bytes } = options.records.use(processId);
     this.#last = this.#stored = last?.seq ?? 0;
     this.#recorded = last?.place;
@@ -89,6 +94,7 @@ export class Transcript {
     this.#reading = reading;
     this.#closed = false;
     if (past && isRecorded(reading, this.#recorded)) return;
+    for (const rest of this.#deltas.endedBy(said)) this.#tellNow(rest);
     this.#noise.add({ said, place: reading, past });
   }
 
@@ -115,6 +121,11 @@ export class Transcript {
 
   /** Something that is told to whoever follows at this moment, and not kept. What is too large for an event is left out. */
   tell(said: Said): void {
+    // Also when nobody is there: who comes in the middle of a secret is not to have the rest of it.
+    for (const piece of this.#deltas.push(said)) this.#tellNow(piece);
+  }
+
+  #tellNow(said: Said): void {
     if (this.#readers.size === 0) return;
     this.#noise.flush();
     const item: AgentItem = {
