@@ -14,12 +14,7 @@ import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
 import type { LogLevels } from "../logging/log-levels.ts";
 import type { ProxySettings } from "../network/proxy-settings.ts";
 import { ProcessSecrets } from "../redaction/process-secrets.ts";
-import { AgentRecords } from "../store/agent-records.ts";
-import { CommandRecords } from "../store/command-records.ts";
-import { Database } from "../store/database.ts";
-import { EventSpool } from "../store/event-spool.ts";
 import { lockHome } from "../store/home-lock.ts";
-import { Inbox } from "../store/inbox.ts";
 import { systemHandlers } from "../system/handlers.ts";
 import { transcriptHandlers } from "../transcripts/handlers.ts";
 import { systemInfoOf } from "../system/system-info.ts";
@@ -36,6 +31,7 @@ import { composeHealth } from "./health.ts";
 import { composeOutbound } from "./outbound.ts";
 import { composeKeyProxy } from "./key-proxy.ts";
 import { holdLocalToken, holdTaken } from "./secrets.ts";
+import { composeStore } from "./store.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
 import { composeConfiguration, type ComposedConfiguration } from "./configuration.ts";
@@ -97,18 +93,7 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   makeHomeFolders(home, settings.security.file_access.allowed_paths[0]);
   building.use(lockHome(home, join(home, "data/state/daemon.lock")));
   const host = readHostFacts(home, settings.daemon.instance_id);
-  const { ballast_bytes: ballastBytes } = settings.event_streaming;
-  const database = building.use(new Database(join(home, "data/state/daemon.db"), clock, logger, ballastBytes));
-  const wallMs = (): number => clock.wallMs();
-  const spool = new EventSpool(database, wallMs);
-  const records = new CommandRecords(database);
-  const agentRecords = new AgentRecords(database);
-  database.makeRoomWith(() => spool.deleteDelivered());
-  database.onReplaced((rescued) => {
-    spool.reload(rescued);
-    records.reload();
-  });
-  const inbox = new Inbox(database, wallMs);
+  const { database, spool, records, agentRecords, inbox } = building.use(composeStore(config, ports));
   let noteError: (text: string) => void = () => {}; // Until there is a monitor, the log has it.
   const failure =
     (what: string) =>
