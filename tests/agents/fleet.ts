@@ -55,7 +55,10 @@ export class Fleet implements AsyncDisposable {
     this.#folder = folder;
   }
 
-  static async start(model: ModelApi, { claude = {}, config = {}, environment = {} }: FleetOptions = {}): Promise<Fleet> {
+  static async start(
+    model: ModelApi,
+    { claude = {}, config = {}, environment = {} }: FleetOptions = {},
+  ): Promise<Fleet> {
     const { claude: executable } = await ensureAgents();
     const { claudeAgentAcp } = await ensureAcpAgents();
     const claude_integration = {

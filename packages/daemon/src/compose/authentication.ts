@@ -51,11 +51,12 @@ export function composeAuthentication({ config, clock, logger, outbound }: Authe
 }
 
 /** At the cloud's own address with all that holds for the cloud, its pins too; at another, which the configuration names by this URL, as any server. */
-function connectTo(config: Config, url: string, { outbound, publicTls, connectCloud }: ComposedOutbound): Connect {
+function connectTo(config: Config, url: string, composed: ComposedOutbound): Connect {
+  const { outbound, publicTls } = composed;
   const { base_url: cloud } = config.daemon.cloud_api;
   if (cloud === undefined || new URL(url).origin !== new URL(cloud).origin)
     return async (to, signal) => outbound.open(to, { tls: publicTls(), timeoutMs: fetchMsMax, signal, implied: true });
   const refusal = refusalOf(url, tlsPolicy(config));
   if (refusal !== undefined) throw new Error(refusal);
-  return connectCloud(() => fetchMsMax);
+  return composed.connectCloud(() => fetchMsMax);
 }
