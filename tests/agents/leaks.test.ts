@@ -87,8 +87,12 @@ describe("what many turns and many agents leave behind", () => {
       // What the real programs start for a moment, around a tool or a turn, ends by itself; what has leaked does not.
       const left = (): number[] => processes().filter((pid) => !earlyProcesses.includes(pid));
       await until("no process that was not there after ten turns", () => left().length === 0);
-      const late = await count();
-      assert.deepEqual(late, early, protocol);
+      // Fewer descriptors are no leak: a connection to the model that nobody needs is closed after a while. What has leaked stays.
+      const late = await until("no descriptor that was not there after ten turns", async () => {
+        const now = await count();
+        return now.descriptors <= (early?.descriptors ?? 0) && now;
+      });
+      assert.deepEqual({ ...late, descriptors: 0 }, { ...early, descriptors: 0 }, protocol);
       t.diagnostic(
         `${protocol}: ${turns} turns; ${late.descriptors} descriptors of the daemon, ${late.shimDescriptors} of the shim, ${processes().length} processes, ${late.files.length} files, as after 10 turns`,
       );
@@ -131,7 +135,8 @@ describe("what many turns and many agents leave behind", () => {
     t.diagnostic(
       `${agentsInARow} agents: ${JSON.stringify(first)} after the third, ${JSON.stringify(last)} after the last`,
     );
-    assert.deepEqual(last, first);
+    await until("no descriptor more", () => descriptorCount(fleet.daemon.pid) <= first.descriptors);
+    assert.deepEqual({ ...last, descriptors: 0 }, { ...first, descriptors: 0 });
     isFlat(t, `daemon over ${agentsInARow} agents`, rss);
     assert.ok(readdirSync(join(fleet.daemon.home, "workspace")).length < 10);
   });

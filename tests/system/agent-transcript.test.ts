@@ -285,12 +285,15 @@ test("P3: killed in a turn of the real Claude Code: the reader gets the rest, ea
   const texts = told.filter(({ type }) => type === "message").map(({ data }) => data.text);
   assert.deepEqual(texts, ["echo: one", "echo: two"]);
   const [one = assert.fail()] = told.filter(({ type }) => type === "turn_completed");
-  const { usage, model: named, permission_mode } = await second.call("claude/status", { process_id });
+  // The mode is known again when the agent has answered this daemon, which may come behind the turn.
+  const { usage } = await until("model and mode", async () => {
+    const status = await second.call("claude/status", { process_id });
+    return status.model !== undefined && status.permission_mode !== undefined && status;
+  });
   for (const name of ["input_tokens", "output_tokens", "cache_read_tokens"])
     assert.equal(usage[name], Number(one.data.usage[name]) + Number(end.data.usage[name]), name);
   assert.ok(Math.abs(usage.cost_usd - one.data.cost_usd - end.data.cost_usd) < 1e-9);
   assert.deepEqual([usage.turns, usage.errors], [2, 0]);
-  assert.ok(named !== undefined && permission_mode !== undefined);
   // The model's stub says the same numbers for each request, so two turns cost about the same; twice as much is a sum that was taken for a turn.
   const costs = `${one.data.cost_usd} then ${end.data.cost_usd}`;
   assert.ok(end.data.cost_usd < one.data.cost_usd * 1.5 && end.data.cost_usd > one.data.cost_usd * 0.5, costs);
