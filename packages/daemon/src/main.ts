@@ -119,6 +119,7 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
       secrets,
       redactor,
       logTrouble: log.trouble,
+      logFiles: log.files,
       beforeCrash: (work) => flushes.push(work),
       testMode: args.testMode,
     });

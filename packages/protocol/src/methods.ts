@@ -27,6 +27,7 @@ import { systemConfigGet } from "./methods/system-config-get.ts";
 import { systemConfigUpdate } from "./methods/system-config-update.ts";
 import { systemHealth } from "./methods/system-health.ts";
 import { systemInfo } from "./methods/system-info.ts";
+import { systemLogs } from "./methods/system-logs.ts";
 import { systemPing } from "./methods/system-ping.ts";
 
 /** Every method that hl-daemon serves. A row without a handler does not compile. */
@@ -38,6 +39,7 @@ export const daemonMethods = {
   "system/health": systemHealth,
   "system/config/get": systemConfigGet,
   "system/config/update": systemConfigUpdate,
+  "system/logs": systemLogs,
   "command/execute": commandExecute,
   "command/list": commandList,
   "command/status": commandStatus,

@@ -1,23 +1,43 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import { z } from "zod";
-import { verb, type Cli } from "../cli.ts";
+import { logNames } from "@hl/protocol/methods/system-logs.ts";
+import { parsers, verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
+import { ClientFailure } from "../failure.ts";
 import { Follower } from "../follow/follower.ts";
 import { gapText, jsonView, terminalView } from "../render/output-view.ts";
 import type { Session } from "../session.ts";
+import { daemonLog } from "./daemon-log.ts";
 
-const logsOptions = z.object({ follow: z.boolean().default(false), stream: z.enum(["stdout", "stderr"]).optional() });
+const logsOptions = z.object({
+  follow: z.boolean().default(false),
+  stream: z.enum(["stdout", "stderr"]).optional(),
+  file: z.enum(logNames).optional(),
+  lines: z.number().optional(),
+});
 
 type LogsOptions = z.output<typeof logsOptions>;
 
 export function addLogs(parent: Command, cli: Cli): void {
-  verb(parent, "logs", "the recorded output of a command, byte for byte")
-    .argument("<id>", "command id, see ps")
-    .option("-f, --follow", "go on until the command ends")
-    .addOption(new Option("--stream <name>", "only this stream").choices(["stdout", "stderr"]))
-    .action((id: string, _options, command: Command) =>
-      cli.run(command, (session) => logs(session, id, logsOptions.parse(command.opts()))),
+  verb(parent, "logs", "the recorded output of a command, byte for byte; without an id the daemon's own log")
+    .argument("[id]", "command id, see ps")
+    .option("-f, --follow", "go on until the command ends, or Ctrl-C for the daemon's own")
+    .addOption(new Option("--stream <name>", "of a command: only this stream").choices(["stdout", "stderr"]))
+    .addOption(new Option("--file <name>", "of the daemon: which log").choices(logNames))
+    .option("-n, --lines <number>", "of the daemon: the newest so many; 100 by default", parsers.wholeNumber)
+    .action((id: string | undefined, _options, command: Command) =>
+      cli.run(command, async (session) => {
+        const options = logsOptions.parse(command.opts());
+        if (id === undefined) {
+          if (options.stream !== undefined) throw new ClientFailure("usage", "--stream is of a command: name its id");
+          const { file = "daemon", lines = 100, follow } = options;
+          return daemonLog(session, { file, lines, follow });
+        }
+        if (options.file !== undefined || options.lines !== undefined)
+          throw new ClientFailure("usage", "--file and --lines are of the daemon's own logs: leave the id out");
+        return logs(session, id, options);
+      }),
     );
 }
 

@@ -19,6 +19,7 @@ export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> 
   "system/config/get": "read",
   // Not kept for a VM that is away: what is right for it then is another question.
   "system/config/update": "now",
+  "system/logs": "read",
   "command/execute": "queue",
   "command/list": "read",
   "command/status": "read",

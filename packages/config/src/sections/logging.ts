@@ -1,6 +1,6 @@
-/** `logging`: the daemon's own log. `logging.json` may set the same keys. */
+/** `logging`: the daemon's own logs. `logging.json` may set the same keys. */
 import { z } from "zod";
-import { bytes, choice, count, flag, key, path, section } from "../declare.ts";
+import { bytes, choice, count, flag, key, path, section, type Key, type Section } from "../declare.ts";
 
 const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;
 const OTHER_NAMES: Readonly<Record<string, string>> = { WARNING: "WARN", CRITICAL: "FATAL" };
@@ -15,6 +15,29 @@ const toLevels = (value: unknown): unknown =>
   typeof value === "object" && value !== null && !Array.isArray(value)
     ? Object.fromEntries(Object.entries(value).map(([name, level]) => [name, toLevel(level)]))
     : value;
+
+interface PartLogKeys {
+  readonly [name: string]: Key<unknown>;
+  readonly enabled: Key<boolean>;
+  readonly level: Key<(typeof LEVELS)[number]>;
+  readonly file: Key<string>;
+}
+
+const partLog = (name: string, level: (typeof LEVELS)[number], summary: string): Section<PartLogKeys> =>
+  section({
+    summary,
+    keys: {
+      enabled: flag({ default: true, reload: "restart", summary: "Whether it is written." }),
+      level: choice({
+        values: LEVELS,
+        default: level,
+        prepare: toLevel,
+        reload: "restart",
+        summary: "Lowest level that is written, whatever that of the daemon's log is.",
+      }),
+      file: path({ default: `logs/${name}.log`, reload: "restart", remote: false, summary: "Its file." }),
+    },
+  });
 
 export const loggingSection = section({
   summary: "The daemon's log.",
@@ -83,6 +106,21 @@ export const loggingSection = section({
           reload: "restart",
           summary: "Rotated files older than this are removed.",
         }),
+      },
+    }),
+    files: section({
+      summary:
+        "Logs of parts of the daemon, for whoever looks for one thing. The daemon's log has the same lines as far as its level lets them through. Rotated as it is.",
+      keys: {
+        api_requests: partLog("api-requests", "DEBUG", "Each request, and what became of it: method, caller, time."),
+        events: partLog("events", "DEBUG", "Batches of events on their way to the cloud, and what it refused."),
+        claude_stdio: partLog(
+          "claude-stdio",
+          "DEBUG",
+          "Each message between the daemon and an agent but the pieces of answers: direction, type, relay. What they say is in the transcript.",
+        ),
+        health: partLog("health", "DEBUG", "Each check, and what changed."),
+        recovery: partLog("recovery", "DEBUG", "What was done to recover, why, and what became of it."),
       },
     }),
     audit: section({

@@ -106,7 +106,7 @@ export class Uplink extends LoopService {
   }
 
   async #sendNext(signal: AbortSignal): Promise<void> {
-    const { spool, onContact, retention } = this.#options;
+    const { spool, onContact, retention, logger } = this.#options;
     const { generation } = spool;
     const batch = nextBatch(spool, this.#limitsNow);
     if (batch.length === 0) {
@@ -120,6 +120,7 @@ export class Uplink extends LoopService {
     this.#noteRefused(refused);
     const upTo = new Map(batch.map(({ lane, seq }) => [lane, seq]));
     await spool.acknowledge(upTo, refused, generation);
+    logger.debug({ events: batch.length, refused: refused.size, up_to: Object.fromEntries(upTo) }, "sent to the cloud");
     await retention.delivered();
   }
 

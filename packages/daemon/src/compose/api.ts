@@ -51,7 +51,7 @@ export interface LocalApi {
 /** One table, one set of handlers and one check for every way in (X3). */
 export function composeSessions(ports: ApiPorts): SessionFactory {
   const { config, live, clock, logger, noteError, audit, redactor, testMode, handlers } = ports;
-  const requests = ports.building.use(requestLog(logger, clock));
+  const requests = ports.building.use(requestLog(logger.child({ part: "api" }), clock));
   return new SessionFactory({
     handlers,
     authenticate: composeAuthentication(ports),

@@ -1,6 +1,7 @@
 import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { openAuditLog, type AuditLog } from "../logging/audit-log.ts";
+import type { OpenLog } from "../logging/pino-logger.ts";
 import type { Redactor } from "../redaction/redactor.ts";
 import type { Secrets } from "../redaction/secrets.ts";
 import type { LogTrouble } from "./log-health.ts";
@@ -13,6 +14,7 @@ export interface WritingPorts {
   readonly redactor: Redactor;
   /** Why the log cannot be written at present. */
   readonly logTrouble: () => string | undefined;
+  readonly logFiles: OpenLog["files"];
   /** Has something done, at once, before the process ends of an error that nobody has caught. */
   readonly beforeCrash: (work: () => void) => void;
 }

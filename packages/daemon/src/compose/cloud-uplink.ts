@@ -40,7 +40,7 @@ export function composeUplink(ports: CloudPorts, parts: UplinkParts): ComposedUp
     spool,
     http,
     clock,
-    logger,
+    logger: logger.child({ part: "events" }),
     retry,
     get enabled() {
       return isEnabled();

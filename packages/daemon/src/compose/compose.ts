@@ -11,6 +11,7 @@ import { Events, type EventsOptions } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
+import { logHandlers, noLogs } from "../logging/handlers.ts";
 import type { LogLevels } from "../logging/log-levels.ts";
 import type { ProxySettings } from "../network/proxy-settings.ts";
 import { ProcessSecrets } from "../redaction/process-secrets.ts";
@@ -187,6 +188,7 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
     ...configuration.handlers,
     ...commandHandlers(live.options({ commands, clock, onDecision: audit.command }, replySettings)),
     ...eventHandlers(events),
+    ...logHandlers({ ...noLogs, ...ports.logFiles, audit: auditLog?.file }),
     ...fileHandlers(workspace),
     ...approvalHandlers(approvals),
     ...transcriptHandlers({ transcripts, statusOf: (processId) => agents.get(processId).facts.state }),

@@ -42,7 +42,8 @@ export interface HealthPorts {
 
 /** Joins the monitor to what it watches and to those who want to hear of it. */
 export function composeHealth(ports: HealthPorts): HealthMonitor {
-  const { config, live, host, clock, logger, spool, events, commands, agents } = ports;
+  const { config, live, host, clock, spool, events, commands, agents } = ports;
+  const logger = ports.logger.child({ part: "health" });
   const memoryAlertMb = live.part(({ daemon }) => daemon.claude_integration.memory_alert_mb);
   const parts: Omit<MonitorOptions, "enabled" | "intervalMs" | "thresholds"> = {
     version,
@@ -101,6 +102,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
     },
     onSample: (metrics) => {
       const running = agents.list().filter(({ status }) => status !== "ended").length;
+      logger.debug({ ...metrics, agents_running: running }, "checked");
       events.emit("system_metric", { ...metrics, agents: { running, ...agents.usage() } });
       void ports.database.checkSpace();
     },

@@ -61,7 +61,7 @@ test("every live key is read where it may change, and none is read only once", a
     { ...found, config: noting(found.config, reads) },
     {
       ...{ clock: systemClock, random: Math.random, logger: silentLogger, setLogLevels: () => {}, testMode: true },
-      ...{ secrets, redactor: new Redactor(secrets), logTrouble: () => undefined, beforeCrash: () => {} },
+      ...{ secrets, redactor: new Redactor(secrets), logTrouble: () => undefined, logFiles: {}, beforeCrash: () => {} },
       ...{ runnerBinary: findRunnerBinary(), enrollmentToken: undefined, proxy: undefined },
     },
   );

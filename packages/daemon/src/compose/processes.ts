@@ -105,17 +105,24 @@ export function composeProcesses(ports: ProcessPorts): {
   };
   const pruner = new Pruner(live.options(pruning, prunerSettings));
   for (const settingsOf of [retentionLimits, prunerSettings]) live.follow<object>(settingsOf, () => pruner.poke());
+  const agentLog = logger.child({ part: "claude" });
   const agentParts: Omit<AgentsOptions, keyof ReturnType<typeof agentSettings>> = {
     runner,
     records: ports.agentRecords,
     host: planner,
     clock,
-    logger: logger.child({ part: "claude" }),
+    logger: agentLog,
     assertRoom,
     secrets,
     keys: ports.keys,
     openFilesMax: agentOpenFilesMax,
-    onEvent: ports.transcripts.onAgentEvent,
+    onEvent: (agent, event, place) => {
+      if (event.type !== "agent.delta") {
+        const said = { process_id: agent.processId, type: event.type, relay_id: event.relayId, past: place.past };
+        agentLog.debug(said, event.type === "agent.turn_started" ? "to the agent" : "from the agent");
+      }
+      ports.transcripts.onAgentEvent(agent, event, place);
+    },
     pace: ports.transcripts.pace,
     onStart: report.agentStarted,
     onSupervision: (agent, event) => {

@@ -1,6 +1,6 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { loggable, type Redaction } from "./loggable.ts";
-import { RotatingFile } from "./rotating-file.ts";
+import { RotatingFile, type FollowedLog } from "./rotating-file.ts";
 import type { Frequency } from "./rotation.ts";
 
 /** As `logging.audit` of the configuration has it. */
@@ -21,6 +21,7 @@ export interface AuditLog extends Disposable {
   flushSync(): void;
   /** Why records wait or are lost at present. */
   readonly trouble: string | undefined;
+  readonly file: FollowedLog;
 }
 
 /** Who asked for what concerns nobody but who runs the daemon. */
@@ -50,6 +51,7 @@ export function openAuditLog(
   });
   return {
     append: (record) => file.write(`${lineOf(redactor.redact(loggable(record)) as Record<string, unknown>)}\n`),
+    file,
     flushSync: () => file.flushSync(),
     get trouble() {
       return file.trouble;

@@ -145,6 +145,36 @@ describe("the log", () => {
     assert.deepEqual(said(), [...first, "audit-info", "audit-warn", "audit-error"]);
   });
 
+  test("logs of parts: their lines at a level of their own, whatever the daemon's is; X4: without secrets", () => {
+    const folder = temporaryFolder("hl-log-parts");
+    const file = (name: string): string => join(folder.path, `${name}.log`);
+    const part = (name: string, level = "DEBUG", enabled = true) => ({ enabled, level, file: file(name) });
+    const files = {
+      ...{ api_requests: part("api"), events: part("events", "WARN"), claude_stdio: part("claude", "DEBUG", false) },
+      ...{ health: part("health"), recovery: part("recovery") },
+    };
+    using w = world({ level: "ERROR", files });
+    w.secrets.hold("a", { A_TOKEN: secret });
+    for (const name of ["api", "events", "claude", "cloud"]) {
+      const logger = w.log.logger.child({ part: name });
+      logger.debug({ secret_in: `has ${secret}` }, "d");
+      logger.error({}, "e");
+    }
+    assert.deepEqual(
+      w.lines().map(({ part, msg }) => [part, msg]),
+      ["api", "events", "claude", "cloud"].map((name) => [name, "e"]),
+    );
+    const said = (name: string): string[] => readFileSync(file(name), "utf8").trimEnd().split("\n");
+    assert.deepEqual(
+      said("api").map((line) => JSON.parse(line).msg),
+      ["d", "e"],
+    );
+    assert.ok(!said("api")[0]!.includes("S3cr3t"));
+    assert.equal(said("events").length, 1);
+    assert.ok(!existsSync(file("claude")) && !existsSync(file("health")));
+    folder[Symbol.dispose]();
+  });
+
   test("format text: one line for people, and nobody forges a second", () => {
     using w = world({ format: "text" });
     w.log.logger.child({ part: "cloud" }).warn({ a: "x y", b: 1, c: "plain", d: "\u001b[2J\nforged" }, "said\nforged");

@@ -4,7 +4,8 @@ import type { LogFields, Logger } from "@hl/core/logger.ts";
 import { textLine, withPairs } from "./line-format.ts";
 import { loggable, type Redaction } from "./loggable.ts";
 import { LevelGate, type LineLevel, type LogLevels } from "./log-levels.ts";
-import { RotatingFile, type LineSink } from "./rotating-file.ts";
+import { partLogOf, type PartLogName, type PartLogSettings } from "./part-logs.ts";
+import { RotatingFile, type FollowedLog, type LineSink } from "./rotating-file.ts";
 import type { Frequency } from "./rotation.ts";
 
 /** As `logging` of the configuration has it. */
@@ -17,6 +18,8 @@ export interface LogSettings extends LogLevels {
   readonly backup_count: number;
   readonly compression: boolean;
   readonly log_rotation: { readonly enabled: boolean; readonly frequency: Frequency; readonly retention_days: number };
+  /** Those of parts; none where they are left out. */
+  readonly files?: Readonly<Record<PartLogName, PartLogSettings>> | undefined;
 }
 
 export interface LogPorts {
@@ -32,6 +35,8 @@ export interface OpenLog {
   readonly setLevels: (levels: LogLevels) => void;
   /** Why lines are not written at present. */
   readonly trouble: () => string | undefined;
+  /** The files that are written. */
+  readonly files: Readonly<Partial<Record<PartLogName | "daemon", FollowedLog>>>;
   /** Writes what waits before the process ends. */
   readonly flushSync: () => void;
   close(): void;
@@ -40,11 +45,33 @@ export interface OpenLog {
 const fileMode = 0o640;
 
 /** A log and how to close it. Neither broken output nor anything that is logged takes the daemon down (S4). */
-export function openLog(settings: LogSettings, { clock, redactor, base }: LogPorts): OpenLog {
-  const file = settings.output === "file" ? fileSink(settings, clock, base) : undefined;
+export function openLog(settings: LogSettings, ports: LogPorts): OpenLog {
+  const file = settings.output === "file" ? fileSink(settings.file, settings, ports) : undefined;
   const sink = file ?? streamSink(settings.output === "stdout" ? 1 : 2);
-  const isText = settings.format === "text";
-  const log = pino(
+  const gate = new LevelGate(settings);
+  const parts = partSinks(settings, ports);
+  const main: Writer = { log: pinoOf(sink, settings, ports), isOpen: (level, part) => gate.isOpen(level, part) };
+  const writers = new Map(
+    Object.entries(parts).map(([name, { sink, level }]): [string, Writer] => {
+      const own = new LevelGate({ level, levels: {} });
+      return [name, { log: pinoOf(sink, settings, ports), isOpen: (level) => own.isOpen(level, undefined) }];
+    }),
+  );
+  const sinks = [sink, ...Object.values(parts).map(({ sink }) => sink)];
+  const files = Object.fromEntries(Object.entries(parts).map(([name, { sink }]) => [name, sink]));
+  return {
+    logger: loggerOf({ main, writers, redactor: ports.redactor, isStructured: settings.structured_logging }, {}),
+    setLevels: (levels) => gate.set(levels),
+    trouble: () => file?.trouble,
+    files: { ...files, ...(file === undefined ? {} : { daemon: file }) },
+    flushSync: () => sinks.forEach((one) => one.flushSync()),
+    close: () => sinks.forEach((one) => one.close()),
+  };
+}
+
+function pinoOf(sink: LineSink, { format }: LogSettings, { clock, base }: LogPorts): Pino {
+  const isText = format === "text";
+  return pino(
     {
       level: "trace", // The gate decides, so that it can be changed for every child at once.
       base: { ...base },
@@ -52,53 +79,78 @@ export function openLog(settings: LogSettings, { clock, redactor, base }: LogPor
     },
     { write: (line: string) => sink.write(isText ? textLine(line) : line) },
   );
-  const gate = new LevelGate(settings);
-  const writing = { log, gate, redactor, isStructured: settings.structured_logging };
-  return {
-    logger: loggerOf(writing, {}),
-    setLevels: (levels) => gate.set(levels),
-    trouble: () => file?.trouble,
-    flushSync: () => sink.flushSync(),
-    close: () => sink.close(),
-  };
+}
+
+interface PartSink {
+  readonly sink: RotatingFile;
+  readonly level: string;
+}
+
+function partSinks(settings: LogSettings, ports: LogPorts): Readonly<Record<string, PartSink>> {
+  const enabled = Object.entries(settings.files ?? {}).filter(([, { enabled }]) => enabled);
+  return Object.fromEntries(
+    enabled.map(([name, { file, level }]) => [name, { sink: fileSink(file, settings, ports), level }]),
+  );
+}
+
+interface Writer {
+  readonly log: Pino;
+  readonly isOpen: (level: LineLevel, part: string | undefined) => boolean;
 }
 
 interface Writing {
-  readonly log: Pino;
-  readonly gate: LevelGate;
+  readonly main: Writer;
+  /** By the name of a part's log. */
+  readonly writers: ReadonlyMap<string, Writer>;
   readonly redactor: Redaction;
   readonly isStructured: boolean;
 }
 
 /** Fields of parents are kept here and not in pino, so that a secret that becomes known later is found in them too. */
-function loggerOf({ log, gate, redactor, isStructured }: Writing, bound: LogFields): Logger {
+function loggerOf(writing: Writing, bound: LogFields): Logger {
+  const { main, writers, redactor, isStructured } = writing;
   const part = typeof bound["part"] === "string" ? bound["part"] : undefined;
+  const own = part === undefined ? undefined : writers.get(partLogOf.get(part) ?? "");
   const write =
     (level: LineLevel) =>
     (fields: LogFields, message: string): void => {
-      if (!gate.isOpen(level, part)) return;
-      try {
-        const [safe, text] = redactor.redact([loggable({ ...bound, ...fields }), message]) as [LogFields, string];
-        if (isStructured) log[level](safe, text);
-        else log[level](part === undefined ? {} : { part }, withPairs(text, { ...safe, part: undefined }));
-      } catch (error) {
-        log[level]({ part, reason: error instanceof Error ? error.name : undefined }, "a line could not be written");
-      }
+      const isForMain = main.isOpen(level, part);
+      const alsoIn = own?.isOpen(level, part) === true ? own : undefined;
+      if (!isForMain && alsoIn === undefined) return;
+      const [said, text] = saidOf(part, { ...bound, ...fields }, message, redactor, isStructured);
+      if (isForMain) main.log[level](said, text);
+      alsoIn?.log[level](said, text);
     };
   return {
     debug: write("debug"),
     info: write("info"),
     warn: write("warn"),
     error: write("error"),
-    child: (fields) => loggerOf({ log, gate, redactor, isStructured }, { ...bound, ...fields }),
+    child: (fields) => loggerOf(writing, { ...bound, ...fields }),
   };
 }
 
-function fileSink(settings: LogSettings, clock: Clock, base: LogFields): RotatingFile {
+function saidOf(
+  part: string | undefined,
+  fields: LogFields,
+  message: string,
+  redactor: Redaction,
+  isStructured: boolean,
+): [LogFields, string] {
+  try {
+    const [safe, text] = redactor.redact([loggable(fields), message]) as [LogFields, string];
+    if (isStructured) return [safe, text];
+    return [part === undefined ? {} : { part }, withPairs(text, { ...safe, part: undefined })];
+  } catch (error) {
+    return [{ part, reason: error instanceof Error ? error.name : undefined }, "a line could not be written"];
+  }
+}
+
+function fileSink(path: string, settings: LogSettings, { clock, base }: LogPorts): RotatingFile {
   const { enabled, frequency, retention_days: retentionDays } = settings.log_rotation;
   const isText = settings.format === "text";
   return new RotatingFile({
-    path: settings.file,
+    path,
     clock,
     mode: fileMode,
     bytesMax: settings.max_size,

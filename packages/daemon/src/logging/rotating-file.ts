@@ -18,6 +18,16 @@ export interface LineSink {
   close(): void;
 }
 
+/** A log file that others may read while it is written. */
+export interface FollowedLog {
+  readonly path: string;
+  /**
+   * Has `begin` called at once or as soon as nothing waits: what came before is in the file then. From then on `onLine` gets each line,
+   * until what `begin` gets as its argument is called.
+   */
+  follow(onLine: (line: string) => void, begin: (stop: () => void) => void): void;
+}
+
 export interface RotatingFileOptions extends Omit<RotationOptions, "wallMs"> {
   readonly clock: Clock;
   /** A file that would be larger is rotated first; a single line may be. */
@@ -36,7 +46,10 @@ const retryMs = 1_000;
 /** So often, at most, it is looked whether somebody has moved the file away (logrotate). */
 const lookMs = 1_000;
 
-export class RotatingFile implements LineSink {
+export class RotatingFile implements LineSink, FollowedLog {
+  readonly #listeners = new Set<(line: string) => void>();
+  /** Called when nothing waits. */
+  #onIdle: (() => void)[] = [];
   readonly #options: RotatingFileOptions;
   readonly #rotation: Rotation;
   #waiting: Buffer[] = [];
@@ -62,6 +75,19 @@ export class RotatingFile implements LineSink {
   /** Why lines wait or are lost at present. */
   get trouble(): string | undefined {
     return this.#trouble;
+  }
+
+  get path(): string {
+    return this.#options.path;
+  }
+
+  follow(onLine: (line: string) => void, begin: (stop: () => void) => void): void {
+    this.#onIdle.push(() => {
+      this.#listeners.add(onLine);
+      begin(() => this.#listeners.delete(onLine));
+    });
+    const isIdle = this.#batch === undefined && this.#waiting.length === 0;
+    if (isIdle || this.#trouble !== undefined || this.#isClosed) this.#idle();
   }
 
   write(line: string): void {
@@ -114,11 +140,24 @@ export class RotatingFile implements LineSink {
   #push(bytes: Buffer): void {
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
+    if (this.#listeners.size === 0) return;
+    const line = bytes.toString().trimEnd();
+    for (const listener of this.#listeners) listener(line);
+  }
+
+  /** Also where nothing can be written: who asks then is told of what comes, and what waits is in the file later. */
+  #idle(): void {
+    const begin = this.#onIdle;
+    this.#onIdle = [];
+    for (const one of begin) one();
   }
 
   #next(): void {
     if (this.#isClosed || this.#batch !== undefined) return;
-    if (this.#waiting.length === 0) return;
+    if (this.#waiting.length === 0) {
+      this.#idle();
+      return;
+    }
     try {
       const batch = this.#take();
       this.#batch = batch;
@@ -180,6 +219,7 @@ export class RotatingFile implements LineSink {
       this.#waitingBytes += batch.length;
     }
     this.#trouble = errorText(error);
+    this.#idle();
     this.#closeFile(); // It may be another disk by then.
     this.#cancelRetry = this.#options.clock.after(retryMs, () => {
       this.#cancelRetry = undefined;

@@ -15,7 +15,7 @@ export interface RotationOptions {
   readonly wallMs: () => number;
 }
 
-interface RotatedFile {
+export interface RotatedFile {
   readonly path: string;
   /** The higher, the newer: the wall clock orders nothing. */
   readonly number: number;
@@ -94,23 +94,29 @@ export class Rotation {
   }
 
   #files(): RotatedFile[] {
-    const { path } = this.#options;
-    return this.#names(/^\.\d+(\.gz)?$/).map((name) => ({
-      path: join(dirname(path), name),
-      number: Number(name.slice(basename(path).length + 1).replace(".gz", "")),
-      isPacked: name.endsWith(".gz"),
-    }));
+    return rotatedFiles(this.#options.path);
   }
 
   #names(rest: RegExp): string[] {
-    const name = basename(this.#options.path);
-    try {
-      return readdirSync(dirname(this.#options.path)).filter(
-        (one) => one.startsWith(name) && rest.test(one.slice(name.length)),
-      );
-    } catch {
-      return [];
-    }
+    return namesBehind(this.#options.path, rest);
+  }
+}
+
+/** Of the log with this path, in no order. */
+export function rotatedFiles(path: string): RotatedFile[] {
+  return namesBehind(path, /^\.\d+(\.gz)?$/).map((name) => ({
+    path: join(dirname(path), name),
+    number: Number(name.slice(basename(path).length + 1).replace(".gz", "")),
+    isPacked: name.endsWith(".gz"),
+  }));
+}
+
+function namesBehind(path: string, rest: RegExp): string[] {
+  const name = basename(path);
+  try {
+    return readdirSync(dirname(path)).filter((one) => one.startsWith(name) && rest.test(one.slice(name.length)));
+  } catch {
+    return [];
   }
 }
 

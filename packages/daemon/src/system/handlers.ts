@@ -7,7 +7,7 @@ import { version } from "@hl/protocol/version.ts";
 
 type SystemMethods = Exclude<
   Extract<keyof DaemonMethods, `system/${string}` | "rpc.discover">,
-  `system/config/${string}`
+  `system/config/${string}` | "system/logs"
 >;
 
 export interface SystemHandlerDeps {
