@@ -232,6 +232,20 @@ describe("roles and paths", () => {
     assert.equal(texts.length, 5);
     assert.ok(texts.some((text) => text.includes("inside the blocked path /root")));
   });
+  it("X2: rules of sanitization that say less, or more, than is checked are warned about", () => {
+    const told = (...fields: string[]): string[] =>
+      warningsOf({
+        "security.json": {
+          input_validation: {
+            sanitization_rules: fields.map((field) => ({ field, type: "path_traversal", action: "reject" })),
+          },
+        },
+      });
+    assert.deepEqual(told("file_path", "command"), []);
+    assert.match(told("command").join("\n"), /does not name file_path: checked all the same/);
+    assert.match(told("command", "file_path", "url").join("\n"), /fields that have no check of their own/);
+    assert.equal(told().length, 1);
+  });
   it("a blocked path inside an allowed one is fine; no allowed path at all is not", () => {
     assert.deepEqual(
       warningsOf({
