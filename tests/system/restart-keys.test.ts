@@ -53,9 +53,9 @@ describe("keys that hold from the next start on", () => {
     assert.deepEqual([workspace_id, environment, deployment_version], ["w-7", "staging", "2.3.4"]);
   });
 
-  test("local_api: socket, address and token are where they are told to be", () => {
+  test("local_api: socket, address, port and token are where they are told to be", () => {
     assert.equal(daemon.program.ready.socket, join(daemon.home, "data/other.sock"));
-    assert.match(daemon.program.ready.http ?? "", /^127\.0\.0\.2:\d+$/);
+    assert.match(daemon.program.ready.http ?? "", /^127\.0\.0\.2:(?!8080)\d+$/); // 0: any that is free.
     assert.ok(!existsSync(join(daemon.home, "data/auth/local_token")));
   });
 
@@ -112,4 +112,10 @@ test("local_api.http_enabled and logging.audit.enabled: off is off", async () =>
     readdirSync(join(daemon.home, "logs")).filter((name) => name.startsWith("audit")),
     [],
   );
+});
+
+test("logging.output: to the standard error, and to no file", async () => {
+  await using daemon = await TestDaemon.start({ config: { logging: { output: "stderr" } } });
+  await until("its first lines", () => daemon.program.stderr.includes('"msg":"ready"'));
+  assert.ok(!existsSync(join(daemon.home, "logs/daemon.log")));
 });

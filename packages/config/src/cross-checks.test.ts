@@ -125,6 +125,21 @@ describe("TLS", () => {
       /no suite of TLS 1.2/,
     );
   });
+  it("what is switched off is off in the policy", () => {
+    const policy = tlsPolicy(
+      accepted({
+        "daemon.json": { security: { tls_version: "1.2", certificate_validation: false } },
+        "security.json": {
+          authentication: { certificate: { verify_hostname: false } },
+          network_security: { tls_config: { max_version: "1.2", cipher_suites: ["ECDHE-RSA-AES128-GCM-SHA256"] } },
+        },
+      }),
+    );
+    assert.deepEqual(
+      [policy.minVersion, policy.maxVersion, policy.rejectUnauthorized, policy.verifyHostname],
+      ["TLSv1.2", "TLSv1.2", false, false],
+    );
+  });
   it("pins: malformed and missing ones are problems, the placeholder is a warning where it matters", () => {
     one(refused(tls({ pin_hashes: ["sha256:abc"] })), /pin_hashes\/0: must be "sha256:"/);
     one(refused(tls({ pin_hashes: [] })), /is empty although/);
@@ -231,6 +246,10 @@ describe("roles and paths", () => {
     });
     assert.equal(texts.length, 5);
     assert.ok(texts.some((text) => text.includes("inside the blocked path /root")));
+  });
+  it("messages to agents are UTF-8 and not compressed, and nothing else is taken for granted", () => {
+    for (const communication of [{ encoding: "latin1" }, { compression: true }])
+      one(refused({ "daemon.json": { claude_integration: { communication } } }), /must be/);
   });
   it("X2: rules of sanitization that say less, or more, than is checked are warned about", () => {
     const told = (...fields: string[]): string[] =>

@@ -94,11 +94,12 @@ test("every live key is read where it may change, and none is read only once", a
 /** By whom, and whether by anybody, is in docs/enforcement.md, with a test of what each does. */
 const readElsewhere: readonly RegExp[] = [
   /^\/logging\/(?!audit\/|levels?$)|^security.json:\/redaction\//, // Before anything is composed.
-  /^\/daemon\//, // For an answer.
+  /^\/daemon\/(?!instance_id$)/, // For an answer.
   /^\/security\/(tls_version|certificate_validation)$|\/tls_config\/|^security.json:\/authentication\/certificate\//, // For a connection with TLS.
   /\/(tls_client_required|certificate_roles)$/, // Where this daemon speaks TLS.
   /\/(public_key_url|proxy_allowed_hosts)$/, // Only where there is something to fetch, or a proxy.
-  /^\/cloud_api\/(endpoints|connection)\/|^\/claude_integration\/communication\//,
+  /^\/cloud_api\/endpoints\/(?!register$)|\/(retry_attempts|keepalive)$/,
+  /^\/claude_integration\/communication\/(buffer_size|message_delimiter|encoding|compression)$/,
   /\/(encryption|error_rate_threshold|sanitization_rules)$|\/self_healing\//,
 ];
 
