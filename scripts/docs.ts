@@ -11,12 +11,16 @@ import { operatorPaths } from "../packages/cloud/src/http/operator-paths.ts";
 import { operatorRoles } from "../packages/cloud/src/operators/roles.ts";
 import { daemonPaths } from "../packages/daemon/src/api/http-paths.ts";
 import { renderPermissionDocs } from "../packages/protocol/src/docs-permissions.ts";
+import { renderMetricsDocs } from "../packages/daemon/src/health/metrics-docs.ts";
+import { renderEnforcement } from "./enforcement.ts";
 import { renderErrorDocs, renderProtocolDocs } from "../packages/protocol/src/docs.ts";
 
 const pages: Readonly<Record<string, () => string>> = {
   "docs/protocol.md": renderProtocolDocs,
   "docs/errors.md": renderErrorDocs,
   "docs/configuration.md": renderConfigurationDocs,
+  "docs/enforcement.md": renderEnforcement,
+  "docs/metrics.md": renderMetricsDocs,
   "docs/cli.md": renderCliDocs,
   "docs/tls.md": renderTlsDocs,
   "docs/permissions.md": () => renderPermissionDocs({ daemonPaths, operatorRoles, operatorPaths }),

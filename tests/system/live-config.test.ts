@@ -245,6 +245,7 @@ describe("what a change is", () => {
       ["authorization", { rbac_enabled: false }, 1302, /security\.json/],
       ["local_api", { token_file: "/tmp/mine" }, 1302, /local_api\.token_file/],
       ["local_api.tls_client_ca", "/tmp/mine", 1302, /local_api\.tls_client_ca/],
+      ["local_api.tls_client_required", false, 1302, /local_api\.tls_client_required/],
     ];
     const shown = async (): Promise<string> => JSON.stringify((await client.call("system/config/get")).config);
     const before = await shown();

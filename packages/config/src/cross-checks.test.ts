@@ -125,6 +125,21 @@ describe("TLS", () => {
       /no suite of TLS 1.2/,
     );
   });
+  it("what is switched off is off in the policy", () => {
+    const policy = tlsPolicy(
+      accepted({
+        "daemon.json": { security: { tls_version: "1.2", certificate_validation: false } },
+        "security.json": {
+          authentication: { certificate: { verify_hostname: false } },
+          network_security: { tls_config: { max_version: "1.2", cipher_suites: ["ECDHE-RSA-AES128-GCM-SHA256"] } },
+        },
+      }),
+    );
+    assert.deepEqual(
+      [policy.minVersion, policy.maxVersion, policy.rejectUnauthorized, policy.verifyHostname],
+      ["TLSv1.2", "TLSv1.2", false, false],
+    );
+  });
   it("pins: malformed and missing ones are problems, the placeholder is a warning where it matters", () => {
     one(refused(tls({ pin_hashes: ["sha256:abc"] })), /pin_hashes\/0: must be "sha256:"/);
     one(refused(tls({ pin_hashes: [] })), /is empty although/);
@@ -231,6 +246,24 @@ describe("roles and paths", () => {
     });
     assert.equal(texts.length, 5);
     assert.ok(texts.some((text) => text.includes("inside the blocked path /root")));
+  });
+  it("messages to agents are UTF-8 and not compressed, and nothing else is taken for granted", () => {
+    for (const communication of [{ encoding: "latin1" }, { compression: true }])
+      one(refused({ "daemon.json": { claude_integration: { communication } } }), /must be/);
+  });
+  it("X2: rules of sanitization that say less, or more, than is checked are warned about", () => {
+    const told = (...fields: string[]): string[] =>
+      warningsOf({
+        "security.json": {
+          input_validation: {
+            sanitization_rules: fields.map((field) => ({ field, type: "path_traversal", action: "reject" })),
+          },
+        },
+      });
+    assert.deepEqual(told("file_path", "command"), []);
+    assert.match(told("command").join("\n"), /does not name file_path: checked all the same/);
+    assert.match(told("command", "file_path", "url").join("\n"), /fields that have no check of their own/);
+    assert.equal(told().length, 1);
   });
   it("a blocked path inside an allowed one is fine; no allowed path at all is not", () => {
     assert.deepEqual(

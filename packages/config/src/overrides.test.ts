@@ -63,6 +63,7 @@ describe("changeOverrides", () => {
       [[], { logging: { level: "DEBUG" }, security: {} }, /^security cannot/],
       [["local_api", "token_file"], "/tmp/mine", /^local_api\.token_file cannot be changed remotely/],
       [["local_api"], { max_connections: 9, tls_client_ca: "/tmp/mine" }, /^local_api\.tls_client_ca cannot/],
+      [["local_api"], { tls_client_required: false }, /^local_api\.tls_client_required cannot/],
       [[], { local_api: { tls_certificate: "/tmp/mine", tls_key: null } }, /tls_certificate cannot.*tls_key cannot/],
       [["authorization"], { rbac_enabled: false }, /security\.json/],
       [["security_file", "authorization"], { rbac_enabled: false }, /security\.json/],

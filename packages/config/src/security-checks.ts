@@ -8,6 +8,33 @@ export function* securityChecks(trees: Trees): Generator<Finding> {
   yield* pathChecks(trees);
   yield* egressChecks(trees);
   yield* keyChecks(trees);
+  yield* sanitizationChecks(trees);
+}
+
+/** What is checked is checked always (X1); a rule, or its absence, that suggests otherwise is told. */
+const checkedFields = ["command", "file_path"] as const;
+
+function* sanitizationChecks({ security }: Trees): Generator<Finding> {
+  const { sanitization_rules: rules } = security.input_validation;
+  const keys = ["security:/input_validation/sanitization_rules"];
+  const named = rules.map(({ field }) => field);
+  const left = checkedFields.filter((field) => !named.includes(field));
+  if (left.length > 0)
+    yield {
+      severity: "warning",
+      keys,
+      value: named,
+      message: `does not name ${left.join(", ")}: checked all the same`,
+    };
+  const unknown = named.filter((field) => !checkedFields.some((checked) => checked === field));
+  if (unknown.length > 0)
+    yield {
+      severity: "warning",
+      keys,
+      value: unknown,
+      message: "names fields that have no check of their own",
+      allowed: checkedFields.join(", "),
+    };
 }
 
 function* tokenChecks({ security }: Trees): Generator<Finding> {

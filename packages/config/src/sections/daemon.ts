@@ -28,13 +28,13 @@ export const daemonSection = section({
       schema: line(64),
       default: "1.0.0",
       reload: "restart",
-      summary: "Version of the deployment, reported to the cloud beside the program's own version.",
+      summary: "Version of the deployment, told by `system/info` beside the program's own.",
     }),
     environment: key({
       schema: line(64),
       default: "production",
       reload: "restart",
-      summary: "Name of the deployment's stage, carried in logs and events.",
+      summary: "Name of the deployment's stage, told by `system/info`.",
     }),
   },
 });

@@ -27,7 +27,7 @@ export const inputValidationSection = section({
       ],
       reload: "restart",
       summary:
-        "Checks of fields. `sanitize` normalises and then checks, `reject` only checks; nothing is guessed or rewritten.",
+        "Commands are normalised and then checked, paths are checked where they really lead, always; nothing is guessed or rewritten. Rules that leave one of them out, or name other fields, are warned about.",
     }),
   },
 });

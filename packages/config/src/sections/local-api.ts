@@ -46,6 +46,7 @@ export const localApiSection = section({
     tls_client_required: flag({
       default: false,
       reload: "restart",
+      remote: false,
       summary: "Refuse every connection without a valid client certificate, also for `/health`.",
     }),
     socket_path: path({

@@ -101,7 +101,7 @@ class World implements AsyncDisposable {
       http: this.#http,
       clock: this.clock,
       baseUrl: this.cloud.url,
-      registerPath: "/v1/vm/register",
+      registerPath: "/of/another/register",
       accessTokenFile: this.file("access"),
       refreshTokenFile: this.file("refresh"),
       enrollmentTokenFile: this.file("enrollment"),
@@ -136,6 +136,17 @@ const refused =
   (type: string) =>
   (error: unknown): boolean =>
     error instanceof HlError && error.type === type;
+
+test("the path of registration is the configured one", async () => {
+  await using w = await World.make();
+  const asked: string[] = [];
+  w.cloud.next((received, response) => {
+    asked.push(received.path);
+    return w.family.register(received, response);
+  });
+  await w.identity("once").ensureRegistered(never);
+  assert.deepEqual(asked, ["/of/another/register"]);
+});
 
 describe("identity: rotation (C4)", () => {
   test("C4: a refresh that is lost before, at or after the cloud is repeated with the same rotation, also after a restart", async () => {

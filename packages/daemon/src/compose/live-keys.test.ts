@@ -10,7 +10,7 @@ import type { Section, Shape } from "@hl/config/declare.ts";
 import { livePointers } from "@hl/config/diff.ts";
 import type { Config } from "@hl/config/load.ts";
 import { toPointer } from "@hl/config/problem.ts";
-import { daemonFile } from "@hl/config/schema.ts";
+import { daemonFile, keysBelow, securityFile } from "@hl/config/schema.ts";
 import { systemClock } from "@hl/core/clock.ts";
 import { silentLogger } from "@hl/core/logger.ts";
 import { makeDaemonHome, temporaryFolder } from "@hl/testkit/programs.ts";
@@ -23,28 +23,37 @@ import { compose } from "./compose.ts";
 /** A read inside `LiveConfig` is one that is made again when the configuration changes. */
 const isLiveRead = (): boolean => /live-config\.ts/.test(new Error().stack ?? "");
 
+/** Before the pointers of its keys; those of daemon.json have nothing before them. */
+const securityName = "security.json:";
+
 interface Reads {
   readonly live: Set<string>;
   readonly once: Set<string>;
 }
 
 function noting(config: Config, reads: Reads): Config {
-  const wrap = (values: object, node: Section<Shape>, path: readonly string[]): object =>
+  const wrap = (values: object, node: Section<Shape>, path: readonly string[], file = ""): object =>
     new Proxy(values, {
       get: (target, name) => {
         const found: unknown = Reflect.get(target, name);
         const inner = typeof name === "string" && Object.hasOwn(node.keys, name) ? node.keys[name] : undefined;
         if (inner === undefined) return found;
         const here = [...path, name as string];
-        if (inner.kind === "section") return wrap(found as object, inner, here);
-        reads[isLiveRead() ? "live" : "once"].add(toPointer(here));
+        if (inner.kind === "section") return wrap(found as object, inner, here, file);
+        reads[isLiveRead() ? "live" : "once"].add(file + toPointer(here));
         return found;
       },
     });
-  return { ...config, daemon: wrap(structuredClone(config.daemon), daemonFile, []) as Config["daemon"] };
+  return {
+    ...config,
+    daemon: wrap(structuredClone(config.daemon), daemonFile, []) as Config["daemon"],
+    security: wrap(structuredClone(config.security), securityFile, [], securityName) as Config["security"],
+  };
 }
 
-test("every live key is read where it may change, and none is read only once", async () => {
+let noted: Promise<Reads> | undefined;
+
+async function composeOnce(): Promise<Reads> {
   Error.stackTraceLimit = 30;
   using folder = temporaryFolder("hl-live-keys");
   makeDaemonHome(folder.path, {
@@ -66,6 +75,11 @@ test("every live key is read where it may change, and none is read only once", a
     },
   );
   await daemon.stop();
+  return reads;
+}
+
+test("every live key is read where it may change, and none is read only once", async () => {
+  const reads = await (noted ??= composeOnce());
   const declared = new Set(livePointers());
   const missing = [...declared].filter((pointer) => !reads.live.has(pointer));
   assert.deepEqual(
@@ -75,4 +89,29 @@ test("every live key is read where it may change, and none is read only once", a
   );
   const fixed = [...declared].filter((pointer) => reads.once.has(pointer));
   assert.deepEqual(fixed, [], "declared live, and somebody takes it only once");
+});
+
+/** By whom, and whether by anybody, is in docs/enforcement.md, with a test of what each does. */
+const readElsewhere: readonly RegExp[] = [
+  /^\/logging\/(?!audit\/|levels?$)|^security.json:\/redaction\//, // Before anything is composed.
+  /^\/daemon\/(?!instance_id$)/, // For an answer.
+  /^\/security\/(tls_version|certificate_validation)$|\/tls_config\/|^security.json:\/authentication\/certificate\//, // For a connection with TLS.
+  /\/(tls_client_required|certificate_roles)$/, // Where this daemon speaks TLS.
+  /\/(public_key_url|proxy_allowed_hosts)$/, // Only where there is something to fetch, or a proxy.
+  /^\/cloud_api\/endpoints\/(?!register$)|\/(retry_attempts|keepalive)$/,
+  /^\/claude_integration\/communication\/(buffer_size|message_delimiter|encoding|compression)$/,
+  /\/(encryption|error_rate_threshold|sanitization_rules)$|\/self_healing\//,
+];
+
+test("every other key is read too", async () => {
+  const { live, once } = await (noted ??= composeOnce());
+  const all = [
+    ...[...keysBelow(daemonFile)].map(({ path }) => toPointer(path)),
+    ...[...keysBelow(securityFile)].map(({ path }) => securityName + toPointer(path)),
+  ];
+  const missing = all.filter((pointer) => !live.has(pointer) && !once.has(pointer));
+  assert.deepEqual(
+    missing.filter((pointer) => !readElsewhere.some((pattern) => pattern.test(pointer))),
+    [],
+  );
 });

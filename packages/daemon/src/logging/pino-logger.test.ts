@@ -1,6 +1,6 @@
 /** Goal: X4, S4: no secret gets into the log by any way, nothing that is logged throws, and every key of `logging` does what it says. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
@@ -217,6 +217,24 @@ describe("the log", () => {
       w.log.logger.info({}, "two");
       await until("the second", () => readFileSync(file, "utf8").includes("two"));
       assert.equal(readdirSync(join(w.folder, "logs")).length, count, `${enabled} ${frequency}`);
+    }
+  });
+
+  test("log_rotation: rotated files over their age are removed", async () => {
+    for (const [retention_days, stays] of [
+      [2, false],
+      [30, true],
+    ] as const) {
+      const days = { log_rotation: { enabled: true, frequency: "daily", retention_days } } as const;
+      using w = world({ ...days, compression: false });
+      await w.clock.advance(10 * 86_400_000);
+      mkdirSync(join(w.folder, "logs"));
+      const old = join(w.folder, "logs/daemon.log.1");
+      writeFileSync(old, "of before\n");
+      utimesSync(old, 0, 0);
+      w.log.logger.info({}, "one");
+      await until("the line", () => existsSync(join(w.folder, "logs/daemon.log")));
+      assert.equal(existsSync(old), stays, `${retention_days} days`);
     }
   });
 

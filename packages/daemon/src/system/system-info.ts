@@ -8,7 +8,11 @@ type NetworkMode = "host" | "none" | "proxy";
 export interface SystemInfoFacts {
   readonly config: {
     readonly daemon: {
-      readonly daemon: { readonly workspace_id?: string | undefined; readonly environment: string };
+      readonly daemon: {
+        readonly workspace_id?: string | undefined;
+        readonly environment: string;
+        readonly version: string;
+      };
       readonly security: {
         readonly sandbox_mode: boolean;
         readonly sandbox: { readonly network: NetworkMode; readonly agent_network: NetworkMode };
@@ -52,6 +56,7 @@ export function systemInfoOf(facts: SystemInfoFacts): ResultOf<typeof systemInfo
     instance_id: host.instanceId,
     workspace_id: config.daemon.daemon.workspace_id ?? "",
     environment: config.daemon.daemon.environment,
+    deployment_version: config.daemon.daemon.version,
     pid: process.pid,
     boot_id: host.bootId,
     epoch,

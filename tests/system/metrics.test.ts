@@ -1,0 +1,64 @@
+/**
+ * Goal: `GET /metrics` is what a Prometheus takes: the text format to the letter, each documented metric once, and numbers that follow what happens.
+ * Method: the real daemon; the answer is parsed strictly. `system_metric` events come at the configured interval.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { http } from "@hl/testkit/http.ts";
+import { repositoryRoot } from "@hl/testkit/programs.ts";
+import { TestDaemon } from "@hl/testkit/system.ts";
+import { until } from "@hl/testkit/waiting.ts";
+
+/** The values by name; throws at the first line that is not HELP, TYPE and one sample of the same name, in that order. */
+function parse(text: string): Map<string, number> {
+  assert.ok(text.endsWith("\n"));
+  const lines = text.slice(0, -1).split("\n");
+  assert.equal(lines.length % 3, 0);
+  const values = new Map<string, number>();
+  for (let at = 0; at < lines.length; at += 3) {
+    const [, name = ""] = /^# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) [^\\]+$/.exec(lines[at] ?? "") ?? [];
+    assert.match(lines[at + 1] ?? "", new RegExp(`^# TYPE ${name} (gauge|counter)$`));
+    const [, value = ""] = new RegExp(`^${name} (-?\\d+(?:\\.\\d+)?(?:e[+-]?\\d+)?)$`).exec(lines[at + 2] ?? "") ?? [];
+    assert.ok(name !== "" && value !== "" && !values.has(name), lines.slice(at, at + 3).join("\n"));
+    values.set(name, Number(value));
+  }
+  return values;
+}
+
+test("every documented metric is there once, in the text format, and follows what happens", async () => {
+  await using daemon = await TestDaemon.start({ config: { process_management: { allowed_commands: ["sleep"] } } });
+  using client = await daemon.connect();
+  const scrape = async (): Promise<Map<string, number>> => {
+    const answer = await http(`${daemon.url}/metrics`, { token: daemon.token });
+    assert.equal(answer.status, 200);
+    assert.match(String(answer.headers["content-type"]), /^text\/plain; version=0\.0\.4/);
+    return parse(answer.text);
+  };
+  const page = readFileSync(join(repositoryRoot, "docs/metrics.md"), "utf8");
+  const documented = [...page.matchAll(/^\| `(hl_daemon_\w+)` \|/gm)].map(([, name]) => name);
+  const before = await scrape();
+  assert.deepEqual([...before.keys()], documented);
+  assert.deepEqual([before.get("hl_daemon_commands_running"), before.get("hl_daemon_cloud_connected")], [0, 0]);
+  assert.ok((before.get("hl_daemon_memory_rss_bytes") ?? 0) > 2 ** 20);
+  await client.call("command/execute", { command_id: "one", command: "sleep", args: ["600"], stream_output: true });
+  await until("the command to be counted", async () => (await scrape()).get("hl_daemon_commands_running") === 1);
+  await client.call("event/stream", { event_id: crypto.randomUUID(), event_type: "x", timestamp: 0, data: {} });
+  assert.ok(((await scrape()).get("hl_daemon_spool_events") ?? 0) > 0);
+});
+
+test("system_metric events come at health_monitoring.check_interval", async () => {
+  await using daemon = await TestDaemon.start({ config: { event_streaming: { event_types: ["system_metric"] } } });
+  using client = await daemon.connect();
+  await client.call("event/subscribe", { types: ["system_metric"], after: 0 });
+  const times: number[] = [];
+  while (times.length < 3) {
+    const { params } = await client.next(({ params: told }) => told?.event_type === "system_metric");
+    for (const figure of ["cpu_usage", "memory_usage", "disk_usage"])
+      assert.equal(typeof params.data[figure], "number", figure);
+    times.push(Number(params.timestamp));
+  }
+  // The test's interval is a second; a busy machine is late, and never early.
+  for (const [at, time] of times.slice(1).entries()) assert.ok(time - (times[at] ?? 0) >= 0.9, times.join());
+});

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { repositoryRoot } from "@hl/testkit/programs.ts";
+import { metrics } from "../../packages/daemon/src/health/metrics.ts";
+
+// Goal: no alert is over a metric that nobody writes. Method: the names in packaging/ are held against the definitions.
+const read = (path: string): string => readFileSync(join(repositoryRoot, path), "utf8");
+const rules = read("packaging/prometheus/hl-daemon.rules.yml");
+
+test("a metric has a name of its own, in the field's form, and a text of one line", () => {
+  const names = metrics.map(({ name }) => name);
+  assert.equal(new Set(names).size, names.length);
+  for (const { name, type, help } of metrics) {
+    assert.match(name, /^hl_daemon_[a-z0-9_]+$/);
+    assert.equal(name.endsWith("_total"), type === "counter", name);
+    assert.doesNotMatch(help, /[\\\n]/, name);
+  }
+});
+
+test("every metric in the example rules exists", () => {
+  const used = [...rules.matchAll(/\bhl_daemon_[a-z0-9_]+/g)].map(([name]) => name);
+  assert.ok(used.length > 10);
+  assert.deepEqual(
+    used.filter((name) => !metrics.some((metric) => metric.name === name)),
+    [],
+  );
+});
+
+test("every alert has an expression, a severity, a summary and its place in the runbook", () => {
+  const alerts = rules.split("- alert: ").slice(1);
+  assert.ok(alerts.length > 10);
+  for (const alert of alerts) {
+    assert.match(alert, /\n +expr: .+\n/);
+    assert.match(alert, /severity: (critical|warning) /);
+    assert.match(alert, /\n +summary: ".+"\n +runbook: docs\/operations\.md#[a-z-]+\n/);
+  }
+});
