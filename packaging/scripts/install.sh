@@ -155,7 +155,10 @@ users_and_folders() {
   run systemd-tmpfiles --create /etc/tmpfiles.d/hl-daemon.conf
   # Root owns code and configuration, the daemon owns data and logs.
   run install -d -m 0750 -o root -g $user "$root/config"
-  run install -d -m 0750 -o $user -g $user "$root/data" "$root/data/cache" "$root/data/state" "$root/data/metrics"
+  # Commands may use the cache (allowed_paths of security.json), so they have to get through data; what lies beside it is closed.
+  run install -d -m 0751 -o $user -g $user "$root/data"
+  run install -d -m 2770 -o $user -g $developer "$root/data/cache"
+  run install -d -m 0750 -o $user -g $user "$root/data/state" "$root/data/metrics"
   run install -d -m 0700 -o $user -g $user "$root/data/auth"
   run install -d -m 0755 -o $user -g $user "$root/logs"
   first=no
