@@ -16,13 +16,19 @@ run_from_checkout() {
       exit 69
       ;;
   esac
+  # An installation brings its own, and its programs lie elsewhere.
+  programs=$root/build/programs
+  if [ -x "$root/lib/node/bin/node" ]; then
+    node=$root/lib/node/bin/node
+    programs=$root/lib/programs
+  fi
   if [ ! -x "$node" ]; then
     echo "$name: run \`npm ci\` in $root first ($node is missing)" >&2
     exit 69
   fi
   # A release has one file a program and no sources. Tests ask for the same with the variable, which is ours and no setting of a program.
   file=$root/$entry
-  if [ "${HL_PROGRAMS-}" = bundled ] || [ ! -f "$file" ]; then file=$root/build/programs/$name/main.mjs; fi
+  if [ "${HL_PROGRAMS-}" = bundled ] || [ ! -f "$file" ]; then file=$programs/$name/main.mjs; fi
   unset HL_PROGRAMS
   # A small young generation: what a stream of output leaves behind is collected at once instead of growing the process. What serves
   # thousands of requests a second would spend a third of its time on that, and has four times as much.

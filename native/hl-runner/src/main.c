@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "launch.h"
 #include "probe.h"
 #include "protocol.h"
 #include "resident.h"
@@ -26,6 +27,7 @@ static const char help_text[] =
     "\n"
     "  hl-runner serve --socket PATH --state DIR [--allow-uid UID]... [--exit-with-fd FD] [--shims-max N]\n"
     "            [--cgroup auto|off|DIR]\n"
+    "  hl-runner launch PROGRAM [ARGUMENT]...\n"
     "  hl-runner probe\n"
     "  hl-runner --version | --help\n"
     "\n"
@@ -35,6 +37,7 @@ static const char help_text[] =
     "          --shims-max     commands at the same time (default 4096)\n"
     "          --cgroup        the control group (v2) to make groups of commands in: auto (default) is the own\n"
     "                          one, where it was delegated; off; or the path of one\n"
+    "launch    becomes PROGRAM (an absolute path) with a datagram socket to $NOTIFY_SOCKET in descriptor $HL_NOTIFY_FD\n"
     "probe     prints what this kernel offers, as one JSON line\n";
 
 static int usage(const char *what, const char *about) {
@@ -118,6 +121,7 @@ static int probe(void) {
 int main(int argc, char **argv) {
   if (argc < 2) return usage("a command is missing", NULL);
   if (strcmp(argv[1], "serve") == 0) return serve(argc, argv);
+  if (strcmp(argv[1], "launch") == 0) return argc > 2 ? launch(argv + 2) : usage("launch needs a program", NULL);
   if (argc > 2) return usage("too many arguments after", argv[1]);
   if (strcmp(argv[1], "probe") == 0) return probe();
   if (strcmp(argv[1], "--version") == 0) return printf("hl-runner " RUNNER_VERSION "\n") < 0 || fflush(stdout) != 0 ? EX_OSERR : 0;

@@ -58,7 +58,7 @@ export function makeHomeFolders(home: string, workspace: string | undefined): vo
 /** In a checkout or an installation the C program lies at a fixed place beside us. */
 export function findRunnerBinary(): string {
   const here = dirname(fileURLToPath(import.meta.url));
-  const places = [join(here, "../../../native/hl-runner/build/hl-runner"), join(here, "../bin/hl-runner")];
+  const places = [join(here, "../../../native/hl-runner/build/hl-runner"), join(here, "../../native/hl-runner")];
   return places.find((path) => existsSync(path)) ?? (places[0] as string);
 }
 

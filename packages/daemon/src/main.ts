@@ -16,12 +16,15 @@ import { openLog } from "./logging/pino-logger.ts";
 import { ProxySettings, ProxyVariableInvalid } from "./network/proxy-settings.ts";
 import { Redactor } from "./redaction/redactor.ts";
 import { Secrets } from "./redaction/secrets.ts";
+import { ServiceManager } from "./service/service-manager.ts";
 
 /** Exit codes as sysexits has them. */
 const exitCode = { ok: 0, failure: 1, usage: 64, unavailable: 69, software: 70, config: 78 } as const;
 
 /** A stop that takes longer is forced, so that systemd does not have to. */
 const stopMsMax = 25_000;
+
+const readyText = "ready";
 
 /** The secrets of this process from its first moment on: whatever it writes is searched for them (X4). */
 const secrets = new Secrets(systemClock);
@@ -97,6 +100,7 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
   const { config, rejected } = found;
   // Signals first: a daemon that is told to stop while it starts stops in order too.
   const signals = new SignalQueue();
+  using manager = ServiceManager.from(process.env, systemClock);
   const { HL_ENROLLMENT_TOKEN: enrollmentToken } = process.env;
   if (enrollmentToken !== undefined) secrets.holdOwn("enrollment_token", { enrollment_token: enrollmentToken });
   secrets.holdOwn("proxy", proxy?.secrets ?? {});
@@ -142,7 +146,8 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
   logger.info({ version, http, socket: daemon.socketPath }, "ready");
   if (rejected.length > 0)
     logger.error({ problems: rejected }, "a part of the overrides file does not hold: the next update leaves it out");
-  await serveSignals(signals, daemon, logger);
+  manager.ready(readyText);
+  await serveSignals(signals, daemon, logger, manager);
   log.close();
 }
 
@@ -155,14 +160,21 @@ function crash(error: Error, logger: Logger, flushes: readonly (() => void)[]): 
   process.exit(exitCode.software);
 }
 
-async function serveSignals(signals: SignalQueue, daemon: Daemon, logger: Logger): Promise<void> {
+async function serveSignals(
+  signals: SignalQueue,
+  daemon: Daemon,
+  logger: Logger,
+  manager: ServiceManager,
+): Promise<void> {
   for (;;) {
     const signal = await signals.next();
     if (signal === "SIGUSR2") {
       logger.info({ state: daemon.dumpState() }, "state, as asked by SIGUSR2");
     } else if (signal === "SIGHUP") {
-      reload(daemon, logger);
+      manager.reloading();
+      manager.reloaded(reload(daemon, logger));
     } else {
+      manager.stopping();
       logger.info({ signal }, "stopping");
       const forced = signals.nextStop().then(() => "forced" as const);
       const late = Promise.withResolvers<"late">();
@@ -177,18 +189,21 @@ async function serveSignals(signals: SignalQueue, daemon: Daemon, logger: Logger
   }
 }
 
-function reload(daemon: Daemon, logger: Logger): void {
+/** What systemd is to show of it. */
+function reload(daemon: Daemon, logger: Logger): string {
   try {
     const outcome = daemon.reload();
     if (!outcome.ok) {
       logger.error({ problems: outcome.problems }, "the configuration is not valid; the old one stays in force");
-      return;
+      return "ready; the last reload was refused: the configuration is not valid, see hl-daemon --check-config";
     }
     const { applied, waiting } = outcome;
     logger.info({ applied }, applied.length === 0 ? "nothing new holds at once" : "what is new holds from now on");
     if (waiting.length > 0) logger.warn({ waiting }, "the rest of the configuration holds at the next start");
+    return waiting.length > 0 ? "ready; a part of the configuration waits for a restart" : readyText;
   } catch (error) {
     logger.error({ error: errorText(error) }, "the configuration could not be taken over; the old one stays in force");
+    return "ready; the last reload failed, see the log";
   }
 }
 
