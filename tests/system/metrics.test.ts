@@ -11,18 +11,26 @@ import { repositoryRoot } from "@hl/testkit/programs.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
 
-/** The values by name; throws at the first line that is not HELP, TYPE and one sample of the same name, in that order. */
+/** The values by name and labels; throws at the first line that is not HELP, TYPE or a sample of the metric that they announce. */
 function parse(text: string): Map<string, number> {
   assert.ok(text.endsWith("\n"));
-  const lines = text.slice(0, -1).split("\n");
-  assert.equal(lines.length % 3, 0);
   const values = new Map<string, number>();
-  for (let at = 0; at < lines.length; at += 3) {
-    const [, name = ""] = /^# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) [^\\]+$/.exec(lines[at] ?? "") ?? [];
-    assert.match(lines[at + 1] ?? "", new RegExp(`^# TYPE ${name} (gauge|counter)$`));
-    const [, value = ""] = new RegExp(`^${name} (-?\\d+(?:\\.\\d+)?(?:e[+-]?\\d+)?)$`).exec(lines[at + 2] ?? "") ?? [];
-    assert.ok(name !== "" && value !== "" && !values.has(name), lines.slice(at, at + 3).join("\n"));
-    values.set(name, Number(value));
+  let family = { name: "", type: "" };
+  let help = "";
+  for (const line of text.slice(0, -1).split("\n")) {
+    const [, helped] = /^# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) [^\\]+$/.exec(line) ?? [];
+    const [, typed, type = ""] = /^# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (gauge|counter|histogram)$/.exec(line) ?? [];
+    if (helped !== undefined) help = helped;
+    else if (typed !== undefined) {
+      assert.equal(typed, help);
+      family = { name: typed, type };
+    } else {
+      const [, name = "", labels = "", value = ""] =
+        /^([a-z0-9_]+)(\{[a-z]+="[^"\\]*"(?:,[a-z]+="[^"\\]*")*\})? (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)$/.exec(line) ?? [];
+      const own = family.type === "histogram" ? ["_bucket", "_sum", "_count"] : [""];
+      assert.ok(own.some((end) => name === family.name + end) && value !== "" && !values.has(name + labels), line);
+      values.set(name + labels, Number(value));
+    }
   }
   return values;
 }
@@ -38,14 +46,26 @@ test("every documented metric is there once, in the text format, and follows wha
   };
   const page = readFileSync(join(repositoryRoot, "docs/metrics.md"), "utf8");
   const documented = [...page.matchAll(/^\| `(hl_daemon_\w+)` \|/gm)].map(([, name]) => name);
+  await client.call("system/ping");
   const before = await scrape();
-  assert.deepEqual([...before.keys()], documented);
+  const families = [...before.keys()].map((key) => key.replace(/(_bucket|_sum|_count)?\{.*/, ""));
+  assert.deepEqual([...new Set(families)], documented);
   assert.deepEqual([before.get("hl_daemon_commands_running"), before.get("hl_daemon_cloud_connected")], [0, 0]);
   assert.ok((before.get("hl_daemon_memory_rss_bytes") ?? 0) > 2 ** 20);
   await client.call("command/execute", { command_id: "one", command: "sleep", args: ["600"], stream_output: true });
   await until("the command to be counted", async () => (await scrape()).get("hl_daemon_commands_running") === 1);
   await client.call("event/stream", { event_id: crypto.randomUUID(), event_type: "x", timestamp: 0, data: {} });
   assert.ok(((await scrape()).get("hl_daemon_spool_events") ?? 0) > 0);
+  await assert.rejects(client.call("command/status", { command_id: "none" }));
+  await assert.rejects(client.call('no"such'));
+  const last = await scrape();
+  const of = (method: string, what: string, le = ""): number | undefined =>
+    last.get(`hl_daemon_method_${what}{method="${method}"${le}}`);
+  assert.equal(of("command/execute", "duration_seconds_count"), 1);
+  assert.equal(of("command/execute", "duration_seconds_bucket", ',le="+Inf"'), 1);
+  assert.ok((of("command/execute", "duration_seconds_sum") ?? 0) > 0);
+  assert.deepEqual([of("command/status", "errors_total"), of("event/stream", "errors_total")], [1, 0]);
+  assert.ok([...last.keys()].every((key) => !key.includes("such")));
 });
 
 test("system_metric events come at health_monitoring.check_interval", async () => {

@@ -3,10 +3,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
-import { metrics } from "../../packages/daemon/src/health/metrics.ts";
+import { methodDurations, methodErrors } from "../../packages/daemon/src/health/method-durations.ts";
+import { metrics as figures } from "../../packages/daemon/src/health/metrics.ts";
 
 // Goal: no alert is over a metric that nobody writes. Method: the names in packaging/ are held against the definitions.
 const read = (path: string): string => readFileSync(join(repositoryRoot, path), "utf8");
+const metrics = [...figures, methodDurations, methodErrors];
 const rules = read("packaging/prometheus/hl-daemon.rules.yml");
 
 test("a metric has a name of its own, in the field's form, and a text of one line", () => {
@@ -19,8 +21,13 @@ test("a metric has a name of its own, in the field's form, and a text of one lin
   }
 });
 
-test("every metric in the example rules exists", () => {
-  const used = [...rules.matchAll(/\bhl_daemon_[a-z0-9_]+/g)].map(([name]) => name);
+test("every metric in the example rules and in the dashboard exists", () => {
+  const dashboard = read("packaging/grafana/hl-daemon.json");
+  const { panels } = JSON.parse(dashboard);
+  assert.ok(panels.length > 8);
+  const used = [...`${rules} ${dashboard}`.matchAll(/\bhl_daemon_[a-z0-9_]+/g)].map(([name]) =>
+    name.replace(/(_seconds)_(bucket|sum|count)$/, "$1"),
+  );
   assert.ok(used.length > 10);
   assert.deepEqual(
     used.filter((name) => !metrics.some((metric) => metric.name === name)),

@@ -16,6 +16,7 @@ import { listenerTls } from "../api/listener-tls.ts";
 import { refusalReports } from "../api/refusal-reports.ts";
 import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
 import { SocketServer } from "../api/socket-server.ts";
+import type { MethodDurations } from "../health/method-durations.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
 import type { Redactor } from "../redaction/redactor.ts";
@@ -39,6 +40,7 @@ export interface ApiPorts {
   readonly testMode: boolean;
   readonly handlers: SessionFactoryOptions["handlers"];
   readonly outbound: ComposedOutbound;
+  readonly durations: MethodDurations;
   /** Owns what is made here. */
   readonly building: AsyncDisposableStack;
 }
@@ -50,7 +52,7 @@ export interface LocalApi {
 
 /** One table, one set of handlers and one check for every way in (X3). */
 export function composeSessions(ports: ApiPorts): SessionFactory {
-  const { config, live, clock, logger, noteError, audit, redactor, testMode, handlers } = ports;
+  const { config, live, clock, logger, noteError, audit, redactor, testMode, handlers, durations } = ports;
   const requests = ports.building.use(requestLog(logger.child({ part: "api" }), clock));
   return new SessionFactory({
     handlers,
@@ -69,6 +71,7 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
     },
     limits: new CallerLimits(live.part(callerRateOf)(), clock),
     observe: (record) => {
+      durations.observe(record);
       requests.call(record);
       audit.call(record);
     },
@@ -77,7 +80,7 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
 
 /** The ways in on this machine. */
 export function composeLocalApi(ports: ApiPorts, session: SessionFactory, limits: TransportLimits): LocalApi {
-  const { config, live, clock, logger, monitor, building } = ports;
+  const { config, live, clock, logger, monitor, durations, building } = ports;
   const local = config.daemon.local_api;
   const connections = live.part(connectionLimitsOf);
   const slots = new ConnectionSlots(connections().connectionsMax);
@@ -96,7 +99,7 @@ export function composeLocalApi(ports: ApiPorts, session: SessionFactory, limits
               port: local.http_port,
               ...composeListenerTls(config),
               health: () => publicHealth(monitor.read(false)),
-              metrics: () => (collects() ? prometheusText(monitor.read(false)) : undefined),
+              metrics: () => (collects() ? prometheusText(monitor.read(false)) + durations.text() : undefined),
               openRpc: () => openRpcDocument(daemonMethods),
             },
           ),

@@ -10,6 +10,7 @@ import type { FoundConfiguration } from "../configuration/configuration.ts";
 import { Events, type EventsOptions } from "../events/events.ts";
 import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
+import { MethodDurations } from "../health/method-durations.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
 import { logHandlers, noLogs } from "../logging/handlers.ts";
 import type { LogLevels } from "../logging/log-levels.ts";
@@ -201,6 +202,7 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   };
   const apiPorts = {
     ...{ config, live, clock, logger, monitor, noteError, audit, redactor, testMode, handlers, outbound, building },
+    durations: new MethodDurations(),
   };
   const session = composeSessions(apiPorts);
   const { socket, http } = composeLocalApi(apiPorts, session, limits);
