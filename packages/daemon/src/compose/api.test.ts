@@ -38,6 +38,7 @@ test("the limits of local_api hold as configured, and as changed from then on", 
   const ports = {
     ...{ config, live, clock, logger: silentLogger, building, testMode: true, handlers: {}, monitor: {} },
     ...{ audit: { call() {} }, redactor: { redact: (value: unknown) => value }, noteError() {} },
+    errorRate: { call() {} },
   };
   const api = ports as unknown as ApiPorts;
   const { socket } = composeLocalApi(api, composeSessions(api), defaultTransportLimits);
