@@ -10,6 +10,7 @@ import { renderTlsDocs } from "../packages/daemon/src/network/tls-docs.ts";
 import { operatorPaths } from "../packages/cloud/src/http/operator-paths.ts";
 import { operatorRoles } from "../packages/cloud/src/operators/roles.ts";
 import { daemonPaths } from "../packages/daemon/src/api/http-paths.ts";
+import { renderHealthDocs } from "../packages/protocol/src/docs-health.ts";
 import { renderPermissionDocs } from "../packages/protocol/src/docs-permissions.ts";
 import { renderMetricsDocs } from "../packages/daemon/src/health/metrics-docs.ts";
 import { renderEnforcement } from "./enforcement.ts";
@@ -23,6 +24,7 @@ const pages: Readonly<Record<string, () => string>> = {
   "docs/metrics.md": renderMetricsDocs,
   "docs/cli.md": renderCliDocs,
   "docs/tls.md": renderTlsDocs,
+  "docs/health.md": renderHealthDocs,
   "docs/permissions.md": () => renderPermissionDocs({ daemonPaths, operatorRoles, operatorPaths }),
 };
 

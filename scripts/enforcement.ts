@@ -94,6 +94,18 @@ const taken: Pair = [live, "event_streaming: what is taken and what is told"];
 const measured: Pair = ["health/monitor", "settings that change hold at once: whether there are rounds, how often"];
 const threshold: Pair = ["health/monitor", "a threshold alerts at the second check in a row"];
 const health: Pair = [live, "health_monitoring"];
+const errorRate: Pair = ["health/error-rate", "the share of requests that failed by our fault"];
+const rounds: Pair = ["health/measured", "above in two rounds in a row is a condition"];
+const ending: Pair = ["health/certificates", "told from the threshold on, critical from its end on"];
+const skewed: Pair = ["compose/conditions", "a clock that differs by more than the threshold, either way"];
+const budget: Pair = ["tests/system/self-healing", "kill -9 of the runner: started again within the budget"];
+const leftAlone: Pair = [
+  "tests/system/self-healing",
+  "restart_on_failure: false leaves the runner alone, until it is switched on",
+];
+const cutLogs: Pair = ["tests/system/self-healing", "logs that grow are cut back, but for the audit's"];
+const switchedOff: Pair = ["health/healing", "switched off nothing is begun"];
+const delayed: Pair = ["health/healing", "the first attempt comes at once, the next after the delay"];
 const bothFiles: Pair = [crossChecks, "the policy is the stricter of both files"];
 const held: Pair = [
   "cloud/tls",
@@ -410,6 +422,15 @@ export const enforcement: Readonly<Record<string, Enforced>> = {
   "daemon.json:/health_monitoring/alerts/memory_threshold": whole("health/monitor.ts", health),
   "daemon.json:/health_monitoring/alerts/disk_threshold": whole("health/monitor.ts", health),
   "daemon.json:/health_monitoring/alerts/load_threshold": unit("health/monitor.ts", threshold),
+  "daemon.json:/health_monitoring/alerts/error_rate_threshold": unit("health/error-rate.ts", errorRate),
+  "daemon.json:/health_monitoring/alerts/loop_delay_threshold_ms": unit("health/measured.ts", rounds),
+  "daemon.json:/health_monitoring/alerts/clock_skew_threshold_seconds": unit("compose/conditions.ts", skewed),
+  "daemon.json:/health_monitoring/alerts/certificate_threshold_days": unit("health/certificates.ts", ending),
+  "daemon.json:/health_monitoring/alerts/log_size_threshold_mb": whole("compose/healing.ts", cutLogs),
+  "daemon.json:/health_monitoring/self_healing/enabled": unit("health/healing.ts", switchedOff),
+  "daemon.json:/health_monitoring/self_healing/restart_on_failure": whole("compose/healing.ts", leftAlone),
+  "daemon.json:/health_monitoring/self_healing/max_restart_attempts": whole("health/healing.ts", budget),
+  "daemon.json:/health_monitoring/self_healing/restart_delay": unit("health/healing.ts", delayed),
 
   "daemon.json:/security/sandbox_mode": whole("commands/plan.ts", [
     "tests/attacks/attacks",
@@ -597,7 +618,6 @@ export const enforcement: Readonly<Record<string, Enforced>> = {
 };
 
 const toldByTheCloud = "the cloud names this path in its answer to the registration, and that one holds";
-const selfHealing = "self-healing";
 
 /** Keys of the specification that are read by nobody, with what they wait for. It may only shrink. */
 export const withoutEffect: Readonly<Record<string, string>> = {
@@ -606,17 +626,12 @@ export const withoutEffect: Readonly<Record<string, string>> = {
   "daemon.json:/cloud_api/endpoints/commands": toldByTheCloud,
   "daemon.json:/cloud_api/endpoints/events": toldByTheCloud,
   "daemon.json:/cloud_api/endpoints/status": toldByTheCloud,
-  "daemon.json:/cloud_api/connection/retry_attempts": selfHealing,
+  "daemon.json:/cloud_api/connection/retry_attempts": "a request is put back and tried again without end (ADR 17)",
   "daemon.json:/cloud_api/connection/keepalive": "connections are always kept between requests",
   "daemon.json:/claude_integration/communication/buffer_size": "reads are as large as the output that waits",
   "daemon.json:/claude_integration/communication/message_delimiter":
     'a line ends with "\\n", and "\\r\\n" is understood',
   "daemon.json:/event_streaming/encryption": "events leave only over TLS or on this machine, whatever it says",
-  "daemon.json:/health_monitoring/alerts/error_rate_threshold": selfHealing,
-  "daemon.json:/health_monitoring/self_healing/enabled": selfHealing,
-  "daemon.json:/health_monitoring/self_healing/restart_on_failure": selfHealing,
-  "daemon.json:/health_monitoring/self_healing/max_restart_attempts": selfHealing,
-  "daemon.json:/health_monitoring/self_healing/restart_delay": selfHealing,
 };
 
 interface PlacedSection {

@@ -52,11 +52,6 @@ const waiting = [
   "daemon.json:/claude_integration/communication/buffer_size",
   "daemon.json:/claude_integration/communication/message_delimiter",
   "daemon.json:/event_streaming/encryption",
-  "daemon.json:/health_monitoring/alerts/error_rate_threshold",
-  "daemon.json:/health_monitoring/self_healing/enabled",
-  "daemon.json:/health_monitoring/self_healing/restart_on_failure",
-  "daemon.json:/health_monitoring/self_healing/max_restart_attempts",
-  "daemon.json:/health_monitoring/self_healing/restart_delay",
 ];
 
 test("no key has lost its effect", () => {

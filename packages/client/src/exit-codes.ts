@@ -28,12 +28,12 @@ export const exitCode = {
 } as const;
 
 export const exitCodeMeanings: readonly (readonly [code: string, meaning: string])[] = [
-  ["0", "Success. `exec`: the command's own 0. `health`: healthy."],
+  ["0", "Success. `exec`: the command's own 0. `health`, `doctor`: healthy."],
   [
     "1",
-    "The daemon answered with an error; `health`: unhealthy; `claude send`, `relay` and `chat` without a terminal: the agent reported an error.",
+    "The daemon answered with an error; `health`, `doctor`: unhealthy; `claude send`, `relay` and `chat` without a terminal: the agent reported an error.",
   ],
-  ["2", "`health`: degraded."],
+  ["2", "`health`, `doctor`: degraded."],
   ["64", "Wrong usage."],
   ["66", "`file put`, `file get`: the file on this machine cannot be read or written."],
   ["69", "The daemon, the cloud or the VM behind it cannot be reached."],

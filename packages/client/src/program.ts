@@ -16,6 +16,7 @@ import { addConfigCheck } from "./commands/config-check.ts";
 import { addConfigDiff } from "./commands/config-diff.ts";
 import { addConfigGet } from "./commands/config-get.ts";
 import { addConfigSet, addConfigUnset } from "./commands/config-set.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addEventsEmit } from "./commands/events-emit.ts";
 import { addEventsTail } from "./commands/events-tail.ts";
 import { addExec } from "./commands/exec.ts";
@@ -54,6 +55,7 @@ export function buildProgram(cli: Cli): Command {
   program.configureOutput({ outputError: () => {} });
   addStatus(program, cli);
   addHealth(program, cli);
+  addDoctor(program, cli);
   addExec(program, cli);
   addPs(program, cli);
   addLogs(program, cli);

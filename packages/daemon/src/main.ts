@@ -146,7 +146,7 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
   logger.info({ version, http, socket: daemon.socketPath }, "ready");
   if (rejected.length > 0)
     logger.error({ problems: rejected }, "a part of the overrides file does not hold: the next update leaves it out");
-  manager.ready(readyText);
+  manager.ready(readyText, () => daemon.progress.isProgressing());
   await serveSignals(signals, daemon, logger, manager);
   log.close();
 }

@@ -22,6 +22,8 @@ const laneByType: Readonly<Record<string, Lane>> = {
   approval: "critical",
   security: "critical",
   health_check: "critical",
+  health_alert: "critical",
+  self_healing: "critical",
   gap: "critical",
   "agent.exited": "critical",
   agent: "session",

@@ -25,6 +25,7 @@ import { fileUnwatch } from "./methods/file-unwatch.ts";
 import { rpcDiscover } from "./methods/rpc-discover.ts";
 import { systemConfigGet } from "./methods/system-config-get.ts";
 import { systemConfigUpdate } from "./methods/system-config-update.ts";
+import { systemHealingReset } from "./methods/system-healing-reset.ts";
 import { systemHealth } from "./methods/system-health.ts";
 import { systemInfo } from "./methods/system-info.ts";
 import { systemLogs } from "./methods/system-logs.ts";
@@ -37,6 +38,7 @@ export const daemonMethods = {
   "system/ping": systemPing,
   "system/info": systemInfo,
   "system/health": systemHealth,
+  "system/healing/reset": systemHealingReset,
   "system/config/get": systemConfigGet,
   "system/config/update": systemConfigUpdate,
   "system/logs": systemLogs,

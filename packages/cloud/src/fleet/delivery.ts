@@ -16,6 +16,7 @@ export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> 
   "system/ping": "read",
   "system/info": "read",
   "system/health": "read",
+  "system/healing/reset": "now",
   "system/config/get": "read",
   // Not kept for a VM that is away: what is right for it then is another question.
   "system/config/update": "now",

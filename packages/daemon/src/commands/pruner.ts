@@ -2,7 +2,7 @@ import type { Clock } from "@hl/core/clock.ts";
 import { LoopService } from "@hl/core/service.ts";
 
 export interface PrunerOptions {
-  readonly retention: { prune(signal: AbortSignal): Promise<boolean> };
+  readonly retention: { prune(signal: AbortSignal, share?: number): Promise<boolean> };
   readonly clock: Clock;
   readonly intervalMs: number;
   /** Other tables that only grow. */
@@ -14,6 +14,7 @@ export interface PrunerOptions {
 export class Pruner extends LoopService {
   override readonly name = "commands/pruner";
   readonly #options: PrunerOptions;
+  #share = 1;
   #asked = Promise.withResolvers<undefined>();
 
   constructor(options: PrunerOptions) {
@@ -26,11 +27,19 @@ export class Pruner extends LoopService {
     this.#asked.resolve(undefined);
   }
 
+  /** The disk is short of room: once, all but this share of what is kept goes too. */
+  relieve(share: number): void {
+    this.#share = share;
+    this.poke();
+  }
+
   protected override async run(signal: AbortSignal): Promise<void> {
     const { retention, clock, tidy, onError } = this.#options;
     while (!signal.aborted) {
       this.#asked = Promise.withResolvers();
-      const more = await retention.prune(signal).catch(onError); // Neither keeps the other.
+      const share = this.#share;
+      const more = await retention.prune(signal, share).catch(onError); // Neither keeps the other.
+      if (more !== true && share === this.#share) this.#share = 1;
       await tidy().catch(onError);
       if (more === true) continue;
       const awake = new AbortController();

@@ -49,15 +49,16 @@ export class Retention {
   /**
    * Answers whether more is due. Rejects when the runner cannot be reached; what was removed until then is forgotten. An abort ends the
    * round within a page.
+   * @param share of each limit, 0 to 1
    */
-  async prune(signal: AbortSignal = new AbortController().signal): Promise<boolean> {
+  async prune(signal: AbortSignal = new AbortController().signal, share = 1): Promise<boolean> {
     const { records } = this.#options;
     let place = this.#place;
     this.#place = undefined;
     for (let pages = 0; pages < pagesInRound && !signal.aborted; pages += 1) {
       const page = records.oldest(pageSize, place);
       const last = page.at(-1);
-      if (last === undefined || !(await this.#prunePage(page, signal))) return false;
+      if (last === undefined || !(await this.#prunePage(page, signal, share))) return false;
       place = { endedMs: last.endedMs ?? 0, commandId: last.commandId };
     }
     this.#place = place;
@@ -65,14 +66,14 @@ export class Retention {
   }
 
   /** Answers whether there may be more. */
-  async #prunePage(page: readonly CommandRecord[], signal: AbortSignal): Promise<boolean> {
+  async #prunePage(page: readonly CommandRecord[], signal: AbortSignal, share: number): Promise<boolean> {
     const { records, limits, wallMs } = this.#options;
-    const oldestMs = wallMs() - limits.ageMs;
+    const oldestMs = wallMs() - limits.ageMs * share;
     let { count, logBytes } = records.finished;
     const due: CommandRecord[] = [];
     for (const record of page) {
       const tooOld = record.endedMs !== undefined && record.endedMs < oldestMs;
-      if (!tooOld && count <= limits.commands && logBytes <= limits.logBytes) break;
+      if (!tooOld && count <= limits.commands * share && logBytes <= limits.logBytes * share) break;
       due.push(record);
       if (this.#isKept(record)) continue; // Another one has to go in its place.
       count -= 1;

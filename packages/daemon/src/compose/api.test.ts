@@ -13,6 +13,7 @@ import { defaultTransportLimits } from "@hl/core/rpc/transport.ts";
 import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { makeDaemonHome, temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
+import { MethodDurations } from "../health/method-durations.ts";
 import { composeLocalApi, composeSessions, type ApiPorts } from "./api.ts";
 import { LiveConfig } from "./live-config.ts";
 
@@ -38,6 +39,7 @@ test("the limits of local_api hold as configured, and as changed from then on", 
   const ports = {
     ...{ config, live, clock, logger: silentLogger, building, testMode: true, handlers: {}, monitor: {} },
     ...{ audit: { call() {} }, redactor: { redact: (value: unknown) => value }, noteError() {} },
+    ...{ errorRate: { call() {} }, durations: new MethodDurations() },
   };
   const api = ports as unknown as ApiPorts;
   const { socket } = composeLocalApi(api, composeSessions(api), defaultTransportLimits);

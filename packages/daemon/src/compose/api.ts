@@ -16,6 +16,7 @@ import { listenerTls } from "../api/listener-tls.ts";
 import { refusalReports } from "../api/refusal-reports.ts";
 import { SessionFactory, type SessionFactoryOptions } from "../api/session.ts";
 import { SocketServer } from "../api/socket-server.ts";
+import type { ErrorRate } from "../health/error-rate.ts";
 import type { MethodDurations } from "../health/method-durations.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
@@ -35,6 +36,7 @@ export interface ApiPorts {
   readonly monitor: HealthMonitor;
   /** For `recent_errors` of health. */
   readonly noteError: (text: string) => void;
+  readonly errorRate: ErrorRate;
   readonly audit: Audit;
   readonly redactor: Redactor;
   readonly testMode: boolean;
@@ -73,6 +75,7 @@ export function composeSessions(ports: ApiPorts): SessionFactory {
     observe: (record) => {
       durations.observe(record);
       requests.call(record);
+      ports.errorRate.call(record);
       audit.call(record);
     },
   });

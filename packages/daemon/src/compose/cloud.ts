@@ -1,5 +1,6 @@
 import { tlsPolicy } from "@hl/config/tls-policy.ts";
 import { joined } from "@hl/core/joined.ts";
+import { healthChecks } from "@hl/protocol/health-checks.ts";
 import type { LinkSettings } from "@hl/protocol/link-settings.ts";
 import { daemonMethods } from "@hl/protocol/methods.ts";
 import { runIdHeader } from "@hl/protocol/methods/vm.ts";
@@ -25,7 +26,7 @@ import type { CloudPorts } from "./cloud-ports.ts";
 import { composeUplink } from "./cloud-uplink.ts";
 
 /** A connection that is back within this time was a blip and no alert. */
-export const cloudHoldOffMs = 10_000;
+const cloudHoldOffMs = healthChecks.cloud_disconnected.holdOffMs;
 
 export interface ComposedCloud extends AsyncDisposable {
   readonly link: CloudLink;

@@ -1,9 +1,12 @@
+/* Longer than 300 lines: the composition root is read in one piece, in start order. */
 import { join } from "node:path";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { defaultTransportLimits, type TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { Service } from "@hl/core/service.ts";
 import { approvalHandlers } from "../approvals/handlers.ts";
+import type { AgentFacts } from "../claude/agent-facts.ts";
+import type { SupervisionEvent } from "../claude/supervision-event.ts";
 import { claudeHandlers } from "../claude/handlers.ts";
 import { commandHandlers } from "../commands/handlers.ts";
 import type { FoundConfiguration } from "../configuration/configuration.ts";
@@ -12,6 +15,8 @@ import { eventHandlers } from "../events/handlers.ts";
 import { SpoolRoom } from "../events/spool-room.ts";
 import { MethodDurations } from "../health/method-durations.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
+import { ErrorRate } from "../health/error-rate.ts";
+import { Progress } from "../health/progress.ts";
 import { logHandlers, noLogs } from "../logging/handlers.ts";
 import type { LogLevels } from "../logging/log-levels.ts";
 import type { ProxySettings } from "../network/proxy-settings.ts";
@@ -29,6 +34,7 @@ import { auditor } from "./audit.ts";
 import { composeAuditLog, type WritingPorts } from "./audit-log.ts";
 import { composeEgress } from "./egress.ts";
 import { enforceableOf } from "./enforceable.ts";
+import { agentHealed, ComposedHealing } from "./healing.ts";
 import { composeHealth } from "./health.ts";
 import { composeOutbound } from "./outbound.ts";
 import { composeKeyProxy } from "./key-proxy.ts";
@@ -76,6 +82,8 @@ export interface Daemon {
   /** Reads the configuration again and takes over what a running daemon can. */
   readonly reload: ComposedConfiguration["reload"];
   readonly dumpState: () => object;
+  /** Whether store and services get on: what a watchdog is fed by, asked every few seconds. */
+  readonly progress: Progress;
 }
 
 const dayMs = 86_400_000;
@@ -104,10 +112,6 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
       noteError(`${what}: ${errorText(error)}`);
     };
   let checkHealth: () => void = () => {}; // Until there is a monitor.
-  const onResidentLost = failure("hl-runner has ended; it is started again");
-  const composedRunner = building.use(await composeRunner({ ...ports, config, user: host.user, onResidentLost }));
-  const { runner, ownsResident } = composedRunner;
-  const probe = await runner.probe();
 
   // Features.
   holdLocalToken(secrets, config);
@@ -121,6 +125,27 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   };
   const events = new Events(live.options(eventParts, eventSettings));
   building.use(events);
+  const healing = new ComposedHealing({ config, live, clock, logger, events });
+  const residentLost = failure("hl-runner has ended; it is started again");
+  const composedRunner = building.use(
+    await composeRunner({
+      ...ports,
+      config,
+      user: host.user,
+      onResidentLost: (error) => {
+        residentLost(error);
+        healing.runnerLost(error.message);
+        checkHealth();
+      },
+      onResidentBack: () => {
+        healing.runnerBack();
+        checkHealth();
+      },
+      turnToRestart: (why, signal) => healing.runnerTurn(why, signal),
+    }),
+  );
+  const { runner, ownsResident } = composedRunner;
+  const probe = await runner.probe();
   const { auditLog, troubles: logs } = building.use(composeAuditLog(config, ports));
   const audit = building.use(auditor({ events, logger, clock, auditLog }));
   const configuration = composeConfiguration({ found, live, audit, onChanged: () => checkHealth() });
@@ -153,14 +178,20 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
     judge,
     transcripts: composedTranscripts,
     onAgentEnded: (processId: string) => approvals.processEnded(processId),
-    onAgentSupervised: () => checkHealth(),
+    onAgentSupervised: (agent: AgentFacts, event: SupervisionEvent) => {
+      agentHealed(healing, agent, event);
+      checkHealth();
+    },
     tidy,
     onPruneError,
   };
   const { commands, pruner, agents, workspace } = composeProcesses(processPorts);
+  healing.relieveDiskWith((share) => pruner.relieve(share));
+  const errorRate = new ErrorRate();
   const stopping = new AbortController();
   const health = {
     ...{ ...ports, config, live, host, database, spool, events, commands, agents, enforceable, logs },
+    ...{ healing, errorRate, runner: composedRunner },
     rejectedOverrides: configuration.rejected,
   };
   const monitor = composeHealth({ ...health, cloud: () => cloud, stopping: stopping.signal });
@@ -180,12 +211,17 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
       wallMs: clock.wallMs(),
       diskPath: home,
     });
+  const resetHealing = (): string[] => {
+    const parts = healing.reset();
+    monitor.check();
+    return parts;
+  };
   const relaying = {
     approvalsOpen: (processId: string) => approvals.pendingCount(processId),
     transcriptOf: (processId: string) => transcripts.of(processId),
   };
   const handlers = {
-    ...systemHandlers({ info, health: (detailed) => monitor.read(detailed) }),
+    ...systemHandlers({ info, health: (detailed) => monitor.read(detailed), resetHealing }),
     ...configuration.handlers,
     ...commandHandlers(live.options({ commands, clock, onDecision: audit.command }, replySettings)),
     ...eventHandlers(events),
@@ -201,8 +237,8 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
     pauseReadsWhenFull: true,
   };
   const apiPorts = {
-    ...{ config, live, clock, logger, monitor, noteError, audit, redactor, testMode, handlers, outbound, building },
-    durations: new MethodDurations(),
+    ...{ config, live, clock, logger, monitor, noteError, errorRate, audit, redactor, testMode, handlers, outbound },
+    ...{ building, durations: new MethodDurations() },
   };
   const session = composeSessions(apiPorts);
   const { socket, http } = composeLocalApi(apiPorts, session, limits);
@@ -252,6 +288,17 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   const services: Service[] = [egress, socket, http, monitor, cloud?.link, pruner, changes].filter(
     (service) => service !== undefined,
   );
+  let isServing = true;
+  const progress = new Progress({
+    clock,
+    probes: {
+      // Writes nothing, and waits its turn behind whoever does: a sync that never ends is seen. A disk in trouble has answered (S4), and
+      // only a real write may say that it works again.
+      store: async () =>
+        database.isBeingSaved || database.trouble !== undefined || (await database.write(() => true, "committed")),
+      supervisor: async () => isServing,
+    },
+  });
   return {
     socketPath: settings.local_api.socket_path,
     http,
@@ -267,7 +314,10 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
       checkHealth = () => monitor.check();
       for (const service of services) {
         await service.start();
-        service.done.catch(failure(`${service.name} ended unexpectedly`));
+        service.done.catch((error: unknown) => {
+          isServing = false; // Nothing starts it again: a new process does.
+          failure(`${service.name} ended unexpectedly`)(error);
+        });
       }
     },
     async stop() {
@@ -278,6 +328,7 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
       await owned.disposeAsync();
     },
     reload: configuration.reload,
+    progress,
     dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
   };
 }

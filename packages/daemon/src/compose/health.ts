@@ -2,21 +2,27 @@ import { join } from "node:path";
 import type { Config } from "@hl/config/load.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
-import { errorTable } from "@hl/protocol/errors.ts";
 import { version } from "@hl/protocol/version.ts";
 import type { Agents } from "../claude/agents.ts";
 import type { Commands } from "../commands/commands.ts";
 import type { Events } from "../events/events.ts";
+import { Certificates } from "../health/certificates.ts";
+import type { ErrorRate } from "../health/error-rate.ts";
+import { logBytes } from "../health/log-files.ts";
+import type { Condition } from "../health/alert-book.ts";
 import { HealthMonitor, type Health, type MonitorOptions } from "../health/monitor.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { Database } from "../store/database.ts";
 import type { Redactor } from "../redaction/redactor.ts";
 import type { EventSpool } from "../store/event-spool.ts";
 import { agentConditions, isAgentFailing } from "./agent-health.ts";
-import { firstProblem, type Enforceable } from "./enforceable.ts";
+import { cloudConditions, overridesConditions, runnerConditions, sandboxConditions } from "./conditions.ts";
+import type { Enforceable } from "./enforceable.ts";
 import { logConditions, type LogTrouble } from "./log-health.ts";
 import { inodeConditions, inodesOf, storeConditions } from "./store-health.ts";
-import { cloudHoldOffMs, type ComposedCloud } from "./cloud.ts";
+import type { ComposedCloud } from "./cloud.ts";
+import { logBytesMax, ownLogs, type ComposedHealing } from "./healing.ts";
+import type { ComposedRunner } from "./runner.ts";
 import type { LiveConfig } from "./live-config.ts";
 
 export interface HealthPorts {
@@ -35,6 +41,9 @@ export interface HealthPorts {
   readonly rejectedOverrides: () => readonly string[];
   readonly logs: () => readonly LogTrouble[];
   readonly redactor: Redactor;
+  readonly healing: ComposedHealing;
+  readonly errorRate: ErrorRate;
+  readonly runner: Pick<ComposedRunner, "trouble" | "look">;
   /** Undefined where no cloud is configured. */
   readonly cloud: () => ComposedCloud | undefined;
   readonly stopping: AbortSignal;
@@ -44,6 +53,9 @@ export interface HealthPorts {
 export function composeHealth(ports: HealthPorts): HealthMonitor {
   const { config, live, host, clock, spool, events, commands, agents } = ports;
   const logger = ports.logger.child({ part: "health" });
+  const { healing, errorRate, runner } = ports;
+  const certificates = new Certificates(shownCertificates(config));
+  const limits = live.part(limitsOf);
   const memoryAlertMb = live.part(({ daemon }) => daemon.claude_integration.memory_alert_mb);
   const parts: Omit<MonitorOptions, "enabled" | "intervalMs" | "thresholds"> = {
     version,
@@ -91,8 +103,16 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
           ...inodeConditions(inodesOf(join(config.home, "data"))),
           ...agentConditions(agents.live(), memoryAlertMb()),
           ...overridesConditions(ports.rejectedOverrides()),
-          ...conditionsOf(config, ports.enforceable, ports.cloud()),
-        ]) as Health["alerts"],
+          ...runnerConditions(runner.trouble()),
+          ...sandboxConditions(config, ports.enforceable),
+          ...cloudConditions(ports.cloud(), clock.now(), limits().clockSkewMs),
+          ...certificates.conditions(clock.wallMs(), limits().certificateDays),
+          ...healing.conditions,
+        ]) as Condition[],
+      measures: () => [
+        { code: "error_rate_high", value: errorRate.take(), limit: limits().errorRate },
+        { code: "logs_large", value: logBytes(ownLogs(config)) / 2 ** 20, limit: limits().logBytes / 2 ** 20 },
+      ],
     },
     onChange: (health) => {
       logger.info({ status: health.status, alerts: health.alerts }, "health has changed");
@@ -100,7 +120,15 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       events.emit("health_check", { status: health.status, alerts: health.alerts }, severity);
       void ports.cloud()?.sendStatus(health, ports.stopping);
     },
+    onAlert: (change) => {
+      const { change: state, alert } = change;
+      logger.info({ state, ...alert }, "an alert has changed");
+      events.emit("health_alert", { state, ...alert }, state === "cleared" ? "info" : alert.severity);
+      healing.alertChanged(change);
+    },
     onSample: (metrics) => {
+      healing.round();
+      void runner.look();
       const running = agents.list().filter(({ status }) => status !== "ended").length;
       logger.debug({ ...metrics, agents_running: running }, "checked");
       events.emit("system_metric", { ...metrics, agents: { running, ...agents.usage() } });
@@ -115,6 +143,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       memoryPercent: health.alerts.memory_threshold,
       diskPercent: health.alerts.disk_threshold,
       loadPerCore: health.alerts.load_threshold,
+      loopDelayMs: health.alerts.loop_delay_threshold_ms,
     },
   });
   const monitor = new HealthMonitor(live.options(parts, settings));
@@ -124,37 +153,31 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
 
 type MonitorSettings = Pick<MonitorOptions, "intervalMs" | "thresholds"> & { readonly enabled: boolean };
 
+interface Limits {
+  readonly errorRate: number;
+  readonly clockSkewMs: number;
+  readonly certificateDays: number;
+  readonly logBytes: number;
+}
+
+function limitsOf(config: Config): Limits {
+  const { alerts } = config.daemon.health_monitoring;
+  return {
+    errorRate: alerts.error_rate_threshold,
+    clockSkewMs: alerts.clock_skew_threshold_seconds * 1000,
+    certificateDays: alerts.certificate_threshold_days,
+    logBytes: logBytesMax(config),
+  };
+}
+
+/** Those that the daemon shows: to who comes over HTTPS, and to the cloud. */
+function shownCertificates({ daemon: { local_api: local, cloud_api: cloud } }: Config): string[] {
+  return [local.tls_certificate, cloud.auth.cert_file].filter((file) => file !== undefined);
+}
+
 /** `GET /health` answers everybody on this machine, so it says how the daemon is and not what it does. */
 export function publicHealth(health: Health): { status: string } & Record<string, unknown> {
   const { status, timestamp, uptime, version: daemonVersion, service_status, alerts } = health;
   const shown = alerts.map(({ code, severity, title }) => ({ code, severity, title }));
   return { status, timestamp, uptime, version: daemonVersion, service_status, alerts: shown };
-}
-
-/** Nothing is quietly other than configured (X2): what was set once and does not hold is told. */
-function overridesConditions(rejected: readonly string[]): Health["alerts"] {
-  if (rejected.length === 0) return [];
-  const text = `${rejected.join("; ")}. The next change by system/config/update leaves it out and keeps the file as config-overrides.json.rejected`;
-  return [{ code: "config_overrides_rejected", severity: "warning", title: "Settings do not hold", text }];
-}
-
-function conditionsOf(config: Config, enforceable: Enforceable, cloud: ComposedCloud | undefined): Health["alerts"] {
-  const alerts: Health["alerts"] = [];
-  const problem = firstProblem(enforceable);
-  if (config.daemon.security.sandbox_mode && problem !== undefined) {
-    const { problem: ofAll, network } = enforceable;
-    const who = (ofAll ?? network.problem) === undefined ? "agents" : "commands";
-    const text = `${problem}; ${who} are refused until it is, or until security.sandbox_mode is false`;
-    alerts.push({ code: "sandbox_unavailable", severity: "warning", title: "The sandbox cannot be enforced", text });
-  }
-  const shut = cloud?.shut();
-  if (shut !== undefined) {
-    const text = `${errorTable[shut].when}: ${errorTable[shut].help} Events are kept`;
-    alerts.push({ code: `cloud_${shut}`, severity: "warning", title: "The control plane refuses this VM", text });
-  }
-  if (cloud !== undefined && cloud.link.disconnectedMs > cloudHoldOffMs) {
-    const text = `${cloud.link.lastError ?? "no attempt has been made yet"}; events are kept and commands of the cloud wait`;
-    alerts.push({ code: "cloud_disconnected", severity: "warning", title: "No connection to the cloud", text });
-  }
-  return alerts;
 }

@@ -73,9 +73,11 @@ export function watchSettings({ daemon: { claude_integration: claude } }: Config
   };
 }
 
-export function restartSettings({ daemon: { claude_integration: claude } }: Config): RestartSettings {
+export function restartSettings({
+  daemon: { claude_integration: claude, health_monitoring: health },
+}: Config): RestartSettings {
   return {
-    enabled: claude.restart_on_failure,
+    enabled: claude.restart_on_failure && health.self_healing.enabled,
     attemptsMax: claude.max_restart_attempts,
     delayMs: claude.restart_delay * 1000,
   };

@@ -28,6 +28,7 @@ const expected: Readonly<Record<string, string>> = {
   "system/config/update": "system:configure",
   "system/logs": "logs:access",
   "system/restart": "daemon:restart",
+  "system/healing/reset": "daemon:restart",
   "file/read": "file:read",
   "file/list": "file:read",
   "file/stat": "file:read",

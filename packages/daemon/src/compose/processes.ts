@@ -1,6 +1,8 @@
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { Agents, type AgentsOptions } from "../claude/agents.ts";
+import type { AgentFacts } from "../claude/agent-facts.ts";
+import type { SupervisionEvent } from "../claude/supervision-event.ts";
 import type { KeyKeeper } from "../claude/agent-launcher.ts";
 import type { ToolJudge } from "../claude/tool-judge.ts";
 import { Commands, type CommandsOptions } from "../commands/commands.ts";
@@ -48,7 +50,7 @@ export interface ProcessPorts {
   readonly transcripts: ComposedTranscripts;
   readonly onAgentEnded: (processId: string) => void;
   /** Something of an agent has changed that its health depends on. */
-  readonly onAgentSupervised: () => void;
+  readonly onAgentSupervised: (agent: AgentFacts, event: SupervisionEvent) => void;
   /** Removes what other tables no longer need, as often as old results are removed. */
   readonly tidy: () => Promise<void>;
   readonly onPruneError: (error: unknown) => void;
@@ -130,7 +132,7 @@ export function composeProcesses(ports: ProcessPorts): {
       // Its last process has ended before.
       const isGivenUp = event.type === "agent.restart_cancelled" || event.type === "agent.restart_failed";
       if (isGivenUp && agent.state === "ended") ports.transcripts.onAgentEnd(agent, false);
-      ports.onAgentSupervised();
+      ports.onAgentSupervised(agent, event);
     },
     watch: live.options({}, watchSettings),
     restart: live.options({}, restartSettings),

@@ -1,5 +1,5 @@
 import { statfsSync } from "node:fs";
-import type { Alert } from "../health/monitor.ts";
+import type { Condition } from "../health/alert-book.ts";
 import type { Database } from "../store/database.ts";
 import type { StoreTrouble } from "../store/disk-space.ts";
 
@@ -8,23 +8,23 @@ export function storeConditions({
   trouble,
   setAside,
   isBeingSaved,
-}: Pick<Database, "trouble" | "setAside" | "isBeingSaved">): Alert[] {
-  const alerts: Alert[] = [];
+}: Pick<Database, "trouble" | "setAside" | "isBeingSaved">): Condition[] {
+  const conditions: Condition[] = [];
   if (trouble?.kind === "disk_full") {
-    alerts.push({ code: "disk_full", severity: "warning", title: "The disk is full", text: diskFullText(trouble) });
+    conditions.push({ code: "disk_full", text: diskFullText(trouble) });
   } else if (trouble !== undefined) {
     const text = `${trouble.reason}; events and commands are refused until a write succeeds: look at the disk of the data folder`;
-    alerts.push({ code: "disk_failing", severity: "warning", title: "The database cannot be written", text });
+    conditions.push({ code: "disk_failing", text });
   }
   if (isBeingSaved) {
     const text =
       "it was corrupt, and what can be read of it is being saved: until then what needs it waits or is refused";
-    alerts.push({ code: "database_being_saved", severity: "warning", title: "The database is being saved", text });
+    conditions.push({ code: "database_being_saved", text });
   } else if (setAside !== undefined) {
     const text = `what could be read was saved, and an event of the type gap says what was not; remove ${setAside} when nobody needs it any more`;
-    alerts.push({ code: "database_salvaged", severity: "warning", title: "The database was corrupt", text });
+    conditions.push({ code: "database_salvaged", text });
   }
-  return alerts;
+  return conditions;
 }
 
 /** With fewer left a few commands more cannot have their logs and temporary folders. */
@@ -48,10 +48,10 @@ export function inodesOf(folder: string): Inodes {
 /**
  * Files that can still be made on the disk of the data folder. The database has its files already and goes on without; commands need new ones.
  */
-export function inodeConditions({ files, ffree }: Inodes): Alert[] {
+export function inodeConditions({ files, ffree }: Inodes): Condition[] {
   if (files === 0 || ffree >= inodesMin) return [];
   const text = `${ffree} of ${files} inodes are free: events are taken, commands and agents are refused for want of files; remove some on the disk of the data folder`;
-  return [{ code: "no_inodes", severity: "warning", title: "The disk has no room for more files", text }];
+  return [{ code: "no_inodes", text }];
 }
 
 export function diskFullText({ reason }: StoreTrouble): string {

@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { joined } from "@hl/core/joined.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
-import { HealthMonitor, type Alert, type Health, type HealthSources, type MonitorOptions } from "./monitor.ts";
+import type { Condition } from "./alert-book.ts";
+import { HealthMonitor, type Health, type HealthSources, type MonitorOptions } from "./monitor.ts";
 import { prometheusText } from "./prometheus.ts";
 import { SystemSampler } from "./system-metrics.ts";
 
@@ -19,7 +20,7 @@ interface Fixture {
   readonly monitor: HealthMonitor;
   readonly told: Health[];
   readonly samples: number[];
-  conditions: Alert[];
+  conditions: Condition[];
 }
 
 function fixture(changes: Partial<MonitorOptions> = {}, sources: Partial<HealthSources> = {}): Fixture {
@@ -66,7 +67,11 @@ function fixture(changes: Partial<MonitorOptions> = {}, sources: Partial<HealthS
   return f;
 }
 
-const alert = (severity: Alert["severity"]): Alert => ({ code: "c", severity, title: "t", text: "x" });
+/** A check of the registry of that severity, without a hold-off. */
+const alert = (severity: "warning" | "critical"): Condition => ({
+  code: severity === "warning" ? "disk_full" : "certificate_expired",
+  text: "x",
+});
 
 describe("health monitor", () => {
   test("a threshold alerts at the second check in a row, and its end is told like its beginning", async () => {

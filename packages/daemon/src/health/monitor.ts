@@ -3,10 +3,11 @@ import type { Clock } from "@hl/core/clock.ts";
 import { LoopService } from "@hl/core/service.ts";
 import type { ResultOf } from "@hl/protocol/method.ts";
 import type { systemHealth } from "@hl/protocol/methods/system-health.ts";
+import { AlertBook, statusOf, type AlertChange, type Condition } from "./alert-book.ts";
+import { Measured, type Measure } from "./measured.ts";
 import { SystemSampler, type SystemMetrics } from "./system-metrics.ts";
 
 export type Health = ResultOf<typeof systemHealth>;
-export type Alert = Health["alerts"][number];
 
 /** What the monitor asks of the other parts; compose.ts answers from the real ones. */
 export interface HealthSources {
@@ -23,8 +24,10 @@ export interface HealthSources {
   readonly cloud: () => Health["cloud"] & { readonly connected: boolean; readonly lastError: string | undefined };
   /** Whether events are sent at all; true where nobody says otherwise. */
   readonly areEventsSent?: (() => boolean) | undefined;
-  /** Conditions that hold now: the runner, the store, the sandbox. */
-  readonly conditions: () => readonly Alert[];
+  /** Checks of the registry that hold now: the runner, the store, the sandbox. */
+  readonly conditions: () => readonly Condition[];
+  /** What else is measured once a round, such as the share of requests that failed. */
+  readonly measures?: (() => readonly Measure[]) | undefined;
 }
 
 export interface HealthThresholds {
@@ -33,6 +36,8 @@ export interface HealthThresholds {
   readonly diskPercent: number;
   /** Per core: 2.0 on four cores is a load of 8. */
   readonly loadPerCore: number;
+  /** Of the event loop, the 99th percentile of a round; not looked at where it is undefined. */
+  readonly loopDelayMs?: number | undefined;
 }
 
 export interface MonitorOptions {
@@ -45,26 +50,28 @@ export interface MonitorOptions {
   readonly intervalMs: number;
   /** False: nothing is checked by itself, only when somebody asks. True by default. */
   readonly enabled?: boolean | undefined;
+  /** The verdict is another one. */
   readonly onChange: (health: Health) => void;
+  /** An alert begins or ends. */
+  readonly onAlert?: ((change: AlertChange) => void) | undefined;
   /** The figures of each check, as they go on the wire. */
   readonly onSample: (metrics: Health["system_metrics"]) => void;
 }
 
 /** Asked within this time again, the figures of the machine are not read again: health is cheap however often it is asked. */
 const sampleAgeMsMax = 1_000;
-/** A threshold must be passed in this many checks in a row: one busy minute is not an alert. */
-const breachesToAlert = 2;
 const recentErrorsMax = 20;
 const loopSampleMs = 100;
 
-/** Watches and tells. `healthy`: nothing to do; `degraded`: works, somebody should look; `unhealthy`: does not do its job. */
+/** Watches and tells: the verdict follows from the registry of checks and from which of them hold, and from nothing else. */
 export class HealthMonitor extends LoopService {
   override readonly name = "health/monitor";
   readonly #options: MonitorOptions;
   readonly #sampler: SystemSampler;
   readonly #startedAt: number;
   readonly #loopDelay = monitorEventLoopDelay({ resolution: loopSampleMs });
-  readonly #breaches = new Map<string, number>();
+  readonly #measured = new Measured();
+  readonly #book: AlertBook;
   #recentErrors: string[] = [];
   #metrics: SystemMetrics;
   #sampledAt: number;
@@ -75,6 +82,7 @@ export class HealthMonitor extends LoopService {
     super();
     this.#options = options;
     this.#sampler = new SystemSampler(options.diskPath);
+    this.#book = new AlertBook(options.clock);
     this.#startedAt = options.clock.now();
     this.#metrics = this.#sampler.sample();
     this.#sampledAt = options.clock.now();
@@ -92,7 +100,7 @@ export class HealthMonitor extends LoopService {
   read(detailed: boolean): Health {
     const { clock, sources, version } = this.#options;
     if (clock.now() - this.#sampledAt > sampleAgeMsMax) this.#sample();
-    const alerts = [...sources.conditions(), ...this.#thresholdAlerts()];
+    const alerts = this.#book.alerts([...sources.conditions(), ...this.#measured.conditions]);
     const { connected, lastError, ...cloud } = sources.cloud();
     const agents = sources.agents();
     const running = agents.filter((agent) => agent.status !== "ended").length;
@@ -122,10 +130,14 @@ export class HealthMonitor extends LoopService {
       cloud,
       process: {
         memory_rss_mb: Math.round(process.memoryUsage.rss() / 104_857.6) / 10,
-        // The histogram counts from one sample to the next, so an idle loop shows the sampling interval itself.
-        loop_delay_ms: Math.max(0, Math.round(this.#loopDelay.percentile(99) / 10_000) / 100 - loopSampleMs),
+        loop_delay_ms: this.#loopDelayMs,
       },
     };
+  }
+
+  /** The histogram counts from one sample to the next, so an idle loop shows the sampling interval itself. */
+  get #loopDelayMs(): number {
+    return Math.max(0, Math.round(this.#loopDelay.percentile(99) / 10_000) / 100 - loopSampleMs);
   }
 
   #agentsStatus(running: number): Health["service_status"]["claude_code"] {
@@ -139,9 +151,10 @@ export class HealthMonitor extends LoopService {
     this.#changed.resolve(undefined);
   }
 
-  /** Tells `onChange` when the verdict differs from the last one told. */
+  /** Tells `onAlert` each alert that has begun or ended, and `onChange` when the verdict differs from the last one told. */
   check(): void {
     const health = this.read(true);
+    for (const change of this.#book.changes()) this.#options.onAlert?.(change);
     if (health.status === this.#lastStatus) return;
     this.#lastStatus = health.status;
     this.#options.onChange(health);
@@ -152,7 +165,8 @@ export class HealthMonitor extends LoopService {
     try {
       while (!signal.aborted) {
         this.#changed = Promise.withResolvers();
-        if (this.#options.enabled !== false) this.#round();
+        if (this.#options.enabled === false) this.#measured.forget();
+        else this.#round();
         const awake = new AbortController();
         const slept = this.#options.clock
           .sleep(this.#options.intervalMs, AbortSignal.any([signal, awake.signal]))
@@ -167,7 +181,7 @@ export class HealthMonitor extends LoopService {
 
   #round(): void {
     this.#sample();
-    this.#countBreaches();
+    this.#measured.round(this.#measures());
     this.#options.onSample(wireMetrics(this.#metrics));
     this.check();
     this.#loopDelay.reset();
@@ -178,32 +192,20 @@ export class HealthMonitor extends LoopService {
     this.#sampledAt = this.#options.clock.now();
   }
 
-  #countBreaches(): void {
-    for (const [code, [value, limit]] of this.#measures()) {
-      this.#breaches.set(code, value > limit ? (this.#breaches.get(code) ?? 0) + 1 : 0);
-    }
-  }
-
-  #measures(): Map<string, readonly [value: number, limit: number]> {
-    const { thresholds, cores } = this.#options;
-    const metrics = this.#metrics;
-    return new Map([
-      ["cpu_high", [metrics.cpuPercent, thresholds.cpuPercent]],
-      ["memory_high", [metrics.memoryPercent, thresholds.memoryPercent]],
-      ["disk_high", [metrics.diskPercent, thresholds.diskPercent]],
-      ["load_high", [metrics.load[0] / cores, thresholds.loadPerCore]],
-    ]);
-  }
-
-  #thresholdAlerts(): Alert[] {
-    return [...this.#measures()]
-      .filter(([code]) => (this.#breaches.get(code) ?? 0) >= breachesToAlert)
-      .map(([code, [value, limit]]) => ({
-        code,
-        severity: "warning",
-        title: titles[code] ?? code,
-        text: `${Math.round(value * 10) / 10} is over the threshold of ${limit} (health_monitoring.alerts)`,
-      }));
+  #measures(): readonly Measure[] {
+    const { thresholds, cores, sources } = this.#options;
+    const { cpuPercent, memoryPercent, diskPercent, load } = this.#metrics;
+    const { loopDelayMs } = thresholds;
+    return [
+      { code: "cpu_high", value: cpuPercent, limit: thresholds.cpuPercent },
+      { code: "memory_high", value: memoryPercent, limit: thresholds.memoryPercent },
+      { code: "disk_high", value: diskPercent, limit: thresholds.diskPercent },
+      { code: "load_high", value: load[0] / cores, limit: thresholds.loadPerCore },
+      ...(loopDelayMs === undefined
+        ? []
+        : [{ code: "loop_delayed" as const, value: this.#loopDelayMs, limit: loopDelayMs }]),
+      ...(sources.measures?.() ?? []),
+    ];
   }
 }
 
@@ -215,16 +217,4 @@ function wireMetrics(metrics: SystemMetrics): Health["system_metrics"] {
     load_average: [...metrics.load],
     network_io: { bytes_sent: metrics.bytesSent, bytes_received: metrics.bytesReceived },
   };
-}
-
-const titles: Readonly<Record<string, string>> = {
-  cpu_high: "The processors are busy",
-  memory_high: "Memory is short",
-  disk_high: "The disk is filling up",
-  load_high: "More work than processors",
-};
-
-function statusOf(alerts: readonly Alert[]): Health["status"] {
-  if (alerts.some((alert) => alert.severity === "critical")) return "unhealthy";
-  return alerts.some((alert) => alert.severity === "warning") ? "degraded" : "healthy";
 }

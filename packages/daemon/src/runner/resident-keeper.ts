@@ -13,6 +13,8 @@ export interface ResidentKeeperOptions {
   readonly onLost: (reason: string) => void;
   /** It listens again. */
   readonly onBack: (pid: number) => void;
+  /** Resolves when it may be started again; rejects when the signal aborts. At once where nobody says otherwise. */
+  readonly turnToRestart?: ((why: string, signal: AbortSignal) => Promise<void>) | undefined;
 }
 
 const startAgainMs = { minMs: 50, maxMs: 10_000 };
@@ -21,7 +23,7 @@ const livedMs = 30_000;
 
 /**
  * In development nobody else watches our resident: when it ends while we run it is started again. The first start must succeed.
- * States: up → down (back-off) → up …, until disposed.
+ * States: up → down (back-off, then its turn) → up …, until disposed.
  */
 export class ResidentKeeper implements AsyncDisposable {
   readonly #options: ResidentKeeperOptions;
@@ -60,26 +62,30 @@ export class ResidentKeeper implements AsyncDisposable {
       const how = await this.#resident.exited;
       if (stopping()) return;
       if (clock.now() - upSince > livedMs) backoff.reset();
-      onLost(`hl-runner ended with ${how}`);
-      await this.#startAgain(backoff);
+      const why = `hl-runner ended with ${how}`;
+      onLost(why);
+      await this.#startAgain(backoff, why);
       if (stopping()) return;
       onBack(this.#resident.pid);
     }
   }
 
-  async #startAgain(backoff: Backoff): Promise<void> {
-    const { binary, socketPath, stateDirectory, clock, onLost } = this.#options;
+  async #startAgain(backoff: Backoff, lost: string): Promise<void> {
+    const { binary, socketPath, stateDirectory, clock, onLost, turnToRestart } = this.#options;
     const { signal } = this.#stopping;
     const stopping = (): boolean => signal.aborted;
+    let why = lost;
     while (!stopping()) {
       try {
         await clock.sleep(backoff.nextMs(), signal);
+        await turnToRestart?.(why, signal);
         const resident = await Resident.start(binary, socketPath, stateDirectory);
         this.#resident = resident;
         if (stopping()) await resident[Symbol.asyncDispose]();
         return;
       } catch (error) {
-        if (!stopping()) onLost(errorText(error));
+        why = errorText(error);
+        if (!stopping()) onLost(why);
       }
     }
   }

@@ -169,6 +169,16 @@ export class Runner implements RunKeeper, AsyncDisposable {
     }
   }
 
+  /** Why nobody listens there at this moment; undefined where somebody does. */
+  async unreachable(): Promise<string | undefined> {
+    try {
+      (await Shim.connect(this.#options.socketPath)).detach();
+      return undefined;
+    } catch (error) {
+      return errorText(error);
+    }
+  }
+
   /** Every run that has a state folder. Names with a dot belong to shims that have no request yet. */
   async list(): Promise<string[]> {
     const entries = await readdir(this.stateDirectory, { withFileTypes: true }).catch(() => []);

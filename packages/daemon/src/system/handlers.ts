@@ -13,6 +13,8 @@ type SystemMethods = Exclude<
 export interface SystemHandlerDeps {
   readonly info: () => ResultOf<typeof systemInfo>;
   readonly health: (detailed: boolean) => ResultOf<typeof systemHealth>;
+  /** Answers the parts that had used some of their attempts. */
+  readonly resetHealing: () => string[];
 }
 
 export function systemHandlers(deps: SystemHandlerDeps): Pick<Handlers<DaemonMethods>, SystemMethods> {
@@ -21,5 +23,6 @@ export function systemHandlers(deps: SystemHandlerDeps): Pick<Handlers<DaemonMet
     "system/ping": async () => ({ pong: true, version }),
     "system/info": async () => deps.info(),
     "system/health": async ({ detailed }) => deps.health(detailed),
+    "system/healing/reset": async () => ({ reset: deps.resetHealing() }),
   };
 }

@@ -4,10 +4,12 @@ import { defineMethod } from "../method.ts";
 import { agentUsage } from "./claude-list.ts";
 
 const alert = z.object({
-  code: z.string(),
+  code: z.string().describe("A check of docs/health.md"),
   severity: z.enum(["info", "warning", "critical"]),
   title: z.string(),
-  text: z.string().describe("What was seen and what to do"),
+  text: z.string().describe("What was seen"),
+  remedy: z.string().optional().describe("What to do"),
+  since: z.number().optional().describe("Unix seconds"),
 });
 
 export const systemHealth = defineMethod({
