@@ -14,6 +14,7 @@ export interface DaemonLogOptions {
 
 /** Behind a lost connection so many are looked through for the last that was printed. */
 const linesAgain = 10_000;
+const recentMax = 200;
 const lineSchema = z.object({ line: z.string() });
 const gapSchema = z.object({ lines: z.number() });
 
@@ -51,7 +52,8 @@ class LogTail {
   readonly #view: LogView;
   readonly #file: LogName;
   readonly #lines: number;
-  #last: string | undefined;
+  /** Printed last, oldest first. A crash may take the newest of them out of the file before they are in it. */
+  #recent: string[] = [];
 
   constructor(session: Session, file: LogName, lines: number) {
     this.#session = session;
@@ -75,7 +77,7 @@ class LogTail {
           else early.push(line);
         }
       };
-      const lines = this.#last === undefined ? this.#lines : linesAgain;
+      const lines = this.#recent.length === 0 ? this.#lines : linesAgain;
       const { signal } = this.#session;
       const answer = await connection.call(
         "system/logs",
@@ -90,15 +92,20 @@ class LogTail {
     });
   }
 
+  /** Behind the newest line that is in the file and was printed. */
   #new(lines: readonly string[]): readonly string[] {
-    if (this.#last === undefined) return lines;
-    const at = lines.lastIndexOf(this.#last);
-    if (at < 0) this.#view.notice(`lines may be missing here: more than ${linesAgain} were written meanwhile`);
-    return lines.slice(at + 1);
+    if (this.#recent.length === 0) return lines;
+    for (const printed of this.#recent.toReversed()) {
+      const at = lines.lastIndexOf(printed);
+      if (at >= 0) return lines.slice(at + 1);
+    }
+    this.#view.notice(`lines may be missing here: more than ${linesAgain} were written meanwhile`);
+    return lines;
   }
 
   #print(connection: Connection, line: string): void {
-    this.#last = line;
+    this.#recent.push(line);
+    if (this.#recent.length >= 2 * recentMax) this.#recent = this.#recent.slice(-recentMax);
     if (this.#view.print(line)) return;
     connection.peer.pause();
     void this.#session.out.drained(this.#session.signal).then(() => connection.peer.resume());
