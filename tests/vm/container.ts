@@ -17,6 +17,8 @@ const packages = "systemd,systemd-sysv,dbus,procps,util-linux,python3-minimal,ca
 const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** It ends by itself when whoever started it could not end it. */
 const lifeSecondsMax = 900;
+/** A second on a machine with nothing else to do. */
+const bootMsMax = 120_000;
 
 export interface ContainerAnswer {
   readonly code: number;
@@ -127,13 +129,19 @@ export class Container implements AsyncDisposable {
   }
 
   async #running(): Promise<void> {
-    await until("the first process of the container", () => {
-      if (this.#nspawn.exitCode !== null) throw new Error(`systemd-nspawn ended with ${this.#nspawn.exitCode}`);
-      this.#leader = childOf(childOf(this.#nspawn.pid ?? 0));
-      return this.#leader > 0;
-    });
-    await until("systemd says that it runs", async () =>
-      /running|degraded/.test((await this.run("systemctl is-system-running || :")).stdout),
+    await until(
+      "the first process of the container",
+      () => {
+        if (this.#nspawn.exitCode !== null) throw new Error(`systemd-nspawn ended with ${this.#nspawn.exitCode}`);
+        this.#leader = childOf(childOf(this.#nspawn.pid ?? 0));
+        return this.#leader > 0;
+      },
+      bootMsMax,
+    );
+    await until(
+      "systemd says that it runs",
+      async () => /running|degraded/.test((await this.run("systemctl is-system-running || :")).stdout),
+      bootMsMax,
     );
   }
 }
