@@ -13,7 +13,7 @@ import { daemonPaths } from "../packages/daemon/src/api/http-paths.ts";
 import { renderHealthDocs } from "../packages/protocol/src/docs-health.ts";
 import { renderPermissionDocs } from "../packages/protocol/src/docs-permissions.ts";
 import { renderMetricsDocs } from "../packages/daemon/src/health/metrics-docs.ts";
-import { renderEnforcement } from "./enforcement.ts";
+import { renderEnforcement } from "./enforcement/render.ts";
 import { renderErrorDocs, renderProtocolDocs } from "../packages/protocol/src/docs.ts";
 
 const pages: Readonly<Record<string, () => string>> = {

@@ -3,7 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
-import { declaredSections, enforcement, readByAll, withoutEffect } from "../../scripts/enforcement.ts";
+import { readByAll } from "../../scripts/enforcement/proofs.ts";
+import { declaredSections } from "../../scripts/enforcement/render.ts";
+import { enforcement, withoutEffect } from "../../scripts/enforcement/rows.ts";
 
 // Goal: X2: no setting is one in name only. docs/enforcement.md says of each who obeys it and which test would fail if it did nothing.
 // Method: the table is held against the declared keys, the modules and the tests that there are.
