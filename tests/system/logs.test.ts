@@ -11,10 +11,12 @@ import { startSystem, TestDaemon } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
 import { refused } from "./agent-world.ts";
 
+/** Of each request, and not only of what failed. */
+const everyRequest = { logging: { files: { api_requests: { level: "DEBUG" } } } };
 const read = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
 
 test("each part's log has its lines: requests, events on their way to the cloud, health", async () => {
-  await using system = await startSystem({ config: { health_monitoring: { check_interval: 1 } } });
+  await using system = await startSystem({ config: { ...everyRequest, health_monitoring: { check_interval: 1 } } });
   const { daemon } = system;
   using client = await daemon.connect();
   await client.call("command/execute", { command_id: "c", command: "echo", args: ["x"] });
@@ -53,7 +55,7 @@ test("X3: the newest lines over every way in; what is switched off and what carr
 });
 
 test("S2: hl-client logs follows over logrotate and a crash: each line once", async () => {
-  await using daemon = await TestDaemon.start();
+  await using daemon = await TestDaemon.start({ config: everyRequest });
   const path = join(daemon.home, "logs/api-requests.log");
   const args = ["--json", "logs", "--file", "api_requests", "-n", "0", "-f"];
   const following = spawnProgram("hl-client", args, { env: { HL_DAEMON_HOME: daemon.home } });

@@ -1,4 +1,3 @@
-/* Longer than 300 lines: the composition root is read in one piece, in start order. */
 import { join } from "node:path";
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
@@ -16,7 +15,7 @@ import { SpoolRoom } from "../events/spool-room.ts";
 import { MethodDurations } from "../health/method-durations.ts";
 import { makeHomeFolders, readHostFacts } from "../host-facts.ts";
 import { ErrorRate } from "../health/error-rate.ts";
-import { Progress } from "../health/progress.ts";
+import type { Progress } from "../health/progress.ts";
 import { logHandlers, noLogs } from "../logging/handlers.ts";
 import type { LogLevels } from "../logging/log-levels.ts";
 import type { ProxySettings } from "../network/proxy-settings.ts";
@@ -34,11 +33,12 @@ import { auditor } from "./audit.ts";
 import { composeAuditLog, type WritingPorts } from "./audit-log.ts";
 import { composeEgress } from "./egress.ts";
 import { enforceableOf } from "./enforceable.ts";
-import { agentHealed, ComposedHealing } from "./healing.ts";
+import { agentHealed, ComposedHealing, runnerHealed } from "./healing.ts";
 import { composeHealth } from "./health.ts";
 import { composeOutbound } from "./outbound.ts";
 import { composeKeyProxy } from "./key-proxy.ts";
 import { holdLocalToken, holdTaken } from "./secrets.ts";
+import { composeProgress } from "./progress.ts";
 import { composeStore } from "./store.ts";
 import { diskFullText } from "./store-health.ts";
 import { composeProcesses } from "./processes.ts";
@@ -127,23 +127,8 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   building.use(events);
   const healing = new ComposedHealing({ config, live, clock, logger, events });
   const residentLost = failure("hl-runner has ended; it is started again");
-  const composedRunner = building.use(
-    await composeRunner({
-      ...ports,
-      config,
-      user: host.user,
-      onResidentLost: (error) => {
-        residentLost(error);
-        healing.runnerLost(error.message);
-        checkHealth();
-      },
-      onResidentBack: () => {
-        healing.runnerBack();
-        checkHealth();
-      },
-      turnToRestart: (why, signal) => healing.runnerTurn(why, signal),
-    }),
-  );
+  const healed = runnerHealed(healing, residentLost, () => checkHealth());
+  const composedRunner = building.use(await composeRunner({ ...ports, config, user: host.user, ...healed }));
   const { runner, ownsResident } = composedRunner;
   const probe = await runner.probe();
   const { auditLog, troubles: logs } = building.use(composeAuditLog(config, ports));
@@ -201,15 +186,12 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   const hasAgents = live.part(({ daemon }) => daemon.claude_integration.enabled);
   const info = (): ReturnType<typeof systemInfoOf> =>
     systemInfoOf({
-      config,
+      ...{ config, host, probe, diskPath: home },
       hasAgents: hasAgents(),
-      host,
-      probe,
       sandboxProblem: enforceable.problem ?? enforceable.network.problem,
       epoch: spool.epoch,
       uptimeMs: monitor.uptimeSeconds * 1000,
       wallMs: clock.wallMs(),
-      diskPath: home,
     });
   const resetHealing = (): string[] => {
     const parts = healing.reset();
@@ -247,17 +229,8 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
     const caller = { role: security.authorization.default_role, subject: "cloud", via: "cloud" } as const;
     cloud = building.use(
       composeCloud({
-        config,
-        live,
-        baseUrl,
-        outbound,
+        ...{ config, live, baseUrl, outbound, host, clock, random, logger, spool, inbox },
         enrollmentToken: ports.enrollmentToken,
-        host,
-        clock,
-        random,
-        logger,
-        spool,
-        inbox,
         limits: { ...limits, pauseReadsWhenFull: false },
         handler: session.open({ via: "cloud", from: "cloud" }, caller).handler,
         refusals: session.refusals,
@@ -289,16 +262,6 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
     (service) => service !== undefined,
   );
   let isServing = true;
-  const progress = new Progress({
-    clock,
-    probes: {
-      // Writes nothing, and waits its turn behind whoever does: a sync that never ends is seen. A disk in trouble has answered (S4), and
-      // only a real write may say that it works again.
-      store: async () =>
-        database.isBeingSaved || database.trouble !== undefined || (await database.write(() => true, "committed")),
-      supervisor: async () => isServing,
-    },
-  });
   return {
     socketPath: settings.local_api.socket_path,
     http,
@@ -328,7 +291,7 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
       await owned.disposeAsync();
     },
     reload: configuration.reload,
-    progress,
+    progress: composeProgress(clock, database, () => isServing),
     dumpState: () => ({ health: monitor.read(true), running: commands.runningIds(), agents: agents.list() }),
   };
 }

@@ -9,6 +9,7 @@ import type { AlertChange, Condition } from "../health/alert-book.ts";
 import { Healing, type HealingSettings, type HealingStep } from "../health/healing.ts";
 import { trimLogs, type OwnLog } from "../health/log-files.ts";
 import type { LiveConfig } from "./live-config.ts";
+import type { RunnerPorts } from "./runner.ts";
 
 export interface HealingPorts {
   readonly config: Config;
@@ -150,6 +151,26 @@ export class ComposedHealing {
       this.#healing.failed(part, errorText(error));
     }
   }
+}
+
+/** What the runner's keeper asks and tells of the resident that it keeps. */
+export function runnerHealed(
+  healing: ComposedHealing,
+  onLost: (error: Error) => void,
+  check: () => void,
+): Pick<RunnerPorts, "onResidentLost" | "onResidentBack" | "turnToRestart"> {
+  return {
+    onResidentLost: (error) => {
+      onLost(error);
+      healing.runnerLost(error.message);
+      check();
+    },
+    onResidentBack: () => {
+      healing.runnerBack();
+      check();
+    },
+    turnToRestart: (why, signal) => healing.runnerTurn(why, signal),
+  };
 }
 
 /** Agents count their restarts themselves; here it is noted when they are used up, and when one works again. */
