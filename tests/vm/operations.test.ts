@@ -207,7 +207,7 @@ describe("operations under systemd", { skip: missing === undefined ? false : mis
     await remote("exec", "--detach", "--id", name, "--", "python3", "-c", waiter(name));
     await until(
       `${name} runs`,
-      async () => (await rpc("command/status", { command_id: name }))["status"] === "running",
+      async () => (await rpc("command/status", { command_id: name }))["status"] === "started",
     );
   };
   const finish = async (name: string): Promise<void> => {
