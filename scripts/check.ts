@@ -4,12 +4,15 @@
  * Prints one line a check and the whole output of those that fail; exits 1 when any did.
  */
 import { spawn } from "node:child_process";
-import { join } from "node:path";
+import { existsSync, globSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
 
 interface Check {
   readonly name: string;
   readonly command: readonly string[];
+  /** Not from npm: where it is missing the check does not run, and that is said. */
+  readonly needs?: string | undefined;
 }
 
 const tool = (path: string): string => join(repositoryRoot, "node_modules", path);
@@ -36,8 +39,27 @@ const checks: readonly Check[] = [
   { name: "direction", command: [node, "scripts/direction.ts"] },
   { name: "docs drift", command: [node, "scripts/docs.ts", "--check"] },
   { name: "tidy", command: [node, "--test", "--test-reporter=dot", "tests/tidy/*.test.ts"] },
+  {
+    name: "shell",
+    // What a script sources lies beside it, and is looked at by itself.
+    command: ["shellcheck", "--exclude=SC1091", ...shellScripts()],
+    needs: "shellcheck",
+  },
   { name: "C warnings", command: ["make", "-s", "-C", "native/hl-runner", "check"] },
 ];
+
+function shellScripts(): string[] {
+  const found = globSync(["packaging/scripts/*.sh", "packaging/debian/p*", "scripts/*.sh", "bin/lib/*.sh", "bin/*"], {
+    cwd: repositoryRoot,
+    withFileTypes: true,
+  });
+  const files = found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return [...files, join(repositoryRoot, ".ci/run")].sort();
+}
+
+function isInstalled(program: string): boolean {
+  return (process.env["PATH"] ?? "").split(delimiter).some((folder) => existsSync(join(folder, program)));
+}
 
 interface Outcome {
   readonly ok: boolean;
@@ -69,6 +91,10 @@ async function runAll(): Promise<boolean> {
   let allOk = true;
   const worker = async (): Promise<void> => {
     for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) {
+      if (check.needs !== undefined && !isInstalled(check.needs)) {
+        process.stdout.write(`NOT RUN  ${check.name}: ${check.needs} is not installed\n`);
+        continue;
+      }
       const { ok, output, seconds } = await run(check);
       process.stdout.write(`${ok ? "ok  " : "FAIL"}  ${check.name.padEnd(12)} ${seconds.toFixed(1)} s\n`);
       if (!ok) process.stdout.write(`${output.trimEnd()}\n\n`);

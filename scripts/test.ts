@@ -95,7 +95,7 @@ const usage = `Usage: node scripts/test.ts [TIER…]
   spec     the specification's own tests: ${tiers.spec.patterns.join(", ")}
   oracle   faults between the programs by a seeded schedule, HL_TEST_ORACLE_MINUTES of them: ${tiers.oracle.patterns.join(", ")}
   browser  the dashboard in Chromium (apt-get install chromium): ${tiers.browser.patterns.join(", ")}
-  vm       in a really booted machine, as root (apt-get install mmdebstrap qemu-system-x86 e2fsprogs openssh-client), with HL_TEST_OPERATIONS=1 the release under systemd (systemd-container): ${tiers.vm.patterns.join(", ")}
+  vm       in a really booted machine, as root (apt-get install mmdebstrap qemu-system-x86 e2fsprogs openssh-client systemd-container): ${tiers.vm.patterns.join(", ")}
   no tier  all but browser and vm
 `;
 

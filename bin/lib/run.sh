@@ -46,6 +46,7 @@ drop_unsafe_variables() {
   for variable in NODE_OPTIONS NODE_TLS_REJECT_UNAUTHORIZED NODE_EXTRA_CA_CERTS NODE_USE_SYSTEM_CA SSL_CERT_FILE SSL_CERT_DIR OPENSSL_CONF \
     OPENSSL_CONF_INCLUDE OPENSSL_MODULES OPENSSL_ENGINES NODE_USE_ENV_PROXY NODE_DEBUG NODE_DEBUG_NATIVE; do
     eval "is_set=\${$variable+yes}"
+    # shellcheck disable=SC2154 # by the eval above
     if [ "$is_set" = yes ]; then
       unset "$variable"
       echo "hl-daemon: $variable of the environment is not used: it could make the daemon check less than is configured" >&2

@@ -33,7 +33,17 @@ export async function missingForContainer(): Promise<string | undefined> {
   const missing: string[] = [];
   for (const [tool, name] of Object.entries(tools))
     await execute("sh", ["-c", 'command -v "$1"', "sh", tool]).catch(() => missing.push(name));
-  return missing.length === 0 ? undefined : `apt-get install ${missing.join(" ")}`;
+  if (missing.length > 0) return `apt-get install ${missing.join(" ")}`;
+  // A bare Debian, nothing of ours: where that does not boot, it is this machine.
+  const empty = mkdtempSync(join(tmpdir(), "hl-empty-"));
+  try {
+    await using _tried = await Container.boot(empty);
+    return undefined;
+  } catch (error) {
+    return `no container boots on this machine: ${error instanceof Error ? error.message : String(error)}`;
+  } finally {
+    await rm(empty, { recursive: true, force: true });
+  }
 }
 
 export class Container implements AsyncDisposable {
@@ -130,17 +140,14 @@ export class Container implements AsyncDisposable {
 
   async #running(): Promise<void> {
     await until(
-      "the first process of the container",
-      () => {
+      "systemd of the container to say that it runs",
+      async () => {
         if (this.#nspawn.exitCode !== null) throw new Error(`systemd-nspawn ended with ${this.#nspawn.exitCode}`);
+        // Asked each time: its first child prepares the container and ends, the next is the container's first process.
         this.#leader = childOf(childOf(this.#nspawn.pid ?? 0));
-        return this.#leader > 0;
+        if (this.#leader === 0) return false;
+        return /running|degraded/.test((await this.run("systemctl is-system-running || :")).stdout);
       },
-      bootMsMax,
-    );
-    await until(
-      "systemd says that it runs",
-      async () => /running|degraded/.test((await this.run("systemctl is-system-running || :")).stdout),
       bootMsMax,
     );
   }

@@ -13,11 +13,7 @@ import { makeRelease } from "../../scripts/release.ts";
 import { Container, missingForContainer } from "./container.ts";
 
 const execute = promisify(execFile);
-// Behind its fifth step the walk has not been seen to pass; until it has, it is run by who works on it.
-const missing =
-  process.env["HL_TEST_OPERATIONS"] === "1"
-    ? await missingForContainer()
-    : "the walk is not finished; HL_TEST_OPERATIONS=1 runs it";
+const missing = await missingForContainer();
 if (missing !== undefined) process.stderr.write(`*** NOT RUN: operations under systemd: ${missing} ***\n`);
 
 const root = "/opt/freestyle/hl-daemon";
@@ -279,12 +275,18 @@ describe("operations under systemd", { skip: missing === undefined ? false : mis
     },
   );
 
-  step("idle: memory and processor time are within the budget", async () => {
+  // Figures for people beside the budgets of 80 MB and 0.3 %; the machine decides about them, not the test.
+  step("idle: both processes stay, and what they take is printed", async () => {
     const measure = `for unit in hl-daemon hl-runner@developer; do pid=$(systemctl show -P MainPID $unit)
-      echo $unit $(awk '/VmRSS|RssAnon/ { print $1 $2 "kB" }' /proc/$pid/status) ticks:$(cut -d' ' -f14,15 /proc/$pid/stat); done`;
+      echo $unit $pid $(awk '/VmRSS|RssAnon/ { print $1 $2 "kB" }' /proc/$pid/status) ticks:$(cut -d' ' -f14,15 /proc/$pid/stat); done`;
+    const pids = (text: string): string[] =>
+      [...text.matchAll(/^hl-\S+ ([1-9]\d*) VmRSS/gm)].map(([, pid = ""]) => pid);
     const first = await vm.mustRun(measure);
     await new Promise((resolve) => setTimeout(resolve, Number(process.env["HL_TEST_IDLE_SECONDS"] ?? 5) * 1000));
-    process.stdout.write(`idle, before and after:\n${first}${await vm.mustRun(measure)}`);
+    const last = await vm.mustRun(measure);
+    process.stdout.write(`idle, before and after:\n${first}${last}`);
+    assert.equal(pids(first).length, 2);
+    assert.deepEqual(pids(last), pids(first));
   });
 
   step("uninstall leaves nothing but the developer", async () => {
