@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -79,6 +79,10 @@ describe("malformed input at the daemon", () => {
     await client.call("system/ping");
     // Every kind of use once, so that what is opened lazily and kept counts as before.
     await daemon.post(JSON.parse(request({})));
+    await assert.rejects(client.call("no/such/method"));
+    await client.call("system/config/get");
+    const logs = ["api-requests", "audit", "health"].map((name) => join(daemon.home, `logs/${name}.log`));
+    await until("the logs of refusals and of health", () => logs.every((path) => existsSync(path)));
     descriptors = await steadyDescriptors(daemon.pid);
     // Begun now, looked at in the end: a message that was begun must end within 30 s.
     silent = await beginAndFallSilent(daemon, opened);
