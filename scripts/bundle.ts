@@ -3,7 +3,7 @@
  * from TypeScript where it runs.
  */
 import { execFile } from "node:child_process";
-import { cpSync, existsSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
@@ -35,6 +35,12 @@ export async function bundle(entry: string, outputFile: string, metafile?: strin
   const told = metafile === undefined ? [] : [`--metafile=${metafile}`];
   const args = [entry, ...how, ...told, `--banner:js=${banner}`, `--outfile=${outputFile}`];
   await promisify(execFile)(bundler, args, { cwd: repositoryRoot });
+  writeFileSync(outputFile, inAscii(readFileSync(outputFile, "utf8")));
+}
+
+/** The bundler leaves other characters in comments only; one of them would have V8 keep the whole text with two bytes a character. */
+function inAscii(text: string): string {
+  return text.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** All of them below `build/programs` of a root that is laid out like this repository; `bin/` finds them there. */

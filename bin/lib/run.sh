@@ -36,8 +36,14 @@ run_from_checkout() {
     hl-daemon | hl-cloud) young_mb=8 ;;
     *) young_mb=2 ;;
   esac
-  if [ "$name" = hl-daemon ]; then drop_unsafe_variables; fi
-  exec "$node" --disable-warning=ExperimentalWarning "--max-semi-space-size=$young_mb" "$file" "$@"
+  if [ "$name" = hl-daemon ]; then
+    drop_unsafe_variables
+    # It gives back what an idle daemon does not use (health/spare-memory.ts).
+    set -- "--expose-gc" "$file" "$@"
+  else
+    set -- "$file" "$@"
+  fi
+  exec "$node" --disable-warning=ExperimentalWarning "--max-semi-space-size=$young_mb" "$@"
 }
 
 # What would have Node or OpenSSL check less than the daemon's configuration says, before any of its code runs. The same list, with the reasons, is

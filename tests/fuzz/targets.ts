@@ -3,7 +3,7 @@
  * what holds for any bytes, beside that it comes back.
  */
 import assert from "node:assert/strict";
-import { z } from "zod";
+import * as z from "zod";
 import { loadConfig } from "@hl/config/load.ts";
 import { networkEntryMatches, parseNetworkEntry } from "@hl/config/networks.ts";
 import { passedHeaders } from "@hl/core/raw-headers.ts";

@@ -20,7 +20,7 @@ import {
 } from "@hl/daemon/claude/agent.ts";
 import { StreamJsonAgent } from "@hl/daemon/claude/stream-json.ts";
 import { version } from "@hl/protocol/version.ts";
-import { z } from "zod";
+import * as z from "zod";
 
 export interface BridgeOptions {
   readonly clock: Clock;

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import type { Session } from "./session.ts";
 
 /** How a verb hands its work over: it names its options and what to do, the program connects, prints failures and exits. */

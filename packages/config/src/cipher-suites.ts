@@ -1,6 +1,6 @@
 /** Names of cipher suites: IANA's and OpenSSL's, of which Node wants the second. */
 import { getCiphers } from "node:tls";
-import { z } from "zod";
+import * as z from "zod";
 
 /** IANA name of each suite that is worth allowing, with OpenSSL's name. TLS 1.3 suites have one name in both. */
 const OPENSSL_OF_IANA: Readonly<Record<string, string>> = {

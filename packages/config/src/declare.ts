@@ -2,7 +2,7 @@
  * How a configuration key is declared: once, with everything that anybody needs to know about it.
  * The TypeScript type, validation, defaults, environment variables, reload behaviour and docs/configuration.md all come from here.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Unit } from "./units.ts";
 
 /** `live`: a running daemon applies a change. `restart`: a change takes effect at the next start. */

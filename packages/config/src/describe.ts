@@ -1,5 +1,5 @@
 /** The type of a key in words, from its schema: for messages, for documentation, and to know how a text is to be read. */
-import { z } from "zod";
+import * as z from "zod";
 import { quantityHint } from "./units.ts";
 import type { Key } from "./declare.ts";
 

@@ -1,5 +1,5 @@
 /** Judges one value against its key: spelling and units first, then the schema, and what is wrong in words. */
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Key } from "./declare.ts";
 import { allowedFor, describedAt, describeKey, typeInWords, type Described } from "./describe.ts";
 import { isComment, parseJson } from "./json.ts";

@@ -1,6 +1,6 @@
 /** Entries of network lists: hosts, host:port, addresses, CIDR ranges and `*.domain`. */
 import { BlockList, isIP } from "node:net";
-import { z } from "zod";
+import * as z from "zod";
 
 export interface NetworkEntry {
   /** Lower case, brackets removed; begins with "*." for a whole domain. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A key of the configuration whose value changes or differs. */
 export const configChange = z.object({

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Call } from "@hl/core/rpc/answer.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
-import { z } from "zod";
+import * as z from "zod";
 import { isRefusal, requestHandler, type CallRecord } from "./dispatch.ts";
 import { errorTable, HlError, type ErrorType } from "./errors.ts";
 import { defineMethod, type Caller, type MethodCall, type MethodTable } from "./method.ts";

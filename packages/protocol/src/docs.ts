@@ -1,5 +1,5 @@
 /** Renders docs/protocol.md and docs/errors.md from the tables, so that they cannot say anything else than the program does. */
-import { z } from "zod";
+import * as z from "zod";
 import { memberTable, table, typeOf } from "./docs-schema.ts";
 import { cloudIntroduction, daemonIntroduction, errorIntroduction, protocolIntroduction } from "./docs-text.ts";
 import { errorTable, type ErrorType } from "./errors.ts";

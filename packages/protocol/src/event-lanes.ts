@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * Lanes keep what must not be lost apart from what may be: each has its own room in the spool and its own place in a batch, and none

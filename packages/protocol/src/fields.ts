@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { ErrorType } from "./errors.ts";
 
 /** Fields that several methods share, each described once. */

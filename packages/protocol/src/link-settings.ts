@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * The numbers of the link to the cloud that a control plane may set for its fleet, in the answer to `vm/hello` and later by

@@ -1,5 +1,5 @@
 import type { Call } from "@hl/core/rpc/answer.ts";
-import type { z } from "zod";
+import type * as z from "zod";
 import { HlError, type ErrorType } from "./errors.ts";
 import type { MethodPermission } from "./permissions.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { fileMethods } from "./file-methods.ts";
 import { defineMethod, type MethodDefinition } from "./method.ts";
 import { fileChanged } from "./methods/file-watch.ts";

@@ -1,5 +1,5 @@
 import type { Approval } from "@hl/protocol/methods/approval-list.ts";
-import { z } from "zod";
+import * as z from "zod";
 
 /** A question of the agent that one key can answer: its input, as Claude Code's AskUserQuestion has it. */
 const oneQuestion = z.object({

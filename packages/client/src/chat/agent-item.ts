@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * Something that an agent did, as `claude/subscribe` and `claude/message` tell it: a type, and data that is read here and nowhere else. What cannot be read

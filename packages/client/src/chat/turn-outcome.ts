@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** How a turn ended, in whatever protocol its answer came. */
 export interface TurnOutcome {

@@ -1,7 +1,7 @@
 import type { InputOf } from "@hl/protocol/method.ts";
 import type { approvalDecide } from "@hl/protocol/methods/approval-decide.ts";
 import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { gistOf } from "../render/approval.ts";

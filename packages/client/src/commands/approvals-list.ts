@@ -1,6 +1,6 @@
 import type { Approval, ApprovalState } from "@hl/protocol/methods/approval-list.ts";
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { gistOf } from "../render/approval.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { verb, type Cli } from "../cli.ts";
 import { Chat } from "../chat/chat.ts";
 import { LineFront } from "../chat/line-front.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { turnOutcomeOf } from "../chat/turn-outcome.ts";
 import { verb, type Cli } from "../cli.ts";
 import { persist } from "../connect/persist.ts";

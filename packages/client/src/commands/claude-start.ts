@@ -1,7 +1,7 @@
 import type { InputOf } from "@hl/protocol/method.ts";
 import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
 import { Option, type Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { escapeLine } from "../render/escape.ts";

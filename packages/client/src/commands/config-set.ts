@@ -1,7 +1,7 @@
 import type { InputOf, ResultOf } from "@hl/protocol/method.ts";
 import type { systemConfigUpdate } from "@hl/protocol/methods/system-config-update.ts";
 import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { changeRow, keyOf } from "../render/config.ts";

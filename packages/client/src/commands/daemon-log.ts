@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { LogName } from "@hl/protocol/methods/system-logs.ts";
 import type { Connection } from "../connect/connection.ts";
 import { persist, untilClosed } from "../connect/persist.ts";

@@ -1,6 +1,6 @@
 import { severity } from "@hl/protocol/methods/event-stream.ts";
 import { Option, type Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { ClientFailure } from "../failure.ts";

@@ -1,6 +1,6 @@
 import { storedEvent, type StoredEvent } from "@hl/protocol/methods/event-subscribe.ts";
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { collect, parsers, verb, type Cli } from "../cli.ts";
 import type { Connection } from "../connect/connection.ts";
 import { persist, untilClosed } from "../connect/persist.ts";

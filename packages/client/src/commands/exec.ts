@@ -2,7 +2,7 @@ import type { InputOf, ResultOf } from "@hl/protocol/method.ts";
 import type { commandExecute } from "@hl/protocol/methods/command-execute.ts";
 import type { CommandResult } from "@hl/protocol/methods/command-result.ts";
 import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { parsers, verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { ClientFailure } from "../failure.ts";

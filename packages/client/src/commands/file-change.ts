@@ -1,7 +1,7 @@
 import type { InputOf } from "@hl/protocol/method.ts";
 import type { DaemonMethods } from "@hl/protocol/methods.ts";
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import type { Session } from "../session.ts";

@@ -1,6 +1,6 @@
 import type { ListedFile } from "@hl/protocol/methods/file-list.ts";
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { parsers, verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import { escapeLine } from "../render/escape.ts";

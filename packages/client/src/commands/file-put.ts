@@ -1,6 +1,6 @@
 import { basename, resolve } from "node:path";
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import type { Session } from "../session.ts";

@@ -1,6 +1,6 @@
 import { fileChanged, type FileChange, type FileChanged } from "@hl/protocol/methods/file-watch.ts";
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { collect, verb, type Cli } from "../cli.ts";
 import type { Connection } from "../connect/connection.ts";
 import { persist, untilClosed } from "../connect/persist.ts";

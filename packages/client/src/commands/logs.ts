@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { Option } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { logNames } from "@hl/protocol/methods/system-logs.ts";
 import { parsers, verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";

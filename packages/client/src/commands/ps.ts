@@ -1,7 +1,7 @@
 import type { ResultOf } from "@hl/protocol/method.ts";
 import type { commandList } from "@hl/protocol/methods/command-list.ts";
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import { parsers, verb, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-codes.ts";
 import type { Tone } from "../render/paint.ts";

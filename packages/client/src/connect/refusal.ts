@@ -1,6 +1,6 @@
 import { UpgradeRefused } from "@hl/core/rpc/connect-websocket.ts";
 import { HlError, errorTypeOf, type ErrorType } from "@hl/protocol/errors.ts";
-import { z } from "zod";
+import * as z from "zod";
 import { ClientFailure } from "../failure.ts";
 import type { Target } from "./target.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** What an agent says in a `claude/message`; the adapters' own shapes and the raw stream-json of the CLI are understood. */
 const fromSubagent = z.object({ parent_tool_use_id: z.string().nullish() });

@@ -1,7 +1,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { z } from "zod";
+import * as z from "zod";
 import type { EventFeed } from "../fleet/event-feed.ts";
 import type { ConnectionLimit } from "../operators/connection-limit.ts";
 import type { EventRecord, EventStore, InstanceStore } from "../store/store.ts";

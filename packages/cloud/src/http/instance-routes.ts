@@ -1,6 +1,6 @@
 import { HlError } from "@hl/protocol/errors.ts";
 import type { FastifyInstance } from "fastify";
-import { z } from "zod";
+import * as z from "zod";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { Leases } from "../fleet/leases.ts";
 import type { Presence } from "../fleet/presence.ts";

@@ -1,7 +1,7 @@
 import { defaultTransportLimits } from "@hl/core/rpc/transport.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { z } from "zod";
+import * as z from "zod";
 import { openCommandChannel, type CommandChannelOptions } from "../fleet/command-channel.ts";
 import { PollSession } from "../fleet/poll-session.ts";
 import { vmPaths } from "../fleet/vm-methods.ts";

@@ -4,7 +4,7 @@ import { errorObject, parseInput, responseObject, type MessageId, type RequestMe
 import { HlError } from "@hl/protocol/errors.ts";
 import { toWireError, type WireErrorOptions } from "@hl/protocol/wire-error.ts";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { z } from "zod";
+import * as z from "zod";
 import type { Answer } from "../fleet/outbox.ts";
 import type { RequestService } from "../fleet/request-service.ts";
 import type { RequestRecord } from "../store/store.ts";

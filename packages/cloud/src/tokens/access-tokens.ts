@@ -1,7 +1,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import { errors, jwtVerify, SignJWT } from "jose";
-import { z } from "zod";
+import * as z from "zod";
 import type { Keys } from "./keys.ts";
 
 const issuer = "humanlayer.dev";

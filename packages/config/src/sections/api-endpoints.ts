@@ -1,5 +1,5 @@
 /** The keys that `api-endpoints.json` may set: where the cloud is and which paths it answers. */
-import { z } from "zod";
+import * as z from "zod";
 import { key, optionalKey, section } from "../declare.ts";
 import { serviceUrl } from "../networks.ts";
 

@@ -1,5 +1,5 @@
 /** `authentication` of security.json: whom the daemon believes. */
-import { z } from "zod";
+import * as z from "zod";
 import { choice, flag, key, line, path, seconds, section } from "../declare.ts";
 import { cipherSuite } from "../cipher-suites.ts";
 import { serviceUrl } from "../networks.ts";

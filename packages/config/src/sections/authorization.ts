@@ -1,5 +1,5 @@
 /** `authorization` of security.json: which role may do what. */
-import { z } from "zod";
+import * as z from "zod";
 import { flag, key, line, section } from "../declare.ts";
 
 export const PERMISSIONS = [

@@ -1,5 +1,5 @@
 /** `claude_integration`: the coding agent, how it is spoken to, and who decides what it may do. */
-import { z } from "zod";
+import * as z from "zod";
 import { bytes, choice, count, flag, key, line, path, pathSchema, seconds, section } from "../declare.ts";
 import { environmentMap } from "./environment-map.ts";
 

@@ -1,5 +1,5 @@
 /** `daemon`: who this daemon is. Never changed remotely: a VM that can be renamed from afar can be impersonated. */
-import { z } from "zod";
+import * as z from "zod";
 import { key, line, optionalKey, section } from "../declare.ts";
 
 const identifier = z

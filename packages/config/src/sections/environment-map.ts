@@ -1,5 +1,5 @@
 /** Maps of environment variables for started programs. */
-import { z } from "zod";
+import * as z from "zod";
 import { key, type Key } from "../declare.ts";
 
 const schema = z.record(

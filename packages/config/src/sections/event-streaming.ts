@@ -1,5 +1,5 @@
 /** `event_streaming`: what the daemon reports, and how events wait and travel. */
-import { z } from "zod";
+import * as z from "zod";
 import { bytes, choice, count, flag, key, paths, seconds, section } from "../declare.ts";
 
 const eventType = z

@@ -1,5 +1,5 @@
 /** `input_validation` of security.json: what is refused before it is looked at. */
-import { z } from "zod";
+import * as z from "zod";
 import { bytes, key, line, section } from "../declare.ts";
 
 const sanitizationRule = z.strictObject({

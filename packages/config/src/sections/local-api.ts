@@ -1,5 +1,5 @@
 /** `local_api`: the unix socket and the HTTP port on this machine. */
-import { z } from "zod";
+import * as z from "zod";
 import { count, flag, key, line, optionalKey, path, pathSchema, seconds, section } from "../declare.ts";
 import { rateLimiting } from "./rate-limiting.ts";
 

@@ -1,5 +1,5 @@
 /** `logging`: the daemon's own logs. `logging.json` may set the same keys. */
-import { z } from "zod";
+import * as z from "zod";
 import { bytes, choice, count, flag, key, path, section, type Key, type Section } from "../declare.ts";
 
 const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"] as const;

@@ -1,5 +1,5 @@
 /** `network_security` of security.json: rules for connections, TLS and pins. */
-import { z } from "zod";
+import * as z from "zod";
 import { choice, flag, key, section } from "../declare.ts";
 import { cipherSuite } from "../cipher-suites.ts";
 import { networkEntry } from "../networks.ts";

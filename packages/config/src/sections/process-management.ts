@@ -1,5 +1,5 @@
 /** `process_management`: which commands run, within which limits, and how long their results are kept. */
-import { z } from "zod";
+import * as z from "zod";
 import {
   bytes,
   count,

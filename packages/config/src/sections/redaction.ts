@@ -1,5 +1,5 @@
 /** `redaction` of security.json: what is kept out of logs, events, errors and the audit beside what the daemon knows itself. */
-import { z } from "zod";
+import * as z from "zod";
 import { key, line, section } from "../declare.ts";
 import { parseSecretPattern } from "../secret-pattern.ts";
 

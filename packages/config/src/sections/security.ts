@@ -1,5 +1,5 @@
 /** `security` of daemon.json: the sandbox, the networks and the paths. Never changed remotely. */
-import { z } from "zod";
+import * as z from "zod";
 import { choice, flag, key, paths, section, type Key } from "../declare.ts";
 import { networkEntry } from "../networks.ts";
 

@@ -1,7 +1,7 @@
 import type { Clock } from "@hl/core/clock.ts";
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import { createLocalJWKSet, errors, type CryptoKey, type JWK, type JWTHeaderParameters } from "jose";
-import { z } from "zod";
+import * as z from "zod";
 import { tokenRefused } from "./refused.ts";
 
 export type JwtAlgorithm = "RS256" | "PS256" | "ES256" | "EdDSA";

@@ -1,6 +1,6 @@
 import { errorText, type Logger } from "@hl/core/logger.ts";
 import type { ClaudeProcess } from "@hl/protocol/methods/claude-list.ts";
-import { z } from "zod";
+import * as z from "zod";
 import type { AgentRecord, AgentRecords, RestartDue, TurnOutcome } from "../store/agent-records.ts";
 import type { AgentEvent } from "./agent.ts";
 import { UsageMeter } from "./agent-usage.ts";

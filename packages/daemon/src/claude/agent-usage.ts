@@ -1,5 +1,5 @@
 import type { AgentUsage } from "@hl/protocol/methods/claude-list.ts";
-import { z } from "zod";
+import * as z from "zod";
 import type { AgentEvent, RelayResult } from "./agent.ts";
 
 /** What one turn has used. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { ParamsOf } from "@hl/protocol/method.ts";
 import type { claudeStart } from "@hl/protocol/methods/claude-start.ts";
 

@@ -5,7 +5,7 @@
  * rebuilt from the members we know, and serialised here.
  */
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { AgentFailure } from "./agent.ts";
 
 /** Well under what the agent reads in one line, and above every prompt that fits its window. */

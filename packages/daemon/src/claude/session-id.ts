@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** Of a word that an agent says about itself: its session, version, model or mode. */
 export const agentWordCharsMax = 256;

@@ -2,7 +2,7 @@
  * The agent's messages as events for whoever watches. Scaffolding (the start of a block, a turn's `init`) is left out; what we have
  * never heard of is passed on as `agent.unknown`.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { AgentEvent } from "./agent.ts";
 import type { ConversationMessage, StreamEvent, SystemMessage } from "./stream-json-messages.ts";
 

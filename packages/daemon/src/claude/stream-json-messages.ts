@@ -2,7 +2,7 @@
  * The messages of Claude Code's stream-json protocol that the adapter understands, as far as it relies on them. Everything else in
  * them passes through untouched; a message of another type, or of a known type in another shape, is reported and never fatal.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { AgentInfo } from "./agent.ts";
 import { agentSessionId } from "./session-id.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 const content = z.union([z.string(), z.array(z.unknown())]);
 const streamJson = z.object({ message: z.object({ content }) });

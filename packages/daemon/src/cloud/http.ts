@@ -141,8 +141,6 @@ export class CloudHttp implements AsyncDisposable {
       const response = await this.#client.request(url, {
         method,
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-        headersTimeout: timeoutMs,
-        bodyTimeout: timeoutMs,
         headers: { ...headers, "content-type": "application/json", authorization: `Bearer ${token}` },
         ...(body === undefined ? {} : { body }),
       });
@@ -192,8 +190,6 @@ export class CloudHttp implements AsyncDisposable {
       const response = await this.#client.request(url, {
         method: "POST",
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-        headersTimeout: timeoutMs,
-        bodyTimeout: timeoutMs,
         headers: {
           ...this.#options.headers,
           ...headers,

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { decodeJwt } from "jose";
-import type { z } from "zod";
+import type * as z from "zod";
 import { writeFileAtomic } from "@hl/core/atomic-file.ts";
 import type { Clock } from "@hl/core/clock.ts";
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";

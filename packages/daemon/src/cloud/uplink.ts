@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Clock } from "@hl/core/clock.ts";
 import type { Logger } from "@hl/core/logger.ts";
 import { LoopService } from "@hl/core/service.ts";

@@ -11,6 +11,7 @@ import type { ErrorRate } from "../health/error-rate.ts";
 import { logBytes } from "../health/log-files.ts";
 import type { Condition } from "../health/alert-book.ts";
 import { HealthMonitor, type Health, type MonitorOptions } from "../health/monitor.ts";
+import { SpareMemory } from "../health/spare-memory.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { Database } from "../store/database.ts";
 import type { Redactor } from "../redaction/redactor.ts";
@@ -55,6 +56,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
   const logger = ports.logger.child({ part: "health" });
   const { healing, errorRate, runner } = ports;
   const certificates = new Certificates(shownCertificates(config));
+  const spareMemory = new SpareMemory({ clock });
   const limits = live.part(limitsOf);
   const memoryAlertMb = live.part(({ daemon }) => daemon.claude_integration.memory_alert_mb);
   const parts: Omit<MonitorOptions, "enabled" | "intervalMs" | "thresholds"> = {
@@ -133,6 +135,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
       logger.debug({ ...metrics, agents_running: running }, "checked");
       events.emit("system_metric", { ...metrics, agents: { running, ...agents.usage() } });
       void ports.database.checkSpace();
+      spareMemory.round();
     },
   };
   const settings = ({ daemon: { health_monitoring: health } }: Config): MonitorSettings => ({

@@ -1,11 +1,13 @@
 /**
- * Goal: `connectionsMax` holds: what finds no connection waits for one.
+ * Goal: `connectionsMax` holds: what finds no connection waits for one. A request ends with the reason of its signal wherever it is, and with
+ * an error when its server goes or gives no answer.
  * Method: a real server that answers when it is told to.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type ServerResponse } from "node:http";
-import { connect, type AddressInfo } from "node:net";
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { until } from "@hl/testkit/waiting.ts";
 import { HttpClient } from "./http-client.ts";
@@ -26,7 +28,7 @@ test("connectionsMax: one request more than connections waits for the end of ano
     },
   });
   const ask = async (): Promise<string> =>
-    (await client.request(`http://127.0.0.1:${port}/`, { method: "GET" })).body.text();
+    text((await client.request(`http://127.0.0.1:${port}/`, { method: "GET" })).body);
   const answers = Promise.all([ask(), ask(), ask()]);
   await until("two requests", () => waiting.length === 2);
   assert.equal(connections, 2);
@@ -36,4 +38,107 @@ test("connectionsMax: one request more than connections waits for the end of ano
   for (const response of waiting.slice(1)) response.end("other");
   assert.deepEqual([...(await answers)].sort(), ["one", "other", "other"]);
   server.close();
+});
+
+/** A server, a client of it with one connection, and how many connections were opened. */
+async function world(listener: RequestListener): Promise<World> {
+  const server = createServer(listener);
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const opened: Socket[] = [];
+  const client = new HttpClient({
+    connectionsMax: 1,
+    connect: async () => {
+      const socket = connect(port, "127.0.0.1");
+      opened.push(socket);
+      await once(socket, "connect");
+      return socket;
+    },
+  });
+  const dispose = async (): Promise<void> => {
+    await client[Symbol.asyncDispose]();
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${port}/`, server, client, opened, [Symbol.asyncDispose]: dispose };
+}
+
+interface World extends AsyncDisposable {
+  readonly url: string;
+  readonly server: Server;
+  readonly client: HttpClient;
+  readonly opened: readonly Socket[];
+}
+
+test("a connection is kept for the next request, with what was sent counted in bytes", async () => {
+  const seen: unknown[] = [];
+  await using there = await world((request, response) => {
+    void text(request).then((body) => {
+      seen.push([request.method, request.headers["content-length"], request.headers.host, body]);
+      response.end("read");
+    });
+  });
+  for (const body of ["é", Buffer.from("bytes"), undefined]) {
+    const method = body === undefined ? "DELETE" : "POST";
+    assert.equal(await text((await there.client.request(there.url, { method, body })).body), "read");
+  }
+  const { host } = new URL(there.url);
+  assert.deepEqual(seen, [
+    ["POST", "2", host, "é"],
+    ["POST", "5", host, "bytes"],
+    ["DELETE", undefined, host, ""],
+  ]);
+  assert.equal(there.opened.length, 1);
+});
+
+test("a signal ends a request before its connection, before its answer and in its answer, with its reason", async () => {
+  const inBody = Promise.withResolvers<undefined>();
+  await using there = await world(({ url }, response) => {
+    if (url === "/body") response.write("half", () => inBody.resolve(undefined));
+  });
+  const reason = new Error("no longer wanted");
+  const first = new AbortController();
+  const busy = there.client.request(there.url, { method: "GET", signal: first.signal });
+  const second = new AbortController();
+  const waiting = there.client.request(there.url, { method: "GET", signal: second.signal });
+  second.abort(reason);
+  await assert.rejects(waiting, reason);
+  first.abort(reason);
+  await assert.rejects(busy, reason);
+  const third = new AbortController();
+  const { body } = await there.client.request(`${there.url}body`, { method: "GET", signal: third.signal });
+  await inBody.promise;
+  third.abort(reason);
+  await assert.rejects(text(body), reason);
+  await assert.rejects(there.client.request(there.url, { method: "GET", signal: AbortSignal.abort(reason) }), reason);
+});
+
+test("no connection, a connection that ends before or in the answer, a protocol nobody asked for: each is an error", async () => {
+  await using there = await world(({ url, socket }, response) => {
+    if (url === "/none") socket.destroy();
+    else if (url === "/half") {
+      response.writeHead(200, { "content-length": "10" });
+      response.write("half", () => socket.destroy());
+    } else socket.end("HTTP/1.1 101 Switching Protocols\r\nupgrade: other\r\nconnection: upgrade\r\n\r\n");
+  });
+  const ask = async (path: string): Promise<string> =>
+    text((await there.client.request(there.url + path, { method: "GET" })).body);
+  await assert.rejects(ask("none"), /socket hang up/);
+  await assert.rejects(ask("half"), /aborted/);
+  await assert.rejects(ask("other"));
+  await assert.rejects(
+    there.client.request(there.url, { method: "GET", headers: { token: "a\nb" } }),
+    /Invalid character/,
+  );
+  await assert.rejects(ask("none"), /socket hang up/, "each has given its place back");
+  await using nobody = new HttpClient({ connectionsMax: 1, connect: () => Promise.reject(new Error("not there")) });
+  await assert.rejects(nobody.request(there.url, { method: "GET" }), /not there/);
+});
+
+test("whoever is asked when the daemon stops is let go, with that as the reason", async () => {
+  await using there = await world(() => {});
+  const asked = there.client.request(there.url, { method: "GET" });
+  await once(there.server, "request");
+  await there.client[Symbol.asyncDispose]();
+  await assert.rejects(asked, /the daemon is stopping/);
 });

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { text as bodyText } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { connectWebSocket } from "@hl/core/rpc/connect-websocket.ts";
 import { makeAuthority } from "@hl/testkit/certificates.ts";
@@ -64,7 +65,7 @@ async function setUp(options: Partial<ConnectProxyOptions> = {}, dnsName = "clou
       await using http = new HttpClient({ connect, connectionsMax: 1 });
       const answer = await http
         .request("https://cloud.example/", { method: "GET" })
-        .then(({ body }) => body.text(), text);
+        .then(({ body }) => bodyText(body), text);
       const url = "wss://cloud.example/";
       const opened = connect(new URL(url), never).then((connection) =>
         connectWebSocket({ url, messageBytesMax: 1_000, timeoutMs: 10_000, connection }),

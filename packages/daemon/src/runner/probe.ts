@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { tag, type Fields } from "./frames.ts";
 
 const byCgroup = z.enum(["cgroup", "none"]).catch("none");

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { sha256, systemText } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 import { approval, approvalId } from "./approval-list.ts";

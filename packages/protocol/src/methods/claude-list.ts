@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { defineMethod } from "../method.ts";
 
 /** What an agent has used since it was started, over restarts of the daemon: everything is counted at the end of its turn, once. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { unixTime } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 import { claudeProcess } from "./claude-list.ts";

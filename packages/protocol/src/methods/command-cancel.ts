@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { commandId } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 import { commandResult } from "./command-result.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { columns, commandId, environment, rows, seconds, systemText, wait } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 import { commandDecision } from "./command-decision.ts";

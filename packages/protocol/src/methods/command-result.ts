@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { commandId, encoding } from "../fields.ts";
 
 /** The end, or the present state, of a command; `command/execute` and `command/status` answer the same object. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { byteOffset, commandId } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 import { commandNotifications, commandResult, outputEncoding } from "./command-result.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { laneName } from "../event-lanes.ts";
 import { defineMethod } from "../method.ts";
 import { eventBody } from "./event-stream.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { byteOffset, encoding, filePath, sha256, unixTime, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 

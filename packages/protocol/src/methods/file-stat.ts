@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { fileFacts, filePath, sha256, workspaceErrors } from "../fields.ts";
 import { defineMethod } from "../method.ts";
 

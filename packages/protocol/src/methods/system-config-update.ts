@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { configChange, configPlace } from "../config-change.ts";
 import { defineMethod } from "../method.ts";
 

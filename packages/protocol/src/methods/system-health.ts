@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { linkSettingsSchema } from "../link-settings.ts";
 import { defineMethod } from "../method.ts";
 import { agentUsage } from "./claude-list.ts";

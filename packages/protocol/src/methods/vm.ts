@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { lanesAcked } from "../event-lanes.ts";
 import { linkSettingsSchema } from "../link-settings.ts";
 import { defineMethod } from "../method.ts";

@@ -2,7 +2,7 @@
  * What a caller may relay to an agent that speaks the Agent Client Protocol, and the line of its turn: a plain string, content blocks, or
  * one of a few requests of the protocol. The session is always ours, and no message may turn off the asking.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { AgentFailure } from "../agent.ts";
 import { uuidOfRelay } from "../relay-message.ts";
 import type { RpcRelay } from "./rpc-dialect.ts";

@@ -2,7 +2,7 @@
  * The messages of the Agent Client Protocol (version 1) that the adapter understands, as far as it relies on them. Everything is optional
  * that some agent leaves out; what has another shape is reported and never fatal.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { agentSessionId } from "../session-id.ts";
 
 export const initializeResult = z.looseObject({

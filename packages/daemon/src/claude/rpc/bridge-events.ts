@@ -2,7 +2,7 @@
  * What the bridge `claude-code` tells of a turn (`message/event`), as the events that an agent without a bridge would have given. Ends of
  * turns and states are the engine's own; what has another shape than ours is an ordinary notification.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { AgentEvent } from "../agent.ts";
 import { agentSessionId } from "../session-id.ts";
 

@@ -4,7 +4,7 @@
  * A JSON-RPC request is a turn, under an id of ours; the caller's is put back into the answer. Requests of `system/` and an interrupt are no
  * turns: they would wait for what they are about. A notification has no answer. A plain string is the request `message/send`.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { AgentFailure } from "../agent.ts";
 import { uuidOfRelay } from "../relay-message.ts";
 import type { RpcRelay } from "./rpc-dialect.ts";

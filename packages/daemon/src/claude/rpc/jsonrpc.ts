@@ -2,7 +2,7 @@
  * The specification's `claude-code --stdio`: JSON-RPC 2.0, one message a line. What the specification leaves open (how to send a message,
  * interrupt, ask for approval, end) is as the bridge `claude-code` has it; an agent that lacks these is still usable without them.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { AgentFailure, type AgentEvent, type Decision, type RelayResult } from "../agent.ts";
 import type { AgentProtocol } from "../engine.ts";
 import { agentSessionId } from "../session-id.ts";
