@@ -11,6 +11,8 @@ export interface DaemonOptions {
   readonly config?: Readonly<Record<string, object>> | undefined;
   /** Of a daemon that has ended: the next one on the same data. */
   readonly home?: string | undefined;
+  /** The program, where it is not that of the sources. */
+  readonly main?: string | undefined;
   /** Arguments for Node itself, for profiles. */
   readonly nodeArguments?: readonly string[] | undefined;
 }
@@ -49,7 +51,7 @@ export class BenchDaemon implements AsyncDisposable {
     mkdirSync(join(home, "config"), { recursive: true });
     mkdirSync(workspaceOf(home), { recursive: true });
     writeFileSync(join(home, "config/daemon.json"), JSON.stringify(configOf(home, options.config ?? {}), null, 2));
-    const main = join(repository, "packages/daemon/src/main.ts");
+    const main = options.main ?? join(repository, "packages/daemon/src/main.ts");
     const startedAt = performance.now();
     // The young generation is as large as bin/hl-daemon makes it: what is measured is to be what runs.
     // HL_BENCH_NODE_ARGUMENTS: for a profile of the daemon, for example --cpu-prof.

@@ -17,6 +17,7 @@ export const programs: Readonly<Record<string, string>> = {
   "hl-health-check": "packages/client/src/health-check/main.ts",
   "hl-cloud": "packages/cloud/src/main.ts",
 };
+const leanHttp = "--alias:node:http=./scripts/bundled-http.ts";
 /** What hl-cloud reads beside itself. */
 const assets = "packages/cloud/src/dashboard/assets";
 
@@ -31,7 +32,7 @@ export async function bundle(entry: string, outputFile: string, metafile?: strin
   const bundler = join(repositoryRoot, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`);
   if (!existsSync(bundler)) throw new Error(`${bundler} is missing: run \`npm ci\` (optional dependencies included)`);
   // esnext: nothing is rewritten for an older language. What `using` would become keeps the error of an earlier round of a loop.
-  const how = ["--bundle", "--platform=node", "--format=esm", "--target=esnext", "--log-level=warning"];
+  const how = ["--bundle", "--platform=node", "--format=esm", "--target=esnext", "--log-level=warning", leanHttp];
   const told = metafile === undefined ? [] : [`--metafile=${metafile}`];
   const args = [entry, ...how, ...told, `--banner:js=${banner}`, `--outfile=${outputFile}`];
   await promisify(execFile)(bundler, args, { cwd: repositoryRoot });

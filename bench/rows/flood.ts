@@ -56,7 +56,10 @@ async function flooded(
   const args = [program, kind, address, String(requestsPerSecond), String(seconds)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const output = text(child.stdout);
+  const tenths: number[] = [];
+  const sampler = setInterval(() => tenths.push(Math.round(daemon.statusKb("VmRSS") / 1024)), seconds * 100);
   const asked = await ask(askers, seconds, () => child.exitCode !== null);
+  clearInterval(sampler);
   const said = JSON.parse(await output) as Flooded;
   const after = stateOf(daemon);
   const rate = said.requests / said.seconds;
@@ -76,7 +79,7 @@ async function flooded(
   rows.push({
     what: `the daemon meanwhile, ${kind} flooded`,
     budget: "memory and log bounded",
-    measured: `${digits((cpuMs * 1000) / said.requests)} µs of its processor a request (${Math.round((cpuMs / said.seconds) * 0.1)} % of a core), RSS ${digits(after.rssKb / 1024)} MB (${grownMb >= 0 ? "+" : ""}${digits(grownMb)}), log +${after.logLines - before.logLines} lines, data +${digits((after.dataBytes - before.dataBytes) / 1024)} kB; the flood's own processor ${Math.round((said.cpuMs / said.seconds) * 0.1)} %`,
+    measured: `${digits((cpuMs * 1000) / said.requests)} µs of its processor a request (${Math.round((cpuMs / said.seconds) * 0.1)} % of a core), RSS ${digits(after.rssKb / 1024)} MB (${grownMb >= 0 ? "+" : ""}${digits(grownMb)}; a tenth of the time after another ${tenths.join(" ")}), log +${after.logLines - before.logLines} lines, data +${digits((after.dataBytes - before.dataBytes) / 1024)} kB; the flood's own processor ${Math.round((said.cpuMs / said.seconds) * 0.1)} %`,
     verdict: "info",
     values: {
       cpuUsPerRequest: (cpuMs * 1000) / said.requests,

@@ -1,19 +1,31 @@
+import { join } from "node:path";
+import { repositoryRoot } from "@hl/testkit/programs.ts";
+import { bundle, programs } from "../../scripts/bundle.ts";
 import type { BenchContext, Benchmark } from "../context.ts";
 import { verdictOf, type Row } from "../report.ts";
 import { digits, ms, summarize } from "../stats.ts";
 
-/** What the daemon costs while nothing happens. The budgets are those of the release bundle; this is from source. */
+/** Rounds of health follow each other faster than installed, so that memory is given back within the benchmark; they cost more processor time. */
+const roundSeconds = 10;
+
+/** What the bundle of a release costs while nothing happens. */
 export const idleBench: Benchmark = { name: "idle", run };
 
 async function run(context: BenchContext): Promise<Row[]> {
+  const main = join(repositoryRoot, "build/programs/hl-daemon/main.mjs");
+  await bundle(programs["hl-daemon"]!, main);
+  // As bin/lib/run.sh starts it.
+  const bundled = { main, nodeArguments: ["--expose-gc"] };
   const starts: number[] = [];
   for (let round = 0; round < (context.quick ? 3 : 10); round += 1) {
-    await using daemon = await context.startDaemon();
+    await using daemon = await context.startDaemon(bundled);
     starts.push(daemon.startMs);
   }
-  const daemon = await context.startDaemon();
-  await new Promise((resolve) => setTimeout(resolve, 2_000));
-  const seconds = context.quick ? 10 : 30;
+  const config = { health_monitoring: { check_interval: roundSeconds } };
+  const daemon = await context.startDaemon({ ...bundled, config });
+  const young = daemon.statusKb("RssAnon") / 1024;
+  await new Promise((resolve) => setTimeout(resolve, 2.5 * roundSeconds * 1000));
+  const seconds = context.quick ? 10 : 60;
   const before = daemon.cpuMs();
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   const cpuPercent = (daemon.cpuMs() - before) / seconds / 10;
@@ -22,25 +34,25 @@ async function run(context: BenchContext): Promise<Row[]> {
   const start = summarize(starts);
   return [
     {
-      what: "start to ready (from source)",
+      what: "start to ready (bundle)",
       budget: "< 300 ms",
       measured: `p50 ${ms(start.p50)}, max ${ms(start.max)}`,
       verdict: verdictOf(start.p50, 300),
       values: { p50: start.p50, max: start.max },
     },
     {
-      what: "idle RSS (from source)",
-      budget: "< 80 MB (bundle)",
+      what: "idle RSS (bundle)",
+      budget: "< 80 MB",
       measured: `${digits(rss)} MB`,
       verdict: verdictOf(rss, 80),
       values: { megabytes: rss },
     },
     {
-      what: "idle RssAnon (from source)",
-      budget: "< 30 MB (bundle)",
-      measured: `${digits(anonymous)} MB`,
+      what: "idle RssAnon (bundle)",
+      budget: "< 30 MB",
+      measured: `${digits(anonymous)} MB (when it has started ${digits(young)})`,
       verdict: verdictOf(anonymous, 30),
-      values: { megabytes: anonymous },
+      values: { megabytes: anonymous, started: young },
     },
     {
       what: `idle processor time over ${seconds} s`,
