@@ -36,7 +36,7 @@ export interface FuzzOptions {
   readonly corpus: readonly Buffer[];
   /** False: nothing is learned, only seeds and corpus are changed, at a hundred times the speed. */
   readonly guided: boolean;
-  /** Called before a batch runs: whoever watches knows that it goes on. */
+  /** Called before a batch, and before each input that is looked at alone: whoever watches knows that it goes on. */
   readonly onBatch?: (() => void) | undefined;
 }
 
@@ -71,6 +71,7 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<Outcom
     const ofAll = coverage.take();
     if (ofAll.length === 0) return;
     for (const input of tried) {
+      options.onBatch?.();
       tryOne(target, input);
       const alone = coverage.take();
       if (alone.length > 0) kept.push(input);
@@ -81,6 +82,7 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<Outcom
   const known = [...target.seeds.map((seed) => Buffer.from(seed as string)), ...options.corpus];
   if (!options.guided) kept.push(...known);
   for (const input of known) {
+    options.onBatch?.();
     batch = [input];
     run(input);
     keepIfNew(batch);

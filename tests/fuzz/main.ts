@@ -1,6 +1,6 @@
 /**
- * `npm run fuzz -- [--seconds N] [--seed N] [--write] [TARGET…]`: fuzzes each target for so long, from what was kept before. `--write` keeps what
- * has reached something new. Each target has a process of its own: one that hangs is ended and told with the seed that led there.
+ * `npm run fuzz -- [--seconds N] [--seed N] [--write] [--blind] [TARGET…]`: fuzzes each target for so long, from what was kept before. `--write`
+ * keeps what has reached something new; `--blind` looks for nothing new and tries far more. Each target has a process of its own: one that hangs is ended and told with the seed that led there.
  */
 import { fork } from "node:child_process";
 import { parseArgs } from "node:util";
@@ -16,6 +16,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "30" },
     seed: { type: "string", default: String(Date.now() % 2 ** 32) },
     write: { type: "boolean", default: false },
+    blind: { type: "boolean", default: false },
     inside: { type: "boolean", default: false },
   },
 });
@@ -60,7 +61,7 @@ async function fuzzHere(name: string): Promise<void> {
     seed: Number(values.seed),
     inputsMax: Infinity,
     untilMs,
-    guided: true,
+    guided: !values.blind,
     corpus: readCorpus(name),
     onBatch: () => void process.send?.("alive"),
   });
@@ -72,7 +73,7 @@ async function fuzzHere(name: string): Promise<void> {
   );
   for (const { kind, input, what } of findings)
     process.stdout.write(`  ${kind}: ${JSON.stringify(input.toString("latin1"))}\n  ${what}\n`);
-  if (values.write) writeCorpus(name, kept);
+  if (values.write && !values.blind) writeCorpus(name, kept);
   process.disconnect();
   if (findings.length > 0) process.exitCode = 1;
 }
