@@ -65,7 +65,6 @@ export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebS
   const socket = new WebSocket(url, subprotocol === undefined ? [] : [subprotocol], {
     headers,
     maxPayload: messageBytesMax,
-    handshakeTimeout: timeoutMs,
     ...(tlsVersionMin === undefined ? {} : { minVersion: tlsVersionMin }),
     ...(tls as ClientOptions | undefined),
     ...(connection === undefined ? {} : { createConnection: () => connection }),
@@ -77,7 +76,21 @@ export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebS
     socket.terminate();
   };
   signal?.addEventListener("abort", onAbort, { once: true });
-  socket.on("error", reject); // Stays: ws emits an error for a connection that is given up while it opens.
+  // Not ws's own timeout: it does not hold on a connection that was there before, and begins anew with each byte.
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const onLate = (): void => {
+    reject(new Error(`the server did not answer the WebSocket upgrade within ${timeoutMs} ms`));
+    socket.terminate();
+  };
+  deadline.addEventListener("abort", onLate, { once: true });
+  const isDecided = (): void => {
+    signal?.removeEventListener("abort", onAbort);
+    deadline.removeEventListener("abort", onLate);
+  };
+  socket.on("error", (error) => {
+    isDecided();
+    reject(error);
+  }); // Stays: ws emits an error for a connection that is given up while it opens.
   socket.on("unexpected-response", (request, response) => {
     let body = "";
     response.setEncoding("utf8");
@@ -88,12 +101,13 @@ export function connectWebSocket(options: ConnectWebSocketOptions): Promise<WebS
     response.on("error", () => {}); // `close` follows and tells.
     response.on("close", () => {
       const { "retry-after": retryAfter, date } = response.headers;
+      isDecided();
       reject(new UpgradeRefused(response.statusCode ?? 0, body, retryAfter, date));
       request.destroy();
     });
   });
   socket.once("open", () => {
-    signal?.removeEventListener("abort", onAbort);
+    isDecided();
     socket.pause(); // Nothing may arrive before the transport listens; opening that lets reading begin.
     resolve(socket);
   });

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
-import { connect, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { until } from "@hl/testkit/waiting.ts";
@@ -133,6 +133,32 @@ test("no connection, a connection that ends before or in the answer, a protocol 
   await assert.rejects(ask("none"), /socket hang up/, "each has given its place back");
   await using nobody = new HttpClient({ connectionsMax: 1, connect: () => Promise.reject(new Error("not there")) });
   await assert.rejects(nobody.request(there.url, { method: "GET" }), /not there/);
+});
+
+test("a server that answers before it has read everything, and reads no more, keeps nobody's place", async () => {
+  let asked = 0;
+  const server = createTcpServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      asked += 1;
+      socket.pause();
+      socket.write("HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\nno");
+    });
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const open = async (): Promise<Socket> => {
+    const socket = connect(port, "127.0.0.1");
+    await once(socket, "connect");
+    return socket;
+  };
+  await using client = new HttpClient({ connectionsMax: 1, connect: open });
+  const body = Buffer.alloc(32 * 1024 * 1024);
+  for (let n = 1; n <= 2; n += 1) {
+    const answer = await client.request(`http://127.0.0.1:${port}/`, { method: "POST", body });
+    assert.deepEqual([answer.statusCode, await text(answer.body), asked], [413, "no", n]);
+  }
+  server.close();
 });
 
 test("whoever is asked when the daemon stops is let go, with that as the reason", async () => {

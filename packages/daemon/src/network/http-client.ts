@@ -66,7 +66,11 @@ export class HttpClient implements AsyncDisposable {
       const answer = await abortable(head.promise, signals);
       const leave = (): void => void answer.destroy(toError(signals.reason));
       signals.addEventListener("abort", leave, { once: true });
-      answer.once("close", () => signals.removeEventListener("abort", leave));
+      answer.once("close", () => {
+        signals.removeEventListener("abort", leave);
+        // Answered before all was sent, such as with 413: Node would wait until the server has taken the rest.
+        if (!asked.writableFinished) asked.destroy();
+      });
       return { statusCode: answer.statusCode ?? 0, headers: answer.headers, body: answer };
     } catch (error) {
       asked.destroy(); // It may still wait for its connection.
