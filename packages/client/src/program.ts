@@ -33,6 +33,7 @@ import { addLogs } from "./commands/logs.ts";
 import { addPs } from "./commands/ps.ts";
 import { addRpc } from "./commands/rpc.ts";
 import { addStatus } from "./commands/status.ts";
+import { addTop } from "./commands/top.ts";
 import { exitCode } from "./exit-codes.ts";
 import { tell, type Told } from "./failure.ts";
 import { Failed } from "./failed.ts";
@@ -56,6 +57,7 @@ export function buildProgram(cli: Cli): Command {
   addStatus(program, cli);
   addHealth(program, cli);
   addDoctor(program, cli);
+  addTop(program, cli);
   addExec(program, cli);
   addPs(program, cli);
   addLogs(program, cli);
