@@ -45,17 +45,32 @@ test("every documented metric is there once, in the text format, and follows wha
     return parse(answer.text);
   };
   const page = readFileSync(join(repositoryRoot, "docs/metrics.md"), "utf8");
-  const documented = [...page.matchAll(/^\| `(hl_daemon_\w+)` \|/gm)].map(([, name]) => name);
+  const documented = [...page.matchAll(/^\| `((?:hl_daemon|process)_\w+)` \|/gm)].map(([, name]) => name);
   await client.call("system/ping");
   const before = await scrape();
   const families = [...before.keys()].map((key) => key.replace(/(_bucket|_sum|_count)?\{.*/, ""));
   assert.deepEqual([...new Set(families)], documented);
   assert.deepEqual([before.get("hl_daemon_commands_running"), before.get("hl_daemon_cloud_connected")], [0, 0]);
-  assert.ok((before.get("hl_daemon_memory_rss_bytes") ?? 0) > 2 ** 20);
+  for (const name of ["hl_daemon_memory_rss_bytes", "process_resident_memory_bytes"])
+    assert.ok((before.get(name) ?? 0) > 2 ** 20, name);
+  assert.ok((before.get("process_cpu_seconds_total") ?? 0) > 0);
   await client.call("command/execute", { command_id: "one", command: "sleep", args: ["600"], stream_output: true });
   await until("the command to be counted", async () => (await scrape()).get("hl_daemon_commands_running") === 1);
   await client.call("event/stream", { event_id: crypto.randomUUID(), event_type: "x", timestamp: 0, data: {} });
-  assert.ok(((await scrape()).get("hl_daemon_spool_events") ?? 0) > 0);
+  const spooled = await scrape();
+  for (const figure of ["events", "bytes"]) {
+    const all = spooled.get(`hl_daemon_spool_${figure}`) ?? 0;
+    const lanes = [...spooled].filter(([key]) => key.startsWith(`hl_daemon_spool_lane_${figure}{`));
+    assert.equal(lanes.length, 4, figure);
+    assert.ok(all > 0 && lanes.reduce((sum, [, value]) => sum + value, 0) === all, figure);
+    assert.ok((spooled.get(`hl_daemon_spool_lane_${figure}{lane="session"}`) ?? 0) > 0, "a caller's event");
+  }
+  assert.ok(spooled.has('hl_daemon_spool_lane_oldest_seconds{lane="critical"}'));
+  using others = new DisposableStack();
+  for (let n = 0; n < 20; n += 1) others.use(await daemon.connect());
+  const descriptors = (await scrape()).get("process_open_fds") ?? 0;
+  // Each connection is one; of its own the daemon closes a few and opens others meanwhile.
+  assert.ok(descriptors > (before.get("process_open_fds") ?? Infinity) + 10, "twenty connections more");
   await assert.rejects(client.call("command/status", { command_id: "none" }));
   await assert.rejects(client.call('no"such'));
   const last = await scrape();

@@ -61,6 +61,10 @@ const output = `### Output
 - \`claude chat\` without a terminal: each line of standard input, at most 10 MiB, is a message and waits for the turn before; 1 where a turn failed. With \`--json\` what the
   agent does is an item of \`claude/subscribe\` (it has a \`type\`), a permission request has \`approval_id\`, the end of a turn \`response\`.
 - \`claude chat\`, \`send\` and \`relay\` survive a lost connection for two minutes and ask again with the same relay id, so no message is sent twice.
+- \`top\` at a terminal is a live view until \`q\` (0) or Ctrl-C (130). Changes are shown as the daemon tells them, at most four times a second; what changes by itself
+  (processors, memory, times) once an interval. \`c\` cancels the chosen command after a question, which a \`y\` typed by itself answers. A daemon that goes is shown
+  as disconnected with what was seen last, and comes back; what the role may not see says so in its place. \`CPU %\` is of one processor since the sample
+  before, at first since the start. Without a terminal, with \`TERM=dumb\`, \`--once\` or \`--json\` it is printed once (0, however the daemon is).
 - Ctrl-C cancels the command of \`exec\`, and interrupts the turn of \`claude send\`; once more leaves at once. When the reader of standard
   output goes (\`| head\`), \`exec\` cancels its command and exits 141.
 `;

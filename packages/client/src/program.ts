@@ -31,8 +31,10 @@ import { addHealth } from "./commands/health.ts";
 import { addKill } from "./commands/kill.ts";
 import { addLogs } from "./commands/logs.ts";
 import { addPs } from "./commands/ps.ts";
+import { addRestart } from "./commands/restart.ts";
 import { addRpc } from "./commands/rpc.ts";
 import { addStatus } from "./commands/status.ts";
+import { addTop } from "./commands/top.ts";
 import { exitCode } from "./exit-codes.ts";
 import { tell, type Told } from "./failure.ts";
 import { Failed } from "./failed.ts";
@@ -56,6 +58,7 @@ export function buildProgram(cli: Cli): Command {
   addStatus(program, cli);
   addHealth(program, cli);
   addDoctor(program, cli);
+  addTop(program, cli);
   addExec(program, cli);
   addPs(program, cli);
   addLogs(program, cli);
@@ -71,6 +74,7 @@ export function buildProgram(cli: Cli): Command {
   for (const add of [addClaudeList, addClaudeStatus, addClaudeInterrupt, addClaudeStop]) add(claude, cli);
   const approvals = program.command("approvals").description("what agents may not do before somebody has said so");
   for (const add of [addApprovalsList, addApprovalsApprove, addApprovalsDeny, addApprovalsWatch]) add(approvals, cli);
+  addRestart(program, cli);
   addRpc(program, cli);
   const config = program.command("config").description("settings of a daemon, and configuration files");
   for (const add of [addConfigGet, addConfigSet, addConfigUnset, addConfigDiff, addConfigCheck]) add(config, cli);

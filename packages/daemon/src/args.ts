@@ -31,6 +31,7 @@ The service in a VM that a cloud control plane trusts to run commands and coding
 
 Prints one JSON line on standard output when it is ready. SIGTERM and SIGINT drain and stop, a second one forces;
 SIGHUP reads the configuration again and takes over what a running daemon can; SIGUSR2 writes the daemon's state to its log.
+HL_SUPERVISED=1 in its environment says that it is started again when it exits with 75, which system/restart has it do.
 `;
 
 export function readArguments(

@@ -17,9 +17,18 @@ import { ProxySettings, ProxyVariableInvalid } from "./network/proxy-settings.ts
 import { Redactor } from "./redaction/redactor.ts";
 import { Secrets } from "./redaction/secrets.ts";
 import { ServiceManager } from "./service/service-manager.ts";
+import { restartExitCode, takeSupervised } from "./system/restart.ts";
 
 /** Exit codes as sysexits has them. */
-const exitCode = { ok: 0, failure: 1, usage: 64, unavailable: 69, software: 70, config: 78 } as const;
+const exitCode = {
+  ok: 0,
+  failure: 1,
+  usage: 64,
+  unavailable: 69,
+  software: 70,
+  restart: restartExitCode,
+  config: 78,
+} as const;
 
 /** A stop that takes longer is forced, so that systemd does not have to. */
 const stopMsMax = 25_000;
@@ -101,6 +110,7 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
   // Signals first: a daemon that is told to stop while it starts stops in order too.
   const signals = new SignalQueue();
   using manager = ServiceManager.from(process.env, systemClock);
+  const isSupervised = takeSupervised(process.env);
   const { HL_ENROLLMENT_TOKEN: enrollmentToken } = process.env;
   if (enrollmentToken !== undefined) secrets.holdOwn("enrollment_token", { enrollment_token: enrollmentToken });
   secrets.holdOwn("proxy", proxy?.secrets ?? {});
@@ -125,6 +135,7 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
       logTrouble: log.trouble,
       logFiles: log.files,
       beforeCrash: (work) => flushes.push(work),
+      restart: isSupervised ? () => signals.push(restartAsked) : undefined,
       testMode: args.testMode,
     });
     await daemon.start();
@@ -147,7 +158,7 @@ async function run(found: FoundConfiguration, args: DaemonArguments, proxy: Prox
   if (rejected.length > 0)
     logger.error({ problems: rejected }, "a part of the overrides file does not hold: the next update leaves it out");
   manager.ready(readyText, () => daemon.progress.isProgressing());
-  await serveSignals(signals, daemon, logger, manager);
+  process.exitCode = await serveSignals(signals, daemon, logger, manager);
   log.close();
 }
 
@@ -160,12 +171,13 @@ function crash(error: Error, logger: Logger, flushes: readonly (() => void)[]): 
   process.exit(exitCode.software);
 }
 
+/** Answers the exit code. */
 async function serveSignals(
   signals: SignalQueue,
   daemon: Daemon,
   logger: Logger,
   manager: ServiceManager,
-): Promise<void> {
+): Promise<number> {
   for (;;) {
     const signal = await signals.next();
     if (signal === "SIGUSR2") {
@@ -176,12 +188,18 @@ async function serveSignals(
     } else {
       manager.stopping();
       logger.info({ signal }, "stopping");
-      const forced = signals.nextStop().then(() => "forced" as const);
+      let isRestart = signal === restartAsked;
+      const forced = (async () => {
+        if (isRestart) await signals.nextStop(); // Told to stop while it restarts, it stays stopped.
+        isRestart = false;
+        await signals.nextStop();
+        return "forced" as const;
+      })();
       const late = Promise.withResolvers<"late">();
       const cancelLate = systemClock.after(stopMsMax, () => late.resolve("late"));
-      const outcome = await Promise.race([daemon.stop().then(() => "stopped" as const), forced, late.promise]);
+      const outcome = await Promise.race([daemon.stop(isRestart).then(() => "stopped" as const), forced, late.promise]);
       cancelLate(); // A timer that is left would keep the stopped process for its whole time.
-      if (outcome === "stopped") return;
+      if (outcome === "stopped") return isRestart ? exitCode.restart : exitCode.ok;
       logger.error({ outcome }, "the stop was not finished");
       complain(`hl-daemon: stop ${outcome}\n`);
       process.kill(process.pid, "SIGKILL");
@@ -207,13 +225,16 @@ function reload(daemon: Daemon, logger: Logger): string {
   }
 }
 
+/** What `system/restart` puts among the signals. */
+const restartAsked = "restart";
+
 /** Signals in the order they came. */
 class SignalQueue {
   readonly #waiting: string[] = [];
   #wake: ((signal: string) => void) | undefined;
 
   constructor() {
-    for (const name of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2"] as const) process.on(name, () => this.#push(name));
+    for (const name of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2"] as const) process.on(name, () => this.push(name));
   }
 
   next(): Promise<string> {
@@ -229,7 +250,7 @@ class SignalQueue {
     while (!["SIGTERM", "SIGINT"].includes(await this.next()));
   }
 
-  #push(signal: string): void {
+  push(signal: string): void {
     const wake = this.#wake;
     this.#wake = undefined;
     if (wake === undefined) this.#waiting.push(signal);

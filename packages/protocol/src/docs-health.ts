@@ -27,7 +27,7 @@ const selfHealing = `## Self-healing
 Each step is an event \`self_healing\` and a line in the log: \`part\`, \`action\`, \`why\`, \`outcome\` (\`begun\`, \`recovered\`, \`failed\`, \`exhausted\`, \`reset\`), \`attempt\`,
 \`attempts_max\`. Parts that heal by rules of their own without an end (store, cloud, writing of logs) have 0 attempts there.
 
-The budget (\`health_monitoring.self_healing\`) is for hl-runner, the disk and the logs: \`max_restart_attempts\` in a row, \`restart_delay\` before the next one where the
+The budget (\`health_monitoring.self_healing\`) is for hl-runner (\`runner\`), a disk that fills up (\`disk\`), a full one (\`disk_full\`) and the logs (\`logs\`), each with attempts of its own: \`max_restart_attempts\` in a row, \`restart_delay\` before the next one where the
 last has not helped. When it is spent nothing more is tried, \`self_healing_exhausted\` says so, and the daemon goes on answering. \`hl-client doctor --retry\`
 (\`system/healing/reset\`, permission \`daemon:restart\`) gives the attempts back; a part that was well for ten minutes has them back by itself. Agents have the budget of
 \`claude_integration\`, whose end is told in the same way.

@@ -87,6 +87,12 @@ export const errorTable = {
     "hl-cloud takes on no more new connections or registrations at this moment",
     "Nothing to do: come back after data.retry_after_ms, as hl-daemon does by itself. Its rates are in docs/hl-cloud.md.",
   ),
+  not_supervised: row(
+    1007,
+    "never",
+    "a restart was asked for, and nothing would start the daemon again",
+    "Run it as hl-daemon.service; another supervisor sets HL_SUPERVISED=1 and starts it again when it exits with 75. Without one stop it and start it yourself.",
+  ),
   command_blocked: row(
     1101,
     "never",

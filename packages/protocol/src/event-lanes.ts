@@ -19,6 +19,7 @@ const laneByType: Readonly<Record<string, Lane>> = {
   process_end: "critical",
   command: "critical",
   audit: "critical",
+  daemon: "critical",
   approval: "critical",
   security: "critical",
   health_check: "critical",

@@ -30,6 +30,7 @@ import { systemHealth } from "./methods/system-health.ts";
 import { systemInfo } from "./methods/system-info.ts";
 import { systemLogs } from "./methods/system-logs.ts";
 import { systemPing } from "./methods/system-ping.ts";
+import { systemRestart } from "./methods/system-restart.ts";
 
 /** Every method that hl-daemon serves. A row without a handler does not compile. */
 export const daemonMethods = {
@@ -42,6 +43,7 @@ export const daemonMethods = {
   "system/config/get": systemConfigGet,
   "system/config/update": systemConfigUpdate,
   "system/logs": systemLogs,
+  "system/restart": systemRestart,
   "command/execute": commandExecute,
   "command/list": commandList,
   "command/status": commandStatus,

@@ -12,9 +12,11 @@ export interface PersistDeps {
   readonly signal: AbortSignal;
   /** Told to the user, on standard error. */
   readonly notice: (text: string) => void;
+  /** Without any progress for so long a lost connection is given up; `reconnectMs` where nobody says otherwise. */
+  readonly patienceMs?: number | undefined;
 }
 
-/** Without any progress for so long a lost connection is given up. */
+/** How long a lost connection is made again where nobody says otherwise. */
 export const reconnectMs = 120_000;
 
 /**
@@ -25,7 +27,7 @@ export async function persist<T>(
   deps: PersistDeps,
   converse: (connection: Connection, progress: () => void) => Promise<T>,
 ): Promise<T> {
-  const { connect, clock, random, signal, notice } = deps;
+  const { connect, clock, random, signal, notice, patienceMs = reconnectMs } = deps;
   const backoff = new Backoff({ minMs: 250, maxMs: 10_000, random });
   let lostAt: number | undefined;
   const leaving = aborted(signal);
@@ -45,7 +47,7 @@ export async function persist<T>(
       if (lostAt === undefined ? !(error instanceof ConnectionClosed) : !isPassing(error)) throw error;
       if (lostAt === undefined) notice(`the connection was lost (${errorText(error)}), connecting again …`);
       lostAt ??= clock.now();
-      if (clock.now() - lostAt > reconnectMs) throw error;
+      if (clock.now() - lostAt > patienceMs) throw error;
       await clock.sleep(backoff.nextMs(), signal);
     }
   }

@@ -21,6 +21,8 @@ export const deliveries: Readonly<Record<keyof typeof daemonMethods, Delivery>> 
   // Not kept for a VM that is away: what is right for it then is another question.
   "system/config/update": "now",
   "system/logs": "read",
+  // Not kept for a VM that is away: it starts by itself when it comes back.
+  "system/restart": "now",
   "command/execute": "queue",
   "command/list": "read",
   "command/status": "read",

@@ -85,7 +85,7 @@ export const eventStreamingSection = section({
       schema: z.array(eventType).max(1000),
       default: [
         ...["process_start", "process_end", "file_change", "system_metric", "error", "health_check", "audit"],
-        ...["health_alert", "self_healing"],
+        ...["health_alert", "self_healing", "daemon.restarting"],
         ...["approval.requested", "approval.decided"],
         ...["agent.turn_started", "agent.message", "agent.tool_call", "agent.tool_result", "agent.retry"],
         ...["agent.turn_completed", "agent.line_skipped", "agent.gap"],

@@ -4,7 +4,7 @@ import type { AgentFacts } from "./agent-facts.ts";
 import type { AgentProcess } from "./agent-process.ts";
 import { Liveness, type LivenessSettings } from "./liveness.ts";
 import type { OnSupervision } from "./supervision-event.ts";
-import { parentOf, treeMemoryBytes } from "./tree-memory.ts";
+import { parentOf, treeMemoryBytes } from "../runner/process-tree.ts";
 
 export interface WatchSettings extends LivenessSettings {
   /** More than this is told, once each time that it is passed. */

@@ -62,7 +62,9 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
       const killed = await agent.stop({ force, timeoutMs: timeout * 1000 });
       return { process_id, status: killed ? "terminated" : "stopped", exit_code: agent.facts.exitCode ?? -1 };
     },
-    "claude/list": async () => ({ processes: agents.list() }),
+    "claude/list": async () => ({
+      processes: agents.list().map((agent) => ({ ...agent, approvals_open: deps.approvalsOpen(agent.process_id) })),
+    }),
     "claude/status": async ({ process_id }) => {
       const { facts, work } = agents.get(process_id);
       const { model, permissionMode, lastActivityMs } = facts;

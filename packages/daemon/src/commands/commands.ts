@@ -4,15 +4,17 @@ import { errorText, type Logger } from "@hl/core/logger.ts";
 import { settledWithin } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { CommandDecisionResult } from "@hl/protocol/methods/command-decision.ts";
+import type { LiveUsage } from "../runner/live-usage.ts";
 import type { Runner } from "../runner/runner.ts";
 import type { SecretHolder } from "../runner/secret-holder.ts";
-import type { CommandRecord, CommandRecords } from "../store/command-records.ts";
+import type { CommandRecords } from "../store/command-records.ts";
 import { commandOf, paramsHashOf } from "./command-identity.ts";
 import { Command } from "./command.ts";
 import type { NoteAllowed } from "./decision.ts";
 import { allowedDecision, knownDecision } from "./dry-run.ts";
 import { EndStore } from "./end-store.ts";
 import type { Ending } from "./ending.ts";
+import { isRunning, listedOf, type ListedCommand } from "./listed-command.ts";
 import { LiveCommands } from "./live-commands.ts";
 import type { ExecuteParams, LaunchPlan, Planner } from "./plan.ts";
 import { Recovery } from "./recovery.ts";
@@ -93,6 +95,16 @@ export class Commands {
   /** Something of it runs, or its end is not stored yet. */
   isHeld(commandId: string): boolean {
     return this.#live.get(commandId) !== undefined;
+  }
+
+  /** Whose processes they are. */
+  get user(): string {
+    return this.#options.planner.user;
+  }
+
+  /** What a command takes at this moment; undefined where it does not run, or nobody can see it. */
+  usageOf(commandId: string): LiveUsage | undefined {
+    return this.#live.get(commandId)?.run?.usage();
   }
 
   runningIds(): string[] {
@@ -177,15 +189,21 @@ export class Commands {
     if (await settledWithin(this.#options.clock, grace + 10_000, stopped)) await stopped; // Rejects for one that was refused.
   }
 
-  /** Newest first; `pid` is 0 before it has one. What lingers has ended and left something running. */
-  list(limit: number): (CommandRecord & { readonly pid: number; readonly lingers: boolean })[] {
-    // An end is known here before it is on disk.
-    return this.#options.records.newest(limit).map((record) => {
-      const live = this.#live.get(record.commandId);
-      const ending = (record.ending as Ending | undefined) ?? live?.ending;
-      if (ending === undefined) return { ...record, pid: live?.run?.pid ?? 0, lingers: false };
-      return { ...record, endedMs: ending.endedMs, ending, pid: ending.pid, lingers: live?.run?.isEmpty === false };
-    });
+  /** Newest first. @param runningFirst what runs or lingers stands before the rest, however old it is */
+  list(limit: number, runningFirst: boolean = false): ListedCommand[] {
+    const { records } = this.#options;
+    const newest = records.newest(limit);
+    if (!runningFirst) return newest.map((record) => listedOf(record, this.#live.get(record.commandId)));
+    const running = this.#live
+      .all()
+      .filter(isRunning)
+      .sort((a, b) => b.startedMs - a.startedMs)
+      .slice(0, limit)
+      .flatMap(({ id }) => records.find(id) ?? []); // One that is just being recorded is none yet.
+    const first = new Set(running.map(({ commandId }) => commandId));
+    const rest = newest.filter(({ commandId }) => !first.has(commandId));
+    const all = [...running, ...rest].slice(0, limit);
+    return all.map((record) => listedOf(record, this.#live.get(record.commandId)));
   }
 
   /** After a restart: attaches to what still runs, takes up the ends that were missed, and says what nobody saw. */

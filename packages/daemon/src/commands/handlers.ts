@@ -7,8 +7,8 @@ import type { Command } from "./command.ts";
 import type { Commands } from "./commands.ts";
 import { audited, type DecisionPorts } from "./decision.ts";
 import { deniedDecision } from "./dry-run.ts";
-import { statusOf, type Ending } from "./ending.ts";
 import { interactiveHandlers } from "./interactive.ts";
+import { describe, measure } from "./listed-command.ts";
 import { checkOffset, readLogs } from "./logs.ts";
 import { followOutput, type OutputSink } from "./output-stream.ts";
 
@@ -76,22 +76,12 @@ export function commandHandlers(deps: CommandHandlerDeps): Pick<Handlers<DaemonM
       await endedWithin(command, wait ?? 0, call.signal);
       return resultOf(command);
     },
-    "command/list": async ({ limit }) => ({
-      commands: commands.list(limit).map((record) => {
-        const ending = record.ending as Ending | undefined;
-        return {
-          command_id: record.commandId,
-          command: record.command,
-          args: [...record.args],
-          status: ending === undefined ? "started" : statusOf(ending),
-          ...(ending === undefined ? {} : { reason: ending.reason, ended_at: ending.endedMs / 1000 }),
-          ...(ending?.exitCode === undefined ? {} : { exit_code: ending.exitCode }),
-          process_id: record.pid,
-          ...(record.lingers ? { lingering: true } : {}),
-          started_at: record.startedMs / 1000,
-        };
-      }),
-    }),
+    "command/list": async ({ limit, running_first, usage, args_bytes_max }, { signal }) => {
+      const user = commands.user;
+      const listed = commands.list(limit, running_first).map((one) => ({ ...describe(one, args_bytes_max), user }));
+      if (usage) await measure(listed, (commandId) => commands.usageOf(commandId), signal);
+      return { commands: listed };
+    },
     "command/logs": async ({ command_id, stream: which, offset, limit }) => {
       const command = await commands.get(command_id);
       return readLogs(command, which ?? "position", offset, limit);

@@ -77,6 +77,11 @@ export class Planner {
     this.#settings = settings;
   }
 
+  /** Whose processes commands are where they ask for nobody else. */
+  get user(): string {
+    return this.#settings.user;
+  }
+
   plan(params: ExecuteParams): LaunchPlan {
     const settings = this.#settings;
     this.#checkUser(params.user);

@@ -20,7 +20,7 @@ interface World extends Disposable {
   readonly held: Set<string>;
   readonly refusals: Map<string, Error>;
   readonly warnings: object[];
-  prune(limits: Partial<RetentionLimits>, nowMs?: number): Promise<boolean>;
+  prune(limits: Partial<RetentionLimits>, nowMs?: number, share?: number): Promise<boolean>;
   isFarOver(limits: Partial<RetentionLimits>): boolean;
   /** Runs are named as their commands; `count` of them ended at 1, 2, 3 … with ten bytes each. */
   finish(count: number): Promise<void>;
@@ -61,9 +61,9 @@ function world(): World {
     held,
     refusals,
     warnings,
-    prune: (limits, now = 0) => {
+    prune: (limits, now = 0, share = 1) => {
       nowMs = now;
-      return retention(limits).prune();
+      return retention(limits).prune(undefined, share);
     },
     isFarOver: (limits) => retention(limits).isFarOver,
     finish: async (count) => {
@@ -92,6 +92,30 @@ describe("retention", () => {
     assert.deepEqual(w.records.finished, { count: 3, logBytes: 30 });
     await w.prune({ commands: 0 });
     assert.deepEqual(w.left(), []);
+  });
+
+  test("a share is of each limit, exactly at it, the oldest first, and only of the round that asks for it", async () => {
+    for (const [limits, nowMs, left] of [
+      [{ commands: 8 }, 0, ["c7", "c8"]],
+      [{ logBytes: 79 }, 0, ["c8"]],
+      [{ logBytes: 80 }, 0, ["c7", "c8"]],
+      // Ended at 1 to 8; older than a quarter of 12 is what ended before 6.
+      [{ ageMs: 12 }, 9, ["c6", "c7", "c8"]],
+    ] as const) {
+      using w = world();
+      await w.finish(8);
+      await w.prune(limits, nowMs);
+      assert.equal(w.left().length, limits.logBytes === 79 ? 7 : 8, "within the whole limit");
+      await w.prune(limits, nowMs, 0.25);
+      assert.deepEqual(w.left(), left, JSON.stringify(limits));
+      await w.prune(limits, nowMs);
+      assert.deepEqual(w.left(), left, "the next round takes no more");
+    }
+    using w = world();
+    await w.finish(4);
+    w.held.add("c1");
+    await w.prune({ commands: 4 }, 0, 0);
+    assert.deepEqual(w.left(), ["c1"], "P1: what is held stays at a share of nothing");
   });
 
   test("P1, P7: one that is held or runs stays, whatever the limit, and younger ones go in its place", async () => {

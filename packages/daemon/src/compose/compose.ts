@@ -21,9 +21,7 @@ import type { LogLevels } from "../logging/log-levels.ts";
 import type { ProxySettings } from "../network/proxy-settings.ts";
 import { ProcessSecrets } from "../redaction/process-secrets.ts";
 import { lockHome } from "../store/home-lock.ts";
-import { systemHandlers } from "../system/handlers.ts";
 import { transcriptHandlers } from "../transcripts/handlers.ts";
-import { systemInfoOf } from "../system/system-info.ts";
 import { ChangeReporter } from "../workspace/change-reporter.ts";
 import { fileHandlers } from "../workspace/handlers.ts";
 import { composeApprovals } from "./approvals.ts";
@@ -55,6 +53,7 @@ import {
 } from "./live-settings.ts";
 import { composeRunner, runnerPathsOf } from "./runner.ts";
 import { stopWork } from "./stop-work.ts";
+import { composeSystem } from "./system.ts";
 import { composeTranscripts } from "./transcripts.ts";
 
 /** What the daemon takes from outside; tests pass their own. */
@@ -67,6 +66,8 @@ export interface Ports extends WritingPorts {
   readonly enrollmentToken: string | undefined;
   /** For the daemon's own connections; nothing that it starts gets it. */
   readonly proxy: ProxySettings | undefined;
+  /** Has the process end and be started again; undefined where nobody would start it. */
+  readonly restart: (() => void) | undefined;
   /** Show stack traces in errors. */
   readonly testMode: boolean;
 }
@@ -77,8 +78,11 @@ export interface Daemon {
   readonly http: { readonly address: string; readonly isTls: boolean } | undefined;
   /** Starts every service in order; usable when it resolves. */
   start(): Promise<void>;
-  /** Refuses new work, lets what runs end or go on under its shim, ships what it can, and releases everything. */
-  stop(): Promise<void>;
+  /**
+   * Refuses new work, lets what runs end or go on under its shim, ships what it can, and releases everything.
+   * @param isRestart what runs goes on, also where hl-runner ends with this daemon (P3)
+   */
+  stop(isRestart: boolean): Promise<void>;
   /** Reads the configuration again and takes over what a running daemon can. */
   readonly reload: ComposedConfiguration["reload"];
   readonly dumpState: () => object;
@@ -183,27 +187,16 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   noteError = (text) => monitor.noteError(redactor.redactText(text));
 
   // The interface, the same for every way in.
-  const hasAgents = live.part(({ daemon }) => daemon.claude_integration.enabled);
-  const info = (): ReturnType<typeof systemInfoOf> =>
-    systemInfoOf({
-      ...{ config, host, probe, diskPath: home },
-      hasAgents: hasAgents(),
-      sandboxProblem: enforceable.problem ?? enforceable.network.problem,
-      epoch: spool.epoch,
-      uptimeMs: monitor.uptimeSeconds * 1000,
-      wallMs: clock.wallMs(),
-    });
-  const resetHealing = (): string[] => {
-    const parts = healing.reset();
-    monitor.check();
-    return parts;
-  };
+  const described = { config, live, host, probe, enforceable, clock, logger, spool, events, commands, agents };
+  let isStopping = false;
+  const ending = { restart: ports.restart, isStopping: () => isStopping };
+  const system = composeSystem({ ...described, ...ending, monitor, healing });
   const relaying = {
     approvalsOpen: (processId: string) => approvals.pendingCount(processId),
     transcriptOf: (processId: string) => transcripts.of(processId),
   };
   const handlers = {
-    ...systemHandlers({ info, health: (detailed) => monitor.read(detailed), resetHealing }),
+    ...system.handlers,
     ...configuration.handlers,
     ...commandHandlers(live.options({ commands, clock, onDecision: audit.command }, replySettings)),
     ...eventHandlers(events),
@@ -234,9 +227,9 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
         limits: { ...limits, pauseReadsWhenFull: false },
         handler: session.open({ via: "cloud", from: "cloud" }, caller).handler,
         refusals: session.refusals,
-        capabilities: () => info().capabilities,
+        capabilities: () => system.info().capabilities,
         onToken: (name, token) => secrets.holdOwn(name, { [name]: token }),
-        diskFreeMb: () => info().system.disk_space,
+        diskFreeMb: () => system.info().system.disk_space,
         httpPort: () => Number(http?.address.split(":").at(-1) ?? 0),
         health: () => monitor.read(false),
         runningCommands: () => commands.runningIds(),
@@ -283,9 +276,11 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
         });
       }
     },
-    async stop() {
+    async stop(isRestart) {
+      isStopping = true;
       configuration.close();
-      await Promise.all([commands.drain(ownsResident), agents.drain(ownsResident), workspace.drain()]);
+      const stopsAll = ownsResident && !isRestart;
+      await Promise.all([commands.drain(stopsAll), agents.drain(stopsAll), workspace.drain()]);
       await cloud?.uplink.flush(AbortSignal.timeout(lastFlushMs)).catch(() => {});
       stopping.abort();
       await owned.disposeAsync();

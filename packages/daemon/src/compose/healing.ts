@@ -16,7 +16,7 @@ export interface HealingPorts {
   readonly live: LiveConfig;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly events: Events;
+  readonly events: Pick<Events, "emit">;
 }
 
 /** What is kept of finished commands while the disk is short of room, of each limit of retention. */
@@ -49,8 +49,11 @@ export function logBytesMax({ daemon }: Config): number {
   return daemon.health_monitoring.alerts.log_size_threshold_mb * 2 ** 20;
 }
 
+/** Each has a budget of its own: that a disk is filling up and stays so must not use up what a full one needs. */
 interface Relief {
   readonly part: string;
+  /** In the infinitive. */
+  readonly action: string;
   readonly act: () => void;
 }
 
@@ -77,9 +80,17 @@ export class ComposedHealing {
     this.#healing = new Healing({ clock, settings, onStep: this.#tell });
     live.follow(settingsOf, () => this.#healing.settingsChanged());
     const bytesMax = live.part(logBytesMax);
-    const disk = { part: "disk", act: () => this.#relieveDisk(keptShare) };
-    const logs = { part: "logs", act: () => void trimLogs(ownLogs(config), bytesMax() * logShare) };
-    this.#reliefs = { disk_high: disk, disk_full: disk, logs_large: logs };
+    const action = healthChecks.disk_high.healing;
+    const act = (): void => this.#relieveDisk(keptShare);
+    this.#reliefs = {
+      disk_high: { part: "disk", action, act },
+      disk_full: { part: "disk_full", action, act },
+      logs_large: {
+        part: "logs",
+        action: healthChecks.logs_large.healing,
+        act: () => void trimLogs(ownLogs(config), bytesMax() * logShare),
+      },
+    };
   }
 
   get conditions(): readonly Condition[] {
@@ -143,8 +154,8 @@ export class ComposedHealing {
     return this.#healing.reset();
   }
 
-  #relieve({ part, act }: Relief, why: string): void {
-    if (!this.#healing.begin(part, reliefActions[part] ?? "", why)) return;
+  #relieve({ part, action, act }: Relief, why: string): void {
+    if (!this.#healing.begin(part, action, why)) return;
     try {
       act();
     } catch (error) {
@@ -180,8 +191,3 @@ export function agentHealed(healing: ComposedHealing, agent: AgentFacts, event: 
   if (!isEnd || !("will_restart" in event) || event.will_restart || agent.attempts === 0) return;
   healing.agentGivenUp(`${agent.processId} ended with exit code ${agent.exitCode ?? "unknown"}`, agent.attempts);
 }
-
-const reliefActions: Readonly<Record<string, string>> = {
-  disk: healthChecks.disk_high.healing,
-  logs: healthChecks.logs_large.healing,
-};

@@ -65,18 +65,7 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
     cores: host.cores,
     diskPath: join(config.home, "data"),
     sources: {
-      spool: () => {
-        const { depth, bytes, oldestMs, deadLetters } = spool.figures();
-        const age = oldestMs === undefined ? 0 : Math.max(0, clock.wallMs() - oldestMs) / 1000;
-        return {
-          depth,
-          bytes,
-          oldest_age: age,
-          rejected: events.rejected,
-          gaps: spool.gaps,
-          dead_letters: deadLetters,
-        };
-      },
+      spool: () => spoolFigures(spool, events.rejected, clock.wallMs()),
       areEventsSent: live.part(({ daemon }) => daemon.event_streaming.enabled),
       commands: () => ({ running: commands.running, finished: commands.finished }),
       agents: () => agents.list().map(({ process_id, status }) => ({ process_id, status })),
@@ -152,6 +141,20 @@ export function composeHealth(ports: HealthPorts): HealthMonitor {
   const monitor = new HealthMonitor(live.options(parts, settings));
   live.follow(settings, () => monitor.settingsChanged());
   return monitor;
+}
+
+function spoolFigures(spool: EventSpool, rejected: number, wallMs: number): Health["spool"] {
+  const age = (oldestMs: number | undefined): number =>
+    oldestMs === undefined ? 0 : Math.max(0, wallMs - oldestMs) / 1000;
+  const lanes = spool.lanes();
+  const { depth, bytes, oldestMs, deadLetters } = spool.figures(lanes);
+  const { gaps } = spool;
+  return {
+    ...{ depth, bytes, oldest_age: age(oldestMs), rejected, gaps, dead_letters: deadLetters },
+    lanes: lanes.map(({ lane, events, bytes: size, oldestMs: since }) => ({
+      ...{ lane, depth: events, bytes: size, oldest_age: age(since) },
+    })),
+  };
 }
 
 type MonitorSettings = Pick<MonitorOptions, "intervalMs" | "thresholds"> & { readonly enabled: boolean };

@@ -69,12 +69,19 @@ async function composeOnce(): Promise<Reads> {
   const daemon = await compose(
     { ...found, config: noting(found.config, reads) },
     {
-      ...{ clock: systemClock, random: Math.random, logger: silentLogger, setLogLevels: () => {}, testMode: true },
+      ...{
+        clock: systemClock,
+        random: Math.random,
+        logger: silentLogger,
+        setLogLevels: () => {},
+        restart: undefined,
+        testMode: true,
+      },
       ...{ secrets, redactor: new Redactor(secrets), logTrouble: () => undefined, logFiles: {}, beforeCrash: () => {} },
       ...{ runnerBinary: findRunnerBinary(), enrollmentToken: undefined, proxy: undefined },
     },
   );
-  await daemon.stop();
+  await daemon.stop(false);
   return reads;
 }
 

@@ -11,7 +11,14 @@ export interface Metric {
   readonly help: string;
   readonly unit:
     "seconds" | "bytes" | "percent" | "USD" | "events" | "commands" | "agents" | "turns" | "calls" | "tokens" | "";
-  readonly read: (health: Health) => number;
+  /** Undefined where it is not known here: then the metric is left out. */
+  readonly read: (health: Health) => number | undefined;
+}
+
+/** One with a sample for each value of a label. */
+export interface LabelledMetric extends Omit<Metric, "read"> {
+  readonly label: string;
+  readonly readEach: (health: Health) => readonly (readonly [value: string, sample: number])[];
 }
 
 const mebibyte = 1_048_576;
@@ -26,7 +33,19 @@ const ofAgents = (name: string, unit: Metric["unit"], help: string, figure: keyo
   read: ({ agents }) => agents.usage?.[figure] ?? 0,
 });
 
-export const metrics: readonly Metric[] = [
+type Lane = NonNullable<Health["spool"]["lanes"]>[number];
+
+const ofLanes = (
+  name: string,
+  unit: Metric["unit"],
+  help: string,
+  figure: Exclude<keyof Lane, "lane">,
+): LabelledMetric => ({
+  ...{ name: `hl_daemon_spool_lane_${name}`, type: "gauge", unit, help, label: "lane" },
+  readEach: ({ spool }) => (spool.lanes ?? []).map((lane) => [lane.lane, lane[figure]]),
+});
+
+export const metrics: readonly (Metric | LabelledMetric)[] = [
   {
     ...{ name: "hl_daemon_health", type: "gauge", unit: "", help: "0 healthy, 1 degraded, 2 unhealthy" },
     read: ({ status }) => states.indexOf(status),
@@ -41,6 +60,21 @@ export const metrics: readonly Metric[] = [
   },
   {
     ...{ name: "hl_daemon_memory_rss_bytes", type: "gauge", unit: "bytes", help: "Resident memory of the daemon" },
+    read: ({ process }) => process.memory_rss_mb * mebibyte,
+  },
+  // Names that every exporter has, so that dashboards of others show the daemon too.
+  {
+    ...{ name: "process_cpu_seconds_total", type: "counter", unit: "seconds" },
+    help: "Processor time of the daemon, user and system",
+    read: ({ process }) => process.cpu_seconds,
+  },
+  {
+    ...{ name: "process_open_fds", type: "gauge", unit: "", help: "Open descriptors of the daemon" },
+    read: ({ process }) => process.open_fds,
+  },
+  {
+    ...{ name: "process_resident_memory_bytes", type: "gauge", unit: "bytes" },
+    help: "The same as hl_daemon_memory_rss_bytes",
     read: ({ process }) => process.memory_rss_mb * mebibyte,
   },
   {
@@ -99,6 +133,9 @@ export const metrics: readonly Metric[] = [
     ...{ name: "hl_daemon_spool_oldest_seconds", type: "gauge", unit: "seconds", help: "Age of the oldest of them" },
     read: ({ spool }) => spool.oldest_age,
   },
+  ofLanes("events", "events", "Events that wait for the cloud, by lane", "depth"),
+  ofLanes("bytes", "bytes", "Their size, by lane", "bytes"),
+  ofLanes("oldest_seconds", "seconds", "Age of the oldest of them, by lane; 0 where none waits", "oldest_age"),
   {
     ...{
       name: "hl_daemon_events_rejected_total",

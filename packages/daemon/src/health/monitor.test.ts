@@ -213,7 +213,7 @@ describe("health monitor", () => {
     assert.ok(!numbers.includes("null"), numbers); // What NaN and Infinity become.
     const lines = prometheusText(health).trim().split("\n");
     for (const line of lines.filter((one) => !one.startsWith("#")))
-      assert.match(line, /^hl_daemon_[a-z_]+ -?\d+(\.\d+)?(e-?\d+)?$/);
+      assert.match(line, /^(?:hl_daemon|process)_[a-z_]+(?:\{lane="[a-z]+"\})? -?\d+(\.\d+)?(e-?\d+)?$/);
   });
 });
 

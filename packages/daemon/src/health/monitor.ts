@@ -5,7 +5,7 @@ import type { ResultOf } from "@hl/protocol/method.ts";
 import type { systemHealth } from "@hl/protocol/methods/system-health.ts";
 import { AlertBook, statusOf, type AlertChange, type Condition } from "./alert-book.ts";
 import { Measured, type Measure } from "./measured.ts";
-import { SystemSampler, type SystemMetrics } from "./system-metrics.ts";
+import { ownFigures, SystemSampler, type SystemMetrics } from "./system-metrics.ts";
 
 export type Health = ResultOf<typeof systemHealth>;
 
@@ -128,10 +128,7 @@ export class HealthMonitor extends LoopService {
       spool: sources.spool(),
       commands: sources.commands(),
       cloud,
-      process: {
-        memory_rss_mb: Math.round(process.memoryUsage.rss() / 104_857.6) / 10,
-        loop_delay_ms: this.#loopDelayMs,
-      },
+      process: { ...ownFigures(), loop_delay_ms: this.#loopDelayMs },
     };
   }
 

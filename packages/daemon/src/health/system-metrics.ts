@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync, type StatsFs } from "node:fs";
+import { readdirSync, readFileSync, statfsSync, type StatsFs } from "node:fs";
 import { cpus, freemem, loadavg, totalmem } from "node:os";
 
 /** Figures of the whole VM, read from the kernel. */
@@ -46,6 +46,33 @@ export class SystemSampler {
       load: [load1, load5, load15],
       ...networkBytes(),
     };
+  }
+}
+
+/** Of the daemon itself, as they go on the wire. */
+export interface OwnFigures {
+  readonly memory_rss_mb: number;
+  readonly cpu_seconds: number;
+  readonly open_fds?: number;
+}
+
+/** At this moment. */
+export function ownFigures(): OwnFigures {
+  const { user, system } = process.cpuUsage();
+  const descriptors = openDescriptors();
+  return {
+    memory_rss_mb: round(process.memoryUsage.rss() / 1_048_576),
+    cpu_seconds: (user + system) / 1_000_000,
+    ...(descriptors === undefined ? {} : { open_fds: descriptors }),
+  };
+}
+
+/** The one that looks is not counted. */
+function openDescriptors(): number | undefined {
+  try {
+    return readdirSync("/proc/self/fd").length - 1;
+  } catch {
+    return undefined; // A hardened unit may hide it.
   }
 }
 

@@ -69,6 +69,8 @@ export type StdinKind = "null" | "pipe" | "terminal";
 export interface StartedRecord {
   readonly pid: number;
   readonly shimPid: number;
+  /** Absolute path of the run's control group, where it has one. */
+  readonly cgroup: string | undefined;
 }
 
 export interface OutputMark {

@@ -1,7 +1,8 @@
 import { type Fate, unknownEnd } from "./fate.ts";
+import { liveUsage, type LiveUsage } from "./live-usage.ts";
 import { LogCursor, type LogAxis } from "./log-cursor.ts";
 import type { OutputSource } from "./output-source.ts";
-import type { EndReason, EndRecord, OutputMark, StdinKind, TerminalSize } from "./records.ts";
+import type { EndReason, EndRecord, OutputMark, StartedRecord, StdinKind, TerminalSize } from "./records.ts";
 import type { InputTaken } from "./shim-input.ts";
 import type { Shim } from "./shim.ts";
 
@@ -30,6 +31,7 @@ export class Run implements OutputSource {
   readonly #detached = new AbortController();
   #shim: Shim | undefined;
   #pid = 0;
+  #started: StartedRecord | undefined;
   #end: EndRecord | undefined;
   #isEmpty = false;
   #mark = nothingYet;
@@ -47,6 +49,12 @@ export class Run implements OutputSource {
   /** Of the main process; 0 before that is known. */
   get pid(): number {
     return this.#pid;
+  }
+
+  /** What its tree takes at this moment; undefined without a shim that could be asked, and where nobody can see it. */
+  usage(): LiveUsage | undefined {
+    // A number that nobody holds may be another's by now.
+    return this.#shim === undefined || this.#started === undefined ? undefined : liveUsage(this.#started);
   }
 
   get ended(): Promise<EndRecord> {
@@ -166,8 +174,9 @@ export class Run implements OutputSource {
     await this.#keeper.remove(this.id);
   }
 
-  follow(shim: Shim, pid: number): void {
-    this.#pid = pid;
+  follow(shim: Shim, started: StartedRecord): void {
+    this.#pid = started.pid;
+    this.#started = started;
     this.#shim = shim;
     this.#settled.resolve(undefined);
     shim.onOutput(() => this.#grow(shim.output));
@@ -199,7 +208,7 @@ export class Run implements OutputSource {
 
   meet(fate: Fate): void {
     if (fate.kind === "lives") {
-      this.follow(fate.shim, fate.started.pid);
+      this.follow(fate.shim, fate.started);
       return;
     }
     if (fate.kind === "ended") {

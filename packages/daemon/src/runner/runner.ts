@@ -106,7 +106,7 @@ export class Runner implements RunKeeper, AsyncDisposable {
   ): Promise<{ readonly reason: unknown } | undefined> {
     try {
       const started = await start();
-      run.follow(shim, started.pid);
+      run.follow(shim, started);
       return undefined;
     } catch (reason) {
       shim.detach(); // Also one that was asked for nothing, because the request is larger than a frame.

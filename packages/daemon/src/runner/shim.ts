@@ -218,7 +218,11 @@ export class Shim {
     switch (type) {
       case frameType.started:
         this.#stdin = stdinKindOf(fields.number(tag.stdin));
-        this.#started.resolve({ pid: fields.number(tag.pid) ?? 0, shimPid: fields.number(tag.shimPid) ?? 0 });
+        this.#started.resolve({
+          pid: fields.number(tag.pid) ?? 0,
+          shimPid: fields.number(tag.shimPid) ?? 0,
+          cgroup: fields.text(tag.cgroup),
+        });
         return;
       case frameType.failed: {
         const stage = fields.text(tag.stage) ?? "unknown";

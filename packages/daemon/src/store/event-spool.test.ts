@@ -219,6 +219,12 @@ class Model {
     const oldestMs = waiting.length === 0 ? undefined : 1_000;
     const figures: SpoolFigures = { depth: waiting.length, bytes, oldestMs, deadLetters: this.dead.size };
     assert.deepEqual(spool.figures(), figures);
+    const ofLanes = lanes.map((each) => {
+      const own = this.waitingIn(each);
+      const size = own.reduce((sum, row) => sum + row.bytes, 0);
+      return { lane: each, events: own.length, bytes: size, oldestMs: own.length === 0 ? undefined : 1_000 };
+    });
+    assert.deepEqual(spool.lanes(), ofLanes);
     assert.equal(spool.nextSeq, this.newest + 1);
   }
 }

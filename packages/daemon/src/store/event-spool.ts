@@ -15,6 +15,12 @@ export interface SpoolFigures {
   readonly deadLetters: number;
 }
 
+/** What waits in one lane. */
+export interface LaneFigures extends Use {
+  readonly lane: Lane;
+  readonly oldestMs: number | undefined;
+}
+
 /** Up to where the lanes were taken, as far as they are in it. */
 export type UpTo = ReadonlyMap<Lane, number>;
 
@@ -229,15 +235,22 @@ export class EventSpool {
   }
 
   /** What needs a look into the table is not known while that is being saved. */
-  figures(): SpoolFigures {
+  figures(ofLanes: readonly LaneFigures[] = this.lanes()): SpoolFigures {
     const { depth, bytes } = this;
     if (this.#database.isBeingSaved) return { depth, bytes, oldestMs: undefined, deadLetters: 0 };
-    return {
-      depth,
-      bytes,
-      oldestMs: this.#use.oldestMs(),
-      deadLetters: this.#dead.count,
-    };
+    const times = ofLanes.flatMap(({ oldestMs }) => oldestMs ?? []);
+    const oldestMs = times.length === 0 ? undefined : Math.min(...times);
+    return { depth, bytes, oldestMs, deadLetters: this.#dead.count };
+  }
+
+  /** In the order in which they are sent. */
+  lanes(): LaneFigures[] {
+    const isKnown = !this.#database.isBeingSaved;
+    return lanes.map((lane) => ({
+      lane,
+      ...this.#use.waiting(lane),
+      oldestMs: isKnown ? this.#use.oldestMs(lane) : undefined,
+    }));
   }
 
   #insert(event: NewEvent): number {

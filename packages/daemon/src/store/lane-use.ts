@@ -192,15 +192,11 @@ export class LaneUse {
   }
 
   /** When the oldest of those that wait was accepted. */
-  oldestMs(): number | undefined {
+  oldestMs(lane: Lane): number | undefined {
     const select = this.#database.prepare(
       "SELECT accepted_ms AS ms FROM events WHERE lane = ? AND seq > ? ORDER BY seq LIMIT 1",
     );
-    const times = lanes.flatMap((lane) => {
-      const row = select.get(lane, this.acked(lane)) as { ms: number } | undefined;
-      return row === undefined ? [] : [row.ms];
-    });
-    return times.length === 0 ? undefined : Math.min(...times);
+    return (select.get(lane, this.acked(lane)) as { ms: number } | undefined)?.ms;
   }
 
   /** The newest event that does not fit any more when the newest of those that wait fill `bytes`; 0 where all do. */

@@ -1,7 +1,8 @@
-import type { Handlers, ResultOf } from "@hl/protocol/method.ts";
+import type { Handler, Handlers, ResultOf } from "@hl/protocol/method.ts";
 import { daemonMethods, type DaemonMethods } from "@hl/protocol/methods.ts";
 import type { systemHealth } from "@hl/protocol/methods/system-health.ts";
 import type { systemInfo } from "@hl/protocol/methods/system-info.ts";
+import type { systemRestart } from "@hl/protocol/methods/system-restart.ts";
 import { openRpcDocument } from "@hl/protocol/openrpc.ts";
 import { version } from "@hl/protocol/version.ts";
 
@@ -15,6 +16,7 @@ export interface SystemHandlerDeps {
   readonly health: (detailed: boolean) => ResultOf<typeof systemHealth>;
   /** Answers the parts that had used some of their attempts. */
   readonly resetHealing: () => string[];
+  readonly restart: Handler<typeof systemRestart>;
 }
 
 export function systemHandlers(deps: SystemHandlerDeps): Pick<Handlers<DaemonMethods>, SystemMethods> {
@@ -24,5 +26,6 @@ export function systemHandlers(deps: SystemHandlerDeps): Pick<Handlers<DaemonMet
     "system/info": async () => deps.info(),
     "system/health": async ({ detailed }) => deps.health(detailed),
     "system/healing/reset": async () => ({ reset: deps.resetHealing() }),
+    "system/restart": deps.restart,
   };
 }

@@ -34,6 +34,7 @@ export const claudeProcess = z.object({
     .number()
     .optional()
     .describe("MiB of its process and all below it, as last seen; missing where nobody knows"),
+  approvals_open: z.int().optional().describe("Permission requests that wait for a decision"),
   restarts: z.int().optional().describe("How often its process was started again"),
 });
 

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { laneName } from "../event-lanes.ts";
 import { linkSettingsSchema } from "../link-settings.ts";
 import { defineMethod } from "../method.ts";
 import { agentUsage } from "./claude-list.ts";
@@ -53,6 +54,10 @@ export const systemHealth = defineMethod({
       rejected: z.int().describe("Refused since the start"),
       gaps: z.int().describe("`gap` events since the start: something was dropped or is missing"),
       dead_letters: z.int(),
+      lanes: z
+        .array(z.object({ lane: laneName, depth: z.int(), bytes: z.int(), oldest_age: z.number() }))
+        .optional()
+        .describe("Depth, bytes and oldest age of each lane, in the order in which they are sent"),
     }),
     commands: z.object({ running: z.int(), finished: z.int() }),
     cloud: z.object({
@@ -71,6 +76,8 @@ export const systemHealth = defineMethod({
     process: z.object({
       memory_rss_mb: z.number().describe("The daemon's own resident memory"),
       loop_delay_ms: z.number().describe("99th percentile of the event loop's delay since the last sample"),
+      cpu_seconds: z.number().optional().describe("Processor time of the daemon since its start, user and system"),
+      open_fds: z.int().optional().describe("Its open descriptors; missing where /proc does not show them"),
     }),
   }),
 });

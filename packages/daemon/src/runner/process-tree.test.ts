@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
-import { parentOf, treeMemoryBytes } from "./tree-memory.ts";
+import { parentOf, treeMemoryBytes } from "./process-tree.ts";
 
 test("memory of a tree: its children count, and one that is not there has none", async () => {
   const holder = "const held = Buffer.alloc(64 * 2 ** 20, 1); console.log(held.length); setInterval(() => {}, 1e9)";
