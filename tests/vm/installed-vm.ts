@@ -172,7 +172,7 @@ export class InstalledVm implements AsyncDisposable {
 
   /** Begins a command that waits in the workspace for a file of its own name, so that the test decides when it ends. */
   async begin(name: string): Promise<void> {
-    const waiter = `import os, time\nprint("started", flush=True)\nwhile not os.path.exists("${name}"): time.sleep(0.05)\nprint("ended")`;
+    const waiter = `import os, time\nopen("${name}.runs", "a").write("x")\nprint("started", flush=True)\nwhile not os.path.exists("${name}"): time.sleep(0.05)\nprint("ended")`;
     await this.remote("exec", "--detach", "--id", name, "--", "python3", "-c", waiter);
     await until(
       `${name} to run`,
