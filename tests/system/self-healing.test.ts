@@ -6,7 +6,9 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { FakeAgents, fakeAgentExitCode } from "@hl/testkit/fake-agent.ts";
 import { CallFailed, type Message, type MessageClient } from "@hl/testkit/message-client.ts";
+import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { startSystem, TestDaemon } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
 
@@ -154,6 +156,47 @@ describe("self-healing", () => {
       config_data: { disk_threshold: 100 },
     });
     await until("the end of the alert", async () => !(await codesOf(client)).includes("disk_high"));
+  });
+
+  test("an agent that dies at each start: tried as often as configured; then it stops, says so, stays reachable, and a person starts it again", async () => {
+    using folder = temporaryFolder("hl-agent");
+    await using agents = await FakeAgents.start();
+    const attempts = 2;
+    const claude_integration = {
+      ...agents.config(folder.path),
+      ...{ max_restart_attempts: attempts, restart_delay: 0 },
+    };
+    await using daemon = await TestDaemon.start({ config: { health_monitoring: monitoring, claude_integration } });
+    using client = await following(daemon);
+    const start = async (more: object = {}): Promise<Message> => {
+      const starting = client.call("claude/start", { workspace_path: daemon.workspace, ...more });
+      const agent = await agents.next();
+      await agent.initialized(1);
+      return { ...(await starting), agent };
+    };
+    const { agent: first, process_id, session_id } = await start();
+    first.end();
+    for (let attempt = 1; attempt <= attempts; attempt += 1) (await agents.next()).end();
+
+    const spent = await step(client, "agent", "exhausted");
+    assert.deepEqual([spent.attempt, spent.attempts_max], [attempts, attempts]);
+    assert.match(spent.why, new RegExp(`^${process_id} ended with exit code ${fakeAgentExitCode}$`));
+    const health = await client.call("system/health");
+    assert.deepEqual(
+      health.alerts.map(({ code, remedy }: Message) => [code, /doctor --retry/.test(remedy)]),
+      [["self_healing_exhausted", true]],
+    );
+    assert.equal(health.status, "degraded");
+    const { processes } = await client.call("claude/list");
+    assert.deepEqual(
+      processes.map((agent: Message) => [agent.process_id, agent.status]),
+      [[process_id, "ended"]],
+    );
+
+    assert.deepEqual(await client.call("system/healing/reset", {}), { reset: ["agent"] });
+    await until("health", async () => (await codesOf(client)).length === 0);
+    const again = await start({ resume: session_id });
+    assert.equal(again.session_id, session_id);
   });
 
   test("a cloud that is gone and comes back: told as an alert and as a repair, from beginning to end", async () => {
