@@ -37,7 +37,7 @@ export class Notes {
     return refused;
   }
 
-  /** Waits until the cloud has all that were accepted: each once, in the order of their acceptance, and no gap. */
+  /** Waits until the cloud has all that were accepted: each once, in the order of their acceptance, and nothing that was accepted is a gap. */
   async delivered(): Promise<Message[]> {
     const all = await until(
       "every accepted event",
@@ -55,7 +55,11 @@ export class Notes {
       of("test.note").map(({ event_id }) => event_id as string),
       this.#accepted,
     );
-    assert.deepEqual(of("gap"), []);
+    // A gap without numbers is of what was never accepted, as the daemon's own figures on a full disk (S2).
+    assert.deepEqual(
+      of("gap").filter(({ data }) => data.from !== null),
+      [],
+    );
     return all;
   }
 }
