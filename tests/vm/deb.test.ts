@@ -6,7 +6,7 @@ import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
-import { cloudUrl, instanceId, root, slowMsMax } from "./installed-vm.ts";
+import { calm, cloudUrl, instanceId, root, slowMsMax } from "./installed-vm.ts";
 import { walk } from "./walk.ts";
 
 const newer = "newer.deb";
@@ -33,6 +33,7 @@ walk("the .deb", (vm, step) => {
     "configured, with the one-time token as a credential of systemd: enrolled and healthy in the cloud",
     async () => {
       await vm.mustRun("install -D -m 0600 /mnt/payload/token /etc/credstore/hl-enrollment-token");
+      await vm.edit(`Object.assign(c.health_monitoring.alerts, ${JSON.stringify(calm)})`);
       await vm.mustRun(
         `${root}/scripts/configure.sh --cloud ${cloudUrl} --instance ${instanceId} && systemctl restart hl-daemon`,
       );

@@ -4,13 +4,11 @@
 import assert from "node:assert/strict";
 import type { Message } from "@hl/testkit/message-client.ts";
 import { until } from "@hl/testkit/waiting.ts";
-import { root, slowMsMax } from "./installed-vm.ts";
+import { calm, root, slowMsMax } from "./installed-vm.ts";
 import { Notes } from "./notes.ts";
 import { walk } from "./walk.ts";
 
 const small = "/mnt/small";
-/** Nothing that this machine is busy with beside the test is an alert. */
-const calm = { cpu_threshold: 100, memory_threshold: 100, load_threshold: 10_000 };
 
 walk("the disk is full", (vm, step) => {
   const notes = new Notes(vm);
