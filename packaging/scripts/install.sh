@@ -209,7 +209,9 @@ if [ -n "$archive" ]; then
 else
   tree=$(dirname "$(dirname "$(readlink -f "$0")")")
 fi
-before=$(sha256sum "$root/lib/native/hl-runner" 2>/dev/null | cut -d' ' -f1) || before=''
+# Of what runs, not of what lies there: a .deb has replaced the files by now.
+runner_pid=$(systemctl show -P MainPID "hl-runner@$developer.service" 2>/dev/null) || runner_pid=0
+before=$(sha256sum "/proc/$runner_pid/exe" 2>/dev/null | cut -d' ' -f1) || before=''
 if [ "$in_place" = no ] && [ "$tree" != "$root" ]; then install_tree "$tree"; fi
 users_and_folders "$tree"
 configure_and_enrol

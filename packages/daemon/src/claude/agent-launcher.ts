@@ -8,7 +8,7 @@ import type { AgentRecord, AgentRecords } from "../store/agent-records.ts";
 import type { AgentInfo } from "./agent.ts";
 import type { AgentFacts } from "./agent-facts.ts";
 import { agentIdPrefix, earlierLivesKept, runIdOf } from "./agent-runs.ts";
-import { findAgentBinary, protocolArguments, startFailure } from "./launch.ts";
+import { bridgedFolders, findAgentBinary, protocolArguments, startFailure } from "./launch.ts";
 import { launchOf, launchText, type Launch, type StartParams } from "./launch-record.ts";
 import { probeMsMax, ProtocolProbe } from "./probe.ts";
 
@@ -185,7 +185,8 @@ export class AgentLauncher {
       HL_PROCESS_ID: processId,
     });
     const { path, folders } = findAgentBinary(binaryPath, env["PATH"] ?? "");
-    const confinement = host.confinement(temporary, env["HOME"], [...folders, configPath]);
+    const readable = [...folders, ...bridgedFolders(configured), configPath];
+    const confinement = host.confinement(temporary, env["HOME"], readable);
     host.makeFolders(temporary, env["HOME"]);
     secrets?.hold(processId, env);
     const common = { env, cwd, graceMs: stopGraceMs, openFilesMax, logBytesMax, ...confinement };

@@ -38,6 +38,17 @@ export function findAgentBinary(configured: string, searchPath: string): AgentBi
   return { path: real, folders: [folderOf(real)] };
 }
 
+/**
+ * What else the sandbox must let it read where the program is the bridge: the real Claude Code that the configuration names to it. What a caller
+ * names is not looked at, because he could so have anything read. Nothing where it is not there: the bridge says so.
+ */
+export function bridgedFolders(configured: Readonly<Record<string, string>>): string[] {
+  const path = configured["CLAUDE_CODE_EXECUTABLE"];
+  if (path === undefined || !isAbsolute(path)) return [];
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return [];
+  return [folderOf(realpathSync(path))];
+}
+
 /** A package of npm needs what it depends on, which is beside it. */
 function folderOf(real: string): string {
   const modules = real.indexOf("/node_modules/");
