@@ -13,6 +13,7 @@ import { isRunning, processesOf } from "@hl/testkit/processes.ts";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
 import { ensureAgents } from "../tests/agents/install.ts";
 import { bundlePrograms } from "./bundle.ts";
+import { makeRelease } from "./release.ts";
 
 interface Tier {
   readonly patterns: readonly string[];
@@ -22,6 +23,8 @@ interface Tier {
   readonly filesAtOnce: number;
   readonly fileMsMax: number;
   readonly needsAgents?: boolean;
+  /** Made once, which takes minutes, and named to the files by HL_TEST_RELEASE. */
+  readonly needsRelease?: boolean;
 }
 
 const minute = 60_000;
@@ -58,7 +61,13 @@ const tiers = {
   },
   browser: { patterns: ["tests/browser/*.test.ts"], filesAtOnce: 1, fileMsMax: 3 * minute },
   // An emulated machine is some forty times slower, and the first run makes its disk.
-  vm: { patterns: ["tests/vm/*.test.ts"], filesAtOnce: 1, fileMsMax: 20 * minute },
+  vm: {
+    patterns: ["tests/vm/*.test.ts"],
+    filesAtOnce: 1,
+    fileMsMax: 20 * minute,
+    needsAgents: true,
+    needsRelease: true,
+  },
 } satisfies Readonly<Record<string, Tier>>;
 
 /** Run only when named: they need what `npm ci` does not bring. */
@@ -135,6 +144,11 @@ async function runTier(name: TierName, tier: Tier): Promise<Verdict> {
   // Short, because the sockets below it may have 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), "hlt-"));
   chmodSync(folder, 0o755); // Like /tmp itself: tests of what another user may do have to get to their own folder.
+  if (tier.needsRelease === true && process.env["HL_TEST_RELEASE"] === undefined) {
+    const outputFolder = join(folder, "release");
+    await makeRelease({ outputFolder, key: undefined });
+    process.env["HL_TEST_RELEASE"] = outputFolder;
+  }
   const failed: string[] = [];
   const counts = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 };
   const waiting = [...files];

@@ -8,7 +8,7 @@ import { rename, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { until } from "@hl/testkit/waiting.ts";
+import { until, within } from "@hl/testkit/waiting.ts";
 
 const execute = promisify(execFile);
 
@@ -49,13 +49,15 @@ export async function missingForContainer(): Promise<string | undefined> {
 export class Container implements AsyncDisposable {
   readonly #folder: string;
   readonly #name: string;
-  readonly #nspawn: ChildProcess;
+  readonly #start: () => ChildProcess;
+  #nspawn: ChildProcess;
   #leader = 0;
 
-  private constructor(folder: string, name: string, nspawn: ChildProcess) {
+  private constructor(folder: string, name: string, start: () => ChildProcess) {
     this.#folder = folder;
     this.#name = name;
-    this.#nspawn = nspawn;
+    this.#start = start;
+    this.#nspawn = start();
   }
 
   /** Resolves when systemd says that it is running. `payload` is at /mnt/payload, read-only. */
@@ -83,12 +85,13 @@ export class Container implements AsyncDisposable {
       "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp @pkey @keyring bpf",
       ...["--boot", "systemd.show_status=0"],
     ];
-    const child = spawn("sh", ["-c", line, "sh", name, ...nspawn], {
-      stdio: ["ignore", "ignore", "inherit"],
-      env: { PATH: path, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1" },
-      detached: true,
-    });
-    const container = new Container(folder, name, child);
+    const start = (): ChildProcess =>
+      spawn("sh", ["-c", line, "sh", name, ...nspawn], {
+        stdio: ["ignore", "ignore", "inherit"],
+        env: { PATH: path, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1" },
+        detached: true,
+      });
+    const container = new Container(folder, name, start);
     try {
       await container.#running();
     } catch (error) {
@@ -123,11 +126,22 @@ export class Container implements AsyncDisposable {
     return stdout;
   }
 
+  /** In order, as root's `systemctl reboot`: every unit is stopped. `whileOff` is done before it boots again, in a network that is new. */
+  async reboot(whileOff: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    const off = this.#exited();
+    await this.mustRun("systemctl --no-block reboot");
+    await this.#bootAgain(off, whileOff);
+  }
+
+  /** Every process ends at once, as when the power is cut. What was written and not synced stays, other than then. */
+  async powerCycle(whileOff: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    const off = this.#exited();
+    process.kill(this.#leader, "SIGKILL");
+    await this.#bootAgain(off, whileOff);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    const exited = new Promise<void>((resolve) => {
-      if (this.#nspawn.exitCode !== null || this.#nspawn.signalCode !== null) resolve();
-      else this.#nspawn.once("exit", () => resolve());
-    });
+    const exited = this.#exited();
     this.#nspawn.kill("SIGTERM"); // `timeout` hands it on; the overlay is thrown away: there is nothing to shut down in order.
     await exited;
     await execute("umount", ["--lazy", join(this.#folder, "root")]);
@@ -136,6 +150,20 @@ export class Container implements AsyncDisposable {
         () => {},
       );
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  #exited(): Promise<void> {
+    const { exitCode, signalCode } = this.#nspawn;
+    if (exitCode !== null || signalCode !== null) return Promise.resolve();
+    return new Promise((resolve) => this.#nspawn.once("exit", () => resolve()));
+  }
+
+  async #bootAgain(off: Promise<void>, whileOff: () => Promise<void>): Promise<void> {
+    await within("the container to be off", off, bootMsMax);
+    this.#leader = 0;
+    await whileOff();
+    this.#nspawn = this.#start();
+    await this.#running();
   }
 
   async #running(): Promise<void> {
