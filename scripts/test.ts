@@ -64,7 +64,7 @@ const tiers = {
   vm: {
     patterns: ["tests/vm/*.test.ts"],
     filesAtOnce: 1,
-    fileMsMax: 20 * minute,
+    fileMsMax: 40 * minute,
     needsAgents: true,
     needsRelease: true,
   },

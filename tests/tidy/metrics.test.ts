@@ -41,7 +41,12 @@ test("every metric in the example rules and in the dashboard exists", () => {
 test("every alert has an expression, a severity, a summary and its place in the runbook", () => {
   const alerts = rules.split("- alert: ").slice(1);
   assert.ok(alerts.length > 10);
+  const headings = [...read("docs/operations.md").matchAll(/^#+ (.+)$/gm)].map(([, title = ""]) =>
+    title.toLowerCase().replaceAll(" ", "-"),
+  );
   for (const alert of alerts) {
+    const place = /runbook: docs\/operations\.md#(\S+)/.exec(alert)?.[1] ?? alert;
+    assert.ok(headings.includes(place), `docs/operations.md has no heading #${place}`);
     assert.match(alert, /\n +expr: .+\n/);
     assert.match(alert, /severity: (critical|warning) /);
     assert.match(alert, /\n +summary: ".+"\n +runbook: docs\/operations\.md#[a-z-]+\n/);

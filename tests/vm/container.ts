@@ -12,7 +12,9 @@ import { until, within } from "@hl/testkit/waiting.ts";
 
 const execute = promisify(execFile);
 
-const suite = "bookworm";
+/** Debian 12 with systemd 252, Debian 13 with 257. */
+export type Suite = "bookworm" | "trixie";
+
 const packages = "systemd,systemd-sysv,dbus,procps,util-linux,python3-minimal,ca-certificates,openssl,perl-base";
 const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** It ends by itself when whoever started it could not end it. */
@@ -61,8 +63,8 @@ export class Container implements AsyncDisposable {
   }
 
   /** Resolves when systemd says that it is running. `payload` is at /mnt/payload, read-only. */
-  static async boot(payload: string): Promise<Container> {
-    const base = await ensureTree();
+  static async boot(payload: string, suite: Suite = "bookworm"): Promise<Container> {
+    const base = await ensureTree(suite);
     const folder = mkdtempSync(join(tmpdir(), "hl-nspawn-"));
     const name = basename(folder).toLowerCase();
     for (const part of ["up", "work", "root"]) mkdirSync(join(folder, part));
@@ -195,13 +197,14 @@ function childOf(pid: number): number {
 }
 
 /** Made once and kept in a cache. */
-async function ensureTree(): Promise<string> {
+async function ensureTree(suite: Suite): Promise<string> {
   const folder = join(homedir(), ".cache/hl-daemon/nspawn", suite);
   if (existsSync(folder)) return folder;
   const building = `${folder}.building`;
   await rm(building, { recursive: true, force: true });
   mkdirSync(join(folder, ".."), { recursive: true });
-  const asked = ["indextargets", "--format", "$(REPO_URI)", `Codename: ${suite}`];
+  // Where this machine takes its own packages from: every suite is there.
+  const asked = ["indextargets", "--format", "$(REPO_URI)", "Origin: Debian"];
   const { stdout } = await execute("apt-get", asked).catch(() => ({ stdout: "" }));
   const mirror = stdout.split("\n")[0] ?? "";
   await execute(

@@ -11,7 +11,7 @@ import { promisify } from "node:util";
 import { connectSocket, type Message, type MessageClient } from "@hl/testkit/message-client.ts";
 import { cloudSubcommand, repositoryRoot, temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
-import { Container } from "./container.ts";
+import { Container, type Suite } from "./container.ts";
 import { putRelease, type ReleaseUnderTest } from "./release-under-test.ts";
 
 const execute = promisify(execFile);
@@ -36,10 +36,10 @@ export class InstalledVm implements AsyncDisposable {
   #cloud: ChildProcess | undefined;
 
   /** Boots it and begins to serve the cloud; installs nothing. */
-  async boot(): Promise<void> {
+  async boot(suite?: Suite): Promise<void> {
     mkdirSync(this.payload);
     this.#release = await putRelease(this.payload);
-    this.#container = await Container.boot(this.payload);
+    this.#container = await Container.boot(this.payload, suite);
     await this.startCloud();
     const operator = ["operator", "add", "night", "--home", this.#cloudHome, "--role", "admin"];
     writeFileSync(this.#tokenFile, await cloudSubcommand(operator));

@@ -12,11 +12,15 @@ import { promisify } from "node:util";
 import { ensureImage, type Image } from "./image.ts";
 import { makePayload, payloadRoot } from "./payload.ts";
 
+/** Makes the second disk in a folder that goes with the machine, and says where it is. */
+export type MakeDisk = (folder: string) => Promise<string>;
+
 const execute = promisify(execFile);
 
-const bootMsMax = 180_000;
+const bootMsMax = 600_000;
 /** It ends by itself when whoever started it could not end it. */
-const lifeSecondsMax = 1_800;
+const lifeSecondsMax = 2_400;
+const readyLine = /HL-MACHINE-READY/g;
 const answerBytesMax = 16 * 2 ** 20;
 
 export interface GuestAnswer {
@@ -30,6 +34,7 @@ export class Machine implements AsyncDisposable {
   readonly #qemu: ChildProcess;
   readonly #ssh: readonly string[];
   #console = "";
+  #boots = 0;
 
   private constructor(folder: string, qemu: ChildProcess, ssh: readonly string[]) {
     this.#folder = folder;
@@ -37,20 +42,33 @@ export class Machine implements AsyncDisposable {
     this.#ssh = ssh;
   }
 
-  /** Resolves when it takes commands. The programs are at `payloadRoot`, read-only. */
-  static async boot(memoryMb = 1024): Promise<Machine> {
+  /** Resolves when it takes commands. What is on the second disk, the programs if nothing else is said, is at `payloadRoot`, read-only. */
+  static async boot(makeDisk: MakeDisk = makePayload, memoryMb = 1024): Promise<Machine> {
     const image = await ensureImage();
     const folder = mkdtempSync(join(tmpdir(), "hl-vm-"));
-    const payload = await makePayload(folder);
+    const payload = await makeDisk(folder);
     const port = await freePort();
     const ssh = sshArguments(image, folder, port);
     const qemu = spawn("timeout", ["-k", "5", String(lifeSecondsMax), ...qemuCommand(image, payload, memoryMb, port)], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const machine = new Machine(folder, qemu, ssh);
+    qemu.stdout?.setEncoding("utf8").on("data", (text: string) => (machine.#console += text));
     await machine.#ready();
-    await machine.mustRun(`mkdir -p ${payloadRoot} && mount -o ro /dev/vdb ${payloadRoot}`);
     return machine;
+  }
+
+  /** From now on, until it boots anew, `port` of the machine's loopback is `hostPort` of this machine's. */
+  async forward(port: number, hostPort: number): Promise<void> {
+    await execute("ssh", ["-O", "forward", "-R", `127.0.0.1:${port}:127.0.0.1:${hostPort}`, ...this.#ssh]);
+  }
+
+  /** As when the power is cut and comes back: what nobody has synced is gone. `last` is a line of shell, run just before. */
+  async cutPower(last: string): Promise<void> {
+    // Nobody waits for the answer of a machine that has no power.
+    await this.mustRun(`(sleep 0.2; ${last}; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &`);
+    await execute("ssh", ["-O", "exit", ...this.#ssh]).catch(() => {});
+    await this.#ready();
   }
 
   /** Runs a line of shell as root; once more when ssh itself fails (exit 255, not a word), so it should be one that may be repeated. */
@@ -87,23 +105,30 @@ export class Machine implements AsyncDisposable {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
+  /** Waits for the next boot to say that commands are taken. */
   async #ready(): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const fail = (why: string): void =>
-        reject(new Error(`the machine ${why}; its console:\n${this.#console.slice(-4_000)}`));
-      const timer = setTimeout(() => fail(`was not ready within ${bootMsMax} ms`), bootMsMax);
-      this.#qemu.once("error", reject);
-      this.#qemu.once("exit", (code) => fail(`ended with ${code}`));
-      this.#qemu.stdout?.setEncoding("utf8").on("data", (text: string) => {
-        this.#console += text;
-        if (!this.#console.includes("HL-MACHINE-READY")) return;
-        clearTimeout(timer);
-        resolve();
-      });
-    }).catch(async (error: unknown) => {
+    const boots = (this.#boots += 1);
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    const fail = (why: string): void =>
+      reject(new Error(`the machine ${why}; its console:\n${this.#console.slice(-4_000)}`));
+    const ended = (code: number | null): void => fail(`ended with ${code}`);
+    const look = (): void => {
+      if ((this.#console.match(readyLine) ?? []).length >= boots) resolve(undefined);
+    };
+    const timer = setTimeout(() => fail(`was not ready within ${bootMsMax} ms`), bootMsMax);
+    this.#qemu.once("error", reject).once("exit", ended);
+    this.#qemu.stdout?.on("data", look);
+    try {
+      await promise;
+      await this.mustRun(`mkdir -p ${payloadRoot} && mount -o ro /dev/vdb ${payloadRoot}`);
+    } catch (error) {
       await this[Symbol.asyncDispose]();
       throw error;
-    });
+    } finally {
+      clearTimeout(timer);
+      this.#qemu.off("error", reject).off("exit", ended);
+      this.#qemu.stdout?.off("data", look);
+    }
   }
 }
 
@@ -113,9 +138,9 @@ function qemuCommand(image: Image, payload: string, memoryMb: number, port: numb
   ];
   return [
     ...["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,pku=off", "-smp", "2"],
-    ...["-m", String(memoryMb), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-m", String(memoryMb), "-nodefaults", "-no-user-config", "-display", "none"],
     ...["-kernel", image.kernel, "-initrd", image.initialRamDisk],
-    ...["-append", "console=ttyS0 root=/dev/vda rw panic=-1 mitigations=off quiet"],
+    ...["-append", "console=ttyS0 root=/dev/vda rw panic=-1 mitigations=off tsc=reliable quiet"],
     ...drive("d0", image.disk, "snapshot=on"),
     ...drive("d1", payload, "readonly=on"),
     // No way out of the machine; one way in, on loopback.

@@ -20,15 +20,21 @@ const bundled = (source: string): string => source.replace(/\.ts$/, ".mjs");
  */
 export async function makePayload(folder: string): Promise<string> {
   const tree = join(folder, "payload");
-  const disk = join(folder, "payload.ext4");
   await mkdir(tree);
   const parts = ["bin", "native/hl-runner", dirname(node), "package.json"];
   await execute("sh", ["-c", `tar -C "$1" -cf - ${parts.join(" ")} | tar -C "$2" -xf -`, "sh", repositoryRoot, tree]);
   await bundlePrograms(tree);
   // Each at the place of its source, because it looks for its neighbours from there.
   for (const source of tests) await bundle(source, join(tree, bundled(source)));
-  await execute("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", tree, disk, "512M"]);
+  const disk = await diskOf(tree, folder);
   await rm(tree, { recursive: true, force: true });
+  return disk;
+}
+
+/** A disk with a copy of the tree, made in `folder`; its path. */
+export async function diskOf(tree: string, folder: string): Promise<string> {
+  const disk = join(folder, "payload.ext4");
+  await execute("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", tree, disk, "512M"]);
   return disk;
 }
 

@@ -3,7 +3,7 @@
  * that fails what systemd and the journal say is shown.
  */
 import { after, before, describe, it } from "node:test";
-import { missingForContainer } from "./container.ts";
+import { missingForContainer, type Suite } from "./container.ts";
 import { InstalledVm } from "./installed-vm.ts";
 
 export type Step = (name: string, work: () => Promise<void>) => void;
@@ -14,14 +14,14 @@ const missing = await missingForContainer();
 export function walk(
   title: string,
   body: (vm: InstalledVm, step: Step) => void,
-  options: { readonly needs?: string | undefined } = {},
+  options: { readonly needs?: string | undefined; readonly suite?: Suite } = {},
 ): void {
   const why = missing ?? options.needs;
   if (why !== undefined) process.stderr.write(`*** NOT RUN: ${title}: ${why} ***\n`);
   describe(title, { skip: why ?? false }, () => {
     const vm = new InstalledVm();
     let failed = false;
-    before(() => vm.boot());
+    before(() => vm.boot(options.suite));
     after(() => vm[Symbol.asyncDispose]());
     body(vm, (name, work) => {
       void it(name, async (context) => {
