@@ -34,7 +34,7 @@ bytes that are no UTF-8 are no messages. Half a line and then silence closes the
 - An array is a batch: its requests run side by side and are answered in one array, without those that need no answer.
 - \`timestamp\` (Unix seconds, with a fraction) is in every message we send and optional in what we receive.
 - \`authorization\` beside \`params\` may carry an operator's JWT on the control plane's channel; then that token's role decides, up and down, and a stream that
-  it has opened ends with it (\`stream/closed\`, \`expired\`). Elsewhere it is a member like any other that is not known.
+  it has opened ends with it (\`stream/closed\`, \`expired\`; \`failed\` is a stream whose data cannot be read any more). Elsewhere it is a member like any other that is not known.
 - A connection that a JWT or a client certificate has opened is closed when that expires; \`auth/login\` with a newer one puts it off. What is sent behind a login is
   judged by it, also before its answer. [permissions.md](permissions.md) says who may do what.
 
