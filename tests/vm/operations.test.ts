@@ -88,6 +88,17 @@ walk("operations under systemd", (vm, step) => {
     await vm.finish("killed");
   });
 
+  step("P3: hl-client restart: systemd starts another daemon, it is no failure, and the command goes on", async () => {
+    await vm.begin("asked");
+    const before = await vm.mainPid();
+    const failures = await vm.mustRun("systemctl show -P NRestarts hl-daemon");
+    await vm.mustRun(`${root}/bin/hl-client restart`, slowMsMax);
+    await vm.restarted(before);
+    assert.notEqual(await vm.mustRun("systemctl show -P NRestarts hl-daemon"), failures, "systemd has started it");
+    assert.doesNotMatch(await vm.mustRun("journalctl -b -u hl-daemon --no-pager"), /status=75\/.*[Ff]ail|'exit-code'/);
+    await vm.finish("asked");
+  });
+
   step("P3: kill -9 of the runner: it is back, and the command goes on", async () => {
     await vm.begin("runner");
     await vm.mustRun(`kill -9 ${await vm.mainPid("hl-runner@developer")}`);
