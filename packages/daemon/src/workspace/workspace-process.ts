@@ -19,6 +19,8 @@ export interface WorkspaceProcessOptions {
 
 /** Between its own end and that of its tree; it holds nothing that would have to be saved. */
 const killGraceMs = 1_000;
+/** From the moment when it reads no more to the news of its end. */
+const endToldMsMax = 1_000;
 
 /**
  * One life of hl-workspace: a JSON-RPC peer over the standard input of a run and its log. States: begun → over. When it is over every call
@@ -124,8 +126,12 @@ export class WorkspaceProcess {
   }
 
   async #write(bytes: Buffer): Promise<void> {
-    const taken = await this.#options.run.input(bytes);
-    if (taken < bytes.length) this.#transport.close("hl-workspace does not read any more");
+    const { run, clock } = this.#options;
+    const taken = await run.input(bytes);
+    if (taken === bytes.length) return;
+    // Mostly it has ended, and how is told in a moment, which says more.
+    const cancel = clock.after(endToldMsMax, () => this.#transport.close("hl-workspace does not read any more"));
+    void this.closed.then(cancel);
   }
 
   async #follow(): Promise<void> {
