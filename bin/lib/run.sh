@@ -40,6 +40,8 @@ run_from_checkout() {
     drop_unsafe_variables
     # It gives back what an idle daemon does not use (health/spare-memory.ts).
     set -- "--expose-gc" "$file" "$@"
+    # Of the C library's memory each thread keeps a part of its own otherwise. Nothing that the daemon starts gets its environment.
+    export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-2}"
   else
     set -- "$file" "$@"
   fi
