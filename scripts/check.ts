@@ -1,5 +1,5 @@
 /**
- * `npm run check`: everything a reviewer should not have to look for, in under a minute: types, lint, format, direction of
+ * `npm run check`: everything a reviewer should not have to look for, after an edit in seconds: types, lint, format, direction of
  * dependencies, drift of generated pages, warnings of the C compiler, and the house rules of tests/tidy.
  * Prints one line a check and the whole output of those that fail; exits 1 when any did.
  */
@@ -18,8 +18,14 @@ interface Check {
 const tool = (path: string): string => join(repositoryRoot, "node_modules", path);
 const node = process.execPath;
 
+/** What was found of files that are as they were; a clean checkout has none. */
+const cache = "node_modules/.cache";
+
 const checks: readonly Check[] = [
-  { name: "types", command: [node, tool("typescript/bin/tsc"), "-p", "."] },
+  {
+    name: "types",
+    command: [node, tool("typescript/bin/tsc"), "-p", ".", "--incremental", "--tsBuildInfoFile", `${cache}/types`],
+  },
   {
     name: "lint",
     command: [
@@ -28,7 +34,7 @@ const checks: readonly Check[] = [
       tool("eslint/bin/eslint.js"),
       "--cache",
       "--cache-location",
-      "node_modules/.cache/eslint",
+      `${cache}/eslint`,
       ".",
     ],
   },
