@@ -10,43 +10,29 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Human, type HumanOptions } from "@hl/testkit/human.ts";
 import { noProcessOf } from "@hl/testkit/processes.ts";
-import { startSystem, testInstanceId, type TestSystem } from "@hl/testkit/system.ts";
+import { startSystem, type TestSystem } from "@hl/testkit/system.ts";
+import { eachWayAt, waysTo, type Ways } from "./both-ways.ts";
 
 const allowed = ["sh", "bash", "python3", "stty", "top", "vi", "vim", "less", "cat", "sleep"];
 const config = { process_management: { allowed_commands: allowed, stop_grace_seconds: 1 } };
 const megabyte = 1024 * 1024;
 
 let system: TestSystem;
-let ways: readonly (readonly [name: string, env: Readonly<Record<string, string>>])[];
+let ways: Ways;
 before(async () => {
   system = await startSystem({ config });
-  ways = [
-    ["local", { HL_DAEMON_HOME: system.daemon.home }],
-    [
-      "cloud",
-      {
-        HL_CLOUD: system.cloud.url,
-        HL_INSTANCE: testInstanceId,
-        HL_OPERATOR_TOKEN_FILE: system.cloud.operatorTokenFile,
-      },
-    ],
-  ];
+  ways = waysTo(system);
 });
 after(async () => {
   await system[Symbol.asyncDispose]();
 });
 
 /** A person at `hl-client exec --pty`, by each way in turn. */
-async function eachWay(
+const eachWay = (
   args: readonly string[],
   person: (human: Human, way: string) => Promise<void>,
-  options: HumanOptions = {},
-): Promise<void> {
-  for (const [way, env] of ways) {
-    using human = new Human("hl-client", ["exec", "--pty", ...args], { ...options, env: { ...env, ...options.env } });
-    await person(human, way);
-  }
-}
+  options?: HumanOptions,
+): Promise<void> => eachWayAt(ways, ["exec", "--pty", ...args], person, options);
 
 const given = { raw: false, echo: true, same: true };
 

@@ -7,42 +7,28 @@ import { after, before, describe, test } from "node:test";
 import { Human, type HumanOptions } from "@hl/testkit/human.ts";
 import { startSystem, testInstanceId, type TestSystem } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
+import { eachWayAt, waysTo, type Ways } from "./both-ways.ts";
 
 const config = { process_management: { allowed_commands: ["sleep", "true", "sh"], stop_grace_seconds: 1 } };
 const hour = ["--interval", "3600"];
 const given = { raw: false, echo: true, same: true };
 
 let system: TestSystem;
-let ways: readonly (readonly [name: string, env: Readonly<Record<string, string>>])[];
+let ways: Ways;
 before(async () => {
   system = await startSystem({ config });
-  ways = [
-    ["local", { HL_DAEMON_HOME: system.daemon.home }],
-    [
-      "cloud",
-      {
-        HL_CLOUD: system.cloud.url,
-        HL_INSTANCE: testInstanceId,
-        HL_OPERATOR_TOKEN_FILE: system.cloud.operatorTokenFile,
-      },
-    ],
-  ];
+  ways = waysTo(system);
 });
 after(async () => {
   await system[Symbol.asyncDispose]();
 });
 
 /** A person at `hl-client top`, by each way in turn. */
-async function eachWay(
+const eachWay = (
   args: readonly string[],
   person: (human: Human, way: string) => Promise<void>,
-  options: HumanOptions = {},
-): Promise<void> {
-  for (const [way, env] of ways) {
-    using human = new Human("hl-client", ["top", ...args], { ...options, env: { ...env, ...options.env } });
-    await person(human, way);
-  }
-}
+  options?: HumanOptions,
+): Promise<void> => eachWayAt(ways, ["top", ...args], person, options);
 
 /** The newest frame that is there as a whole, without colours. */
 function frameOf(human: Human, rows = 24): string[] | undefined {

@@ -192,6 +192,23 @@ export class InstalledVm implements AsyncDisposable {
     assert.deepEqual([end.status, end.exit_code, end.stdout], ["completed", 0, "started\nended\n"]);
   }
 
+  /** A daemon that is stuck (SIGSTOP) under a watchdog of seconds: systemd ends it, another one comes, and a command goes on. */
+  async endByWatchdog(): Promise<void> {
+    const dropIn = "/run/systemd/system/hl-daemon.service.d";
+    const quick = String.raw`[Service]\nWatchdogSec=4\nTimeoutAbortSec=1\n`;
+    await this.mustRun(`mkdir -p ${dropIn} && printf '${quick}' >${dropIn}/test.conf`);
+    await this.mustRun("systemctl daemon-reload && systemctl restart hl-daemon");
+    await this.healthy();
+    await this.begin("stuck");
+    const before = await this.mainPid();
+    await this.mustRun(`kill -STOP ${before}`);
+    await this.restarted(before);
+    assert.match(await this.mustRun("journalctl -u hl-daemon --no-pager"), /Watchdog timeout/);
+    await this.mustRun(`rm -r ${dropIn} && systemctl daemon-reload && systemctl restart hl-daemon`);
+    await this.healthy();
+    await this.finish("stuck");
+  }
+
   /** Changes the configuration file by a line of JavaScript on `c`, its content. */
   async edit(script: string): Promise<void> {
     const program = `const f="${root}/config/daemon.json",fs=require("fs"),c=JSON.parse(fs.readFileSync(f));${script};fs.writeFileSync(f,JSON.stringify(c))`;
