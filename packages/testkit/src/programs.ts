@@ -78,13 +78,14 @@ export class RunningProgram<Ready> implements AsyncDisposable {
   readonly ready: Ready;
   readonly #child: ChildProcess;
   readonly #exited: Promise<number | null>;
-  #stderr = "";
+  #stderr: string;
 
-  private constructor(name: string, child: ChildProcess, ready: Ready, exited: Promise<number | null>) {
+  private constructor(name: string, child: ChildProcess, ready: Ready, exited: Promise<number | null>, stderr: string) {
     this.name = name;
     this.#child = child;
     this.ready = ready;
     this.#exited = exited;
+    this.#stderr = stderr; // It may have come before the ready line, though it was written after it.
     child.stderr?.on("data", (chunk: Buffer) => (this.#stderr = (this.#stderr + chunk.toString("utf8")).slice(-8_192)));
   }
 
@@ -110,7 +111,7 @@ export class RunningProgram<Ready> implements AsyncDisposable {
       });
       void exited.then((code) => reject(new Error(`${name} ended with ${code} before it was ready: ${stderr.trim()}`)));
     });
-    return new RunningProgram(name, child, JSON.parse(line) as Ready, exited);
+    return new RunningProgram(name, child, JSON.parse(line) as Ready, exited, stderr);
   }
 
   get pid(): number {
