@@ -3,7 +3,17 @@
  * somebody gives the attempts back. Method: the real programs, broken from outside: processes killed, files and limits taken.
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { FakeAgents, fakeAgentExitCode } from "@hl/testkit/fake-agent.ts";
@@ -51,6 +61,15 @@ async function following(daemon: TestDaemon): Promise<MessageClient> {
 
 const run = (client: MessageClient, command_id: string): Promise<Message> =>
   client.call("command/execute", { command_id, command: "echo", args: ["hello"] });
+
+/** Whole pages: of one that begins well SQLite takes the numbers for what they are, and sees no damage. */
+function damageTheMiddle(path: string): void {
+  const file = openSync(path, "r+");
+  const pages = Math.floor(fstatSync(file).size / 4_096);
+  const damage = Buffer.alloc(4_096, 0xff);
+  for (let page = Math.floor(pages / 3); page < pages / 2; page += 1) writeSync(file, damage, 0, 4_096, page * 4_096);
+  closeSync(file);
+}
 
 describe("self-healing", () => {
   test("kill -9 of the runner: started again within the budget; then it stops, says so, stays reachable, and a reset is enough", async () => {
@@ -197,6 +216,35 @@ describe("self-healing", () => {
     await until("health", async () => (await codesOf(client)).length === 0);
     const again = await start({ resume: session_id });
     assert.equal(again.session_id, session_id);
+  });
+
+  test("a database that is met corrupt: what can be read is saved, told from beginning to end, and the daemon goes on", async () => {
+    await using daemon = await TestDaemon.start({ config: { health_monitoring: monitoring } });
+    using client = await daemon.connect();
+    const emit = (event_id: string, data: object = {}): Promise<Message> =>
+      client.call("event/stream", { event_id, event_type: "test.note", timestamp: 1, data });
+    // 100 MB, which SQLite does not hold in its cache. Saving them may be over before a round of checks has seen it.
+    const pad = "x".repeat(50_000);
+    for (let at = 0; at < 2_000; at += 100) {
+      await Promise.all(Array.from({ length: 100 }, (_, index) => emit(`e-${at + index}`, { pad })));
+    }
+    const path = join(daemon.home, "data/state/daemon.db");
+    damageTheMiddle(path);
+    using reader = await daemon.connect();
+    await reader.call("event/subscribe", { after: 0, types: ["test.note"] }).catch(() => {}); // It may be the one that meets it.
+    await until("health", async () => (await codesOf(client)).join() === "database_salvaged", 120_000);
+    // Who followed events meanwhile may have been refused; from the beginning all is there.
+    using told = await daemon.connect();
+    await told.call("event/subscribe", { after: 0, types: ["self_healing"] });
+    assert.match((await step(told, "store", "begun")).action, /save what can be read/);
+    await step(told, "store", "recovered");
+    assert.equal((await emit("after")).status, "accepted");
+    const aside = readdirSync(join(daemon.home, "data/state")).filter((name) => name.startsWith("daemon.db.corrupt-"));
+    assert.equal(aside.length, 1);
+    for (const name of aside) rmSync(join(daemon.home, "data/state", name));
+    await daemon.restart();
+    using again = await daemon.connect();
+    assert.deepEqual(await codesOf(again), []);
   });
 
   test("a cloud that is gone and comes back: told as an alert and as a repair, from beginning to end", async () => {

@@ -68,3 +68,13 @@ test("a disk that is filling up uses nothing of the budget of a full one, and th
   );
   assert.deepEqual(f.healing.reset(), ["disk", "disk_full"]);
 });
+
+test("a corrupt database that is saved is told from beginning to end, once, whether or not a round of checks has seen it", () => {
+  const f = fixture();
+  f.alert("raised", "database_being_saved");
+  f.healing.storeSaved();
+  f.alert("cleared", "database_being_saved");
+  assert.deepEqual(f.steps(), ["store begun 0", "store recovered 0"]);
+  f.healing.storeSaved();
+  assert.deepEqual(f.steps(), ["store begun 0", "store recovered 0"]);
+});

@@ -65,6 +65,7 @@ export class ComposedHealing {
   readonly #healing: Healing;
   readonly #reliefs: Readonly<Partial<Record<HealthCode, Relief>>>;
   readonly #raised = new Set<HealthCode>();
+  #isSavingTold = false;
   readonly #tell: (step: HealingStep) => void;
   #relieveDisk: (share: number) => void = () => {};
 
@@ -132,10 +133,32 @@ export class ComposedHealing {
       else this.#healing.recovered(relief.part);
       return;
     }
+    if (code === "database_being_saved") {
+      if (change === "raised") this.#storeBegun(alert.text);
+      return; // Its end is told by the store: it may come before a round has seen the beginning.
+    }
     const { healing: action, area: part }: HealthCheck = healthChecks[code];
     if (action === undefined || code === "runner_lost") return;
     const outcome = change === "raised" ? "begun" : "recovered";
     this.#tell({ part, action, why: alert.text, outcome, attempt: 0, attempts_max: 0 });
+  }
+
+  /** A corrupt database has been saved in another file. */
+  storeSaved(): void {
+    const why = "the database was corrupt";
+    if (!this.#isSavingTold) this.#storeBegun(why);
+    this.#isSavingTold = false;
+    this.#tellOfStore("recovered", why);
+  }
+
+  #storeBegun(why: string): void {
+    this.#isSavingTold = true;
+    this.#tellOfStore("begun", why);
+  }
+
+  #tellOfStore(outcome: "begun" | "recovered", why: string): void {
+    const { area: part, healing: action } = healthChecks.database_being_saved;
+    this.#tell({ part, action, why, outcome, attempt: 0, attempts_max: 0 });
   }
 
   /** Before each round of checks: what was tried and has not helped by now is tried again, within the budget. */
