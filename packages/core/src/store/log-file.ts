@@ -38,6 +38,7 @@ export class LogFile implements DurableLog, Disposable {
   }
 
   async sync(): Promise<void> {
+    if (!this.#open) throw new Error("the database is closed");
     this.#syncing += 1;
     try {
       await syncOnThreadPool(this.#descriptor);

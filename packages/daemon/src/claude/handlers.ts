@@ -50,7 +50,7 @@ export function claudeHandlers(deps: ClaudeHandlerDeps): Pick<Handlers<DaemonMet
       const timeoutMs = timeout === undefined ? deps.relayTimeoutMs : timeout * 1000;
       const response = await agents
         .get(process_id)
-        .relay({ message, relayId, timeoutMs, steer, signal: call.signal, onEvent });
+        .relay({ message, relayId, isNew: relay_id === undefined, timeoutMs, steer, signal: call.signal, onEvent });
       return { process_id, response, execution_time: clock.now() - startedAt, relay_id: relayId };
     },
     "claude/interrupt": async ({ process_id }) => ({

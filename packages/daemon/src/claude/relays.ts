@@ -10,6 +10,8 @@ import { recordedRelay } from "./recorded-relay.ts";
 export interface RelayRequest {
   readonly message: unknown;
   readonly relayId: string;
+  /** The id was made here and just now: nobody can have used it before. */
+  readonly isNew?: boolean | undefined;
   readonly timeoutMs: number;
   readonly steer?: boolean | undefined;
   readonly signal: AbortSignal;
@@ -42,13 +44,15 @@ export class Relays {
   }
 
   /** The result of the relay's turn: of one that is run now, of the one that is in flight, or of the one that was (A2). */
-  async relay({ message, relayId, timeoutMs, steer, signal, onEvent }: RelayRequest): Promise<unknown> {
+  async relay({ message, relayId, isNew, timeoutMs, steer, signal, onEvent }: RelayRequest): Promise<unknown> {
     const { engine, facts, ...past } = this.#options;
     const listeners = this.#listeners.get(relayId) ?? new Set();
     this.#listeners.set(relayId, listeners.add(onEvent));
     try {
-      const known = await recordedRelay({ ...past, sessionId: this.#options.sessionId(), relayId, message });
-      if (known !== undefined) return known;
+      if (isNew !== true) {
+        const known = await recordedRelay({ ...past, sessionId: this.#options.sessionId(), relayId, message });
+        if (known !== undefined) return known;
+      }
       return await Promise.race([engine.relay(message, { relayId, timeoutMs, steer, signal }), this.#detached.promise]);
     } catch (error) {
       throw callersError(error, facts());

@@ -6,7 +6,7 @@
  */
 import { closeSync, fchmodSync, fstatSync, mkdirSync, openSync, statSync, write, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import type { Clock } from "@hl/core/clock.ts";
+import { systemClock, type Clock } from "@hl/core/clock.ts";
 import { errorText } from "@hl/core/logger.ts";
 import { periodOf, Rotation, type Frequency, type RotationOptions } from "./rotation.ts";
 
@@ -42,6 +42,8 @@ export interface RotatingFileOptions extends Omit<RotationOptions, "wallMs"> {
 
 const waitingBytesDefault = 1024 * 1024;
 const batchBytesMax = 256 * 1024;
+/** A line waits so long for others, and whoever caused it is answered meanwhile. By the real clock: nothing else hangs on it. */
+const gatherMs = 5;
 const retryMs = 1_000;
 /** So often, at most, it is looked whether somebody has moved the file away (logrotate). */
 const lookMs = 1_000;
@@ -100,7 +102,7 @@ export class RotatingFile implements LineSink, FollowedLog {
     this.#push(bytes);
     if (this.#batch !== undefined || this.#isScheduled || this.#cancelRetry !== undefined) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    systemClock.after(gatherMs, () => {
       this.#isScheduled = false;
       this.#next();
     });
