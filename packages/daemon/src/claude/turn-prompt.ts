@@ -16,6 +16,7 @@ export function promptOf(line: string): unknown {
     text.safeParse(message).data?.params.text ??
     blocks.safeParse(message).data?.params.content ??
     message;
+  if (typeof said === "string") return said;
   const texts = textBlocks.safeParse(said).data;
   return texts === undefined ? said : texts.map((block) => block.text).join("\n");
 }
