@@ -196,7 +196,7 @@ export class GroupCommit {
 
 /** Resolves when nothing is left that could go on at once. */
 async function microtasksDone(): Promise<void> {
-  await null;
+  await Promise.resolve();
   await new Promise<void>((resolve) => process.nextTick(resolve));
 }
 

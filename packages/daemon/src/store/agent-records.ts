@@ -192,7 +192,8 @@ export class AgentRecords {
   beginTurn(turn: Omit<TurnRecord, "endedAt" | "outcome">, number: number): Promise<void> {
     return this.#database.write(() => {
       const tooOld = number - turnsKeptMax;
-      if (tooOld > 0) this.#run("DELETE FROM agent_turns WHERE process_id = ? AND number <= ?", [turn.processId, tooOld]);
+      if (tooOld > 0)
+        this.#run("DELETE FROM agent_turns WHERE process_id = ? AND number <= ?", [turn.processId, tooOld]);
       this.#run(
         "INSERT OR REPLACE INTO agent_turns (process_id, uuid, relay_id, number, line_hash, line_bytes, line, input_offset, began_at, life, steered) " +
           "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
