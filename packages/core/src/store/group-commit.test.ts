@@ -85,6 +85,21 @@ test("a write that has to outlive this program only is answered at the commit, i
   await refused;
 });
 
+test("who waits for the commit alone goes on before the log is handed to another thread", async (t) => {
+  const { database, path } = openFile(t);
+  using log = new LogFile(database, path);
+  const commit = new GroupCommit(database, { log });
+  const isHandedOver = (): boolean => process.getActiveResourcesInfo().includes("FSReqCallback");
+  const written = commit.run(put(database, "a"));
+  await commit.run(put(database, "b"), "committed");
+  for (let step = 0; step < 100; step += 1) await Promise.resolve();
+  assert.equal(isHandedOver(), false);
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  await Promise.resolve();
+  assert.equal(isHandedOver(), true);
+  await written;
+});
+
 test("S5: what arrives while the disk is busy becomes one transaction with one sync", async (t) => {
   const { database } = openFile(t);
   const log = new SlowLog();

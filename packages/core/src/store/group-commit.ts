@@ -42,7 +42,6 @@ export class GroupCommit {
   #busy = false;
   #cancelSoon: (() => void) | undefined;
   #soonIsDue = false;
-  #flushes = 0;
   /** A sync has failed: what is in the log may not be on the disk, and nothing may be built on it. */
   #torn = false;
 
@@ -78,7 +77,6 @@ export class GroupCommit {
     let problem: unknown;
     try {
       this.#log?.syncNow();
-      this.#flushes += 1;
     } catch (error) {
       problem = error;
     }
@@ -109,11 +107,9 @@ export class GroupCommit {
   async #commitGroups(): Promise<void> {
     while (this.#urgent && this.#database.isOpen) {
       const settle = this.#commitQueue();
-      const flushes = this.#flushes;
-      await microtasksDone(); // Who waits for the commit alone goes on: handing the log to another thread takes its time.
       let problem: unknown;
       try {
-        if (this.#flushes === flushes) await this.#log?.sync();
+        await this.#log?.sync();
       } catch (error) {
         problem = error;
         this.#torn = true;
@@ -192,12 +188,6 @@ export class GroupCommit {
       // The first error is the one that callers get.
     }
   }
-}
-
-/** Resolves when nothing is left that could go on at once. */
-async function microtasksDone(): Promise<void> {
-  await Promise.resolve();
-  await new Promise<void>((resolve) => process.nextTick(resolve));
 }
 
 type Write = Readonly<{

@@ -38,9 +38,9 @@ export class LogFile implements DurableLog, Disposable {
   }
 
   async sync(): Promise<void> {
-    if (!this.#open) throw new Error("the database is closed");
     this.#syncing += 1;
     try {
+      await microtasksDone(); // Who waits for the commit alone goes on: handing the log to another thread takes its time.
       await syncOnThreadPool(this.#descriptor);
     } finally {
       this.#syncing -= 1;
@@ -67,4 +67,10 @@ export class LogFile implements DurableLog, Disposable {
   #closeUnused(): void {
     if (!this.#open && this.#syncing === 0) closeSync(this.#descriptor);
   }
+}
+
+/** Resolves when nothing is left that could go on at once. */
+async function microtasksDone(): Promise<void> {
+  await Promise.resolve();
+  await new Promise<void>((resolve) => process.nextTick(resolve));
 }
