@@ -23,6 +23,18 @@ test("doctor: each finding with what was seen and what to do; the exit code is t
   assert.match(retried.stdout, /^tried again: runner\n/);
 });
 
+test("doctor: a daemon that belongs to no cloud is healthy, and it is said, since who has installed a fleet means another", async () => {
+  for (const configured of [false, true]) {
+    const health = { ...healthSample, cloud: { ...healthSample.cloud, configured } };
+    await using daemon = await FakeDaemon.start({ "system/health": async () => health });
+    const { code, stdout } = await inProcess([...daemon.local, "doctor"]);
+    assert.equal(code, 0);
+    assert.equal(/note: no cloud is configured.*\n.*configure\.sh --cloud/.test(stdout), !configured, stdout);
+    const { stdout: json } = await inProcess([...daemon.local, "doctor", "--json"]);
+    assert.equal(JSON.parse(json).cloud_configured, configured);
+  }
+});
+
 test("doctor: without a daemon it says what it found on the way to it, and what is wrong with the configuration", async () => {
   using folder = temporaryFolder("hl-doctor");
   const env = { HL_DAEMON_HOME: folder.path };

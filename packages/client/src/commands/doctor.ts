@@ -36,8 +36,8 @@ async function doctor(session: Session, retry: boolean): Promise<number> {
     if (session.signal.aborted) throw error;
     return withoutDaemon(session, error);
   }
-  const { status, alerts } = health;
-  if (session.json) session.printJson({ status, findings: alerts, reset });
+  const { status, alerts, cloud } = health;
+  if (session.json) session.printJson({ status, findings: alerts, reset, cloud_configured: cloud.configured });
   else {
     const { out, paint } = session;
     if (retry) out.line(reset.length === 0 ? "nothing had used its attempts" : `tried again: ${reset.join(", ")}`);
@@ -46,6 +46,10 @@ async function doctor(session: Session, retry: boolean): Promise<number> {
       out.line(`  ${severity}: ${escapeLine(title)} (${escapeLine(code)})`);
       out.line(`      seen: ${escapeLine(text)}`);
       if (remedy !== undefined) out.line(`      do:   ${escapeLine(remedy)}`);
+    }
+    if (!cloud.configured) {
+      out.line("  note: no cloud is configured, so nothing is shipped and nobody reaches this machine from afar");
+      out.line("      do:   If it belongs to a fleet: scripts/configure.sh --cloud URL --instance ID, and restart it.");
     }
   }
   return codeByStatus[status];
