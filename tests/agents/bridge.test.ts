@@ -187,7 +187,7 @@ describe("bridge", () => {
     await model.request(calls + 1);
     assert.equal((await client.call("claude/interrupt", { process_id })).interrupted, true);
     assert.equal((await hanging).result.error.kind, "interrupted");
-    const stopped = await client.call("claude/stop", { process_id });
+    const stopped = await client.call("claude/stop", { process_id, timeout: 20 }, startMs);
     assert.deepEqual([stopped.status, stopped.exit_code], ["stopped", 0]);
     await noProcessOf(daemon.workspace);
   });

@@ -8,7 +8,15 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { startModelApi, type ModelApi } from "@hl/testkit/model-api/model-api.ts";
-import { descriptorCount, parentOf, processesOf, processesWith, rssBytes, threadCount } from "@hl/testkit/processes.ts";
+import {
+  descriptorCount,
+  parentOf,
+  processesNaming,
+  processesOf,
+  processesWith,
+  rssBytes,
+  threadCount,
+} from "@hl/testkit/processes.ts";
 import { until } from "@hl/testkit/waiting.ts";
 import { Fleet, waitingTool, type FleetAgent } from "./fleet.ts";
 
@@ -121,6 +129,7 @@ describe("what many turns and many agents leave behind", () => {
       const log = `data/runner/${agent.process_id}`;
       await until("only its log", () => mine().every((path) => path === log || path.startsWith(`${log}/`)));
       assert.ok(mine().length <= 4, mine().join());
+      await until("its shim to have left", () => processesNaming(agent.process_id).length === 0);
       const processes = processesOf(fleet.daemon.home).length;
       seen.push({
         ...(await atRest()),

@@ -29,7 +29,7 @@ export interface RawClaude extends AsyncDisposable {
 }
 
 /** The runner's own time limit would end a test without releasing what it holds, so every wait has one of its own. */
-const nextMsMax = 20_000;
+const nextMsMax = 90_000;
 
 /** The command line that the research recommends, and that the daemon uses. */
 export const claudeArguments: readonly string[] = [

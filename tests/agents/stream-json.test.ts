@@ -18,10 +18,12 @@ import {
 } from "@hl/daemon/claude/agent.ts";
 import type { StreamJsonOptions } from "@hl/daemon/claude/stream-json-options.ts";
 import { StreamJsonAgent } from "@hl/daemon/claude/stream-json.ts";
+import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import { startModelApi, type ModelApi } from "@hl/testkit/model-api/model-api.ts";
+import { until, within } from "@hl/testkit/waiting.ts";
 import { spawnClaude, type SpawnOptions } from "./raw-claude.ts";
 
-const limitMs = 20_000;
+const limitMs = 90_000;
 
 describe("stream-json adapter with the real Claude Code", () => {
   test("initialize, ping, system/info, a turn with its events, and the end of the session", async () => {
@@ -98,10 +100,15 @@ describe("stream-json adapter with the real Claude Code", () => {
 
   test("A1: a timeout interrupts the turn, gives what had come, and leaves the agent usable", async () => {
     await using api = await startModelApi();
-    await using claude = await start(api);
+    const clock = new ManualClock();
+    await using claude = await start(api, { clock });
     await claude.agent.initialize(limitMs);
     await claude.relay("warm up");
-    const error = await claude.relay("!slow 10000", { timeoutMs: 3_000 }).catch((reason: unknown) => reason);
+    const before = claude.events.length;
+    const relayed = claude.relay("!slow 60000", { timeoutMs: 3_000 }).catch((reason: unknown) => reason);
+    await until("a first word", () => claude.events.slice(before).some(({ type }) => type === "agent.delta"));
+    await clock.advance(3_000);
+    const error = await within("the end of the turn", relayed);
     assert.ok(error instanceof AgentFailure);
     assert.deepEqual([error.kind, error.facts.turnEnded], ["timeout", true]);
     assert.match(error.facts.partialText ?? "", /^tick/u);

@@ -49,7 +49,11 @@ class Field implements AsyncDisposable {
         config: {
           security: { sandbox_mode: sandboxed, sandbox: { network } },
           process_management: { allowed_commands: ["python3"] },
-          claude_integration: { binary_path: join(agent, "agent"), protocol: "stream-json" },
+          claude_integration: {
+            binary_path: join(agent, "agent"),
+            protocol: "stream-json",
+            start_timeout_seconds: 120,
+          },
         },
       }),
     );
@@ -90,12 +94,8 @@ class Field implements AsyncDisposable {
   async asCommand(): Promise<Map<string, Outcome>> {
     using client = await this.daemon.connect();
     const args = [join(this.daemon.workspace, "attack.py"), this.#places];
-    const result = await client.call("command/execute", {
-      command_id: "attacks",
-      command: python,
-      args,
-      timeout: 120,
-    });
+    const params = { command_id: "attacks", command: python, args, timeout: 120 };
+    const result = await client.call("command/execute", params, 130_000);
     assert.equal(result.exit_code, 0, JSON.stringify(result));
     return outcomesOf(result.stdout);
   }

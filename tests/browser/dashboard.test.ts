@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, lstatSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { chromium, type Browser, type Page } from "playwright-core";
 import type { Message } from "@hl/testkit/message-client.ts";
 import { FakeAgents } from "@hl/testkit/fake-agent.ts";
-import { noProcessOf } from "@hl/testkit/processes.ts";
-import { runProgram, startDaemon, temporaryFolder } from "@hl/testkit/programs.ts";
+import { runProgram, temporaryFolder } from "@hl/testkit/programs.ts";
 import { startSystem, testInstanceId } from "@hl/testkit/system.ts";
 
 // Goal: the dashboard does for a person what the issue asks of it: instances, health, a command with live output, events.
@@ -90,13 +89,8 @@ test(
   async () => {
     await using system = await startSystem();
     const { cloud, daemon, operator } = system;
-    using copy = temporaryFolder("hl-copy");
-    cpSync(daemon.home, copy.path, { recursive: true, filter: (path) => !lstatSync(path).isSocket() });
-    const env = {
-      HL_CLOUD_API__BASE_URL: cloud.url,
-      HL_DAEMON__INSTANCE_ID: testInstanceId,
-      HL_DAEMON__WORKSPACE_ID: "test-workspace-001",
-    };
+    const startCopy = await daemon.copy();
+    await operator.online(); // It stood still for the copy.
     using folder = temporaryFolder("hl-browser");
     const browser = await openBrowser(folder.path);
     try {
@@ -106,12 +100,11 @@ test(
       await page.locator("#detail-title").getByText(testInstanceId).waitFor();
       assert.equal(await page.locator("#alerts").getByText("in use twice").count(), 0);
       {
-        await using _second = await startDaemon(copy.path, { env });
+        await using _second = await startCopy();
         await page.locator("#events").getByText("security.identity_in_use").first().waitFor();
         await page.locator("#alerts").getByText("This identity is in use twice").waitFor();
         await page.locator("#fleet-list").getByText("identity in use twice").waitFor();
       }
-      await noProcessOf(copy.path);
       assert.equal((await operator.instance()).online, true);
       const revoked = await runProgram("hl-cloud", ["revoke", "--home", cloud.home, "--instance", testInstanceId]);
       assert.equal(revoked.code, 0, revoked.stderr);

@@ -19,7 +19,7 @@ const script = `#!/bin/bash
 case $BEHAVE in
   exits) echo 'no licence found' >&2; exit 3;;
   another) exit 0;;
-  late) sleep 3; echo '{"jsonrpc":"2.0","id":0,"result":{}}'; echo 'ready now' >&2; exec sleep 600;;
+  late) sleep 60; echo '{"jsonrpc":"2.0","id":0,"result":{}}'; echo 'ready now' >&2; exec sleep 600;;
   garbage) echo 'Loading...'; echo '{"half":'; echo '[1,2]'; echo 'it goes on and on' >&2; exec sleep 600;;
   silent) exec sleep 600;;
   floods) head -c 8000000 /dev/zero | tr '\\0' x >&2; echo 'the last line' >&2; exit 4;;
@@ -32,21 +32,22 @@ describe("agents that misbehave", () => {
     const binary_path = join(folder.path, "agent");
     writeFileSync(binary_path, script);
     chmodSync(binary_path, 0o755);
-    const claude_integration = { binary_path, start_timeout_seconds: 2 };
-    await using daemon = await TestDaemon.start({ config: { claude_integration } });
+    await using daemon = await TestDaemon.start({ config: { claude_integration: { binary_path } } });
     using client = await daemon.connect();
-    const cases: [behave: string, message: RegExp, stderr: RegExp][] = [
-      ["exits", /failed to start.*exit code 3/, /no licence found/],
-      ["another", /failed to start.*exit code 0/, /^$/],
-      ["late", /did not answer within 2000 ms/, /^$/],
-      ["garbage", /did not answer within 2000 ms/, /it goes on and on/],
-      ["silent", /did not answer within 2000 ms/, /^$/],
-      ["floods", /failed to start.*exit code 4/, /x{100,}the last line\n$/],
+    const cases: [behave: string, message: RegExp, stderr: RegExp, seconds: number][] = [
+      ["exits", /failed to start.*exit code 3/, /no licence found/, 60],
+      ["another", /failed to start.*exit code 0/, /^$/, 60],
+      ["late", /did not answer within 2000 ms/, /^$/, 2],
+      ["garbage", /did not answer within 2000 ms/, /it goes on and on/, 2],
+      ["silent", /did not answer within 2000 ms/, /^$/, 2],
+      ["floods", /failed to start.*exit code 4/, /x{100,}the last line\n$/, 60],
     ];
     for (const protocol of protocols) {
-      for (const [behave, message, stderr] of cases) {
+      for (const [behave, message, stderr, seconds] of cases) {
+        const config_section = "claude_integration.start_timeout_seconds";
+        await client.call("system/config/update", { config_section, config_data: seconds });
         const params = { workspace_path: daemon.workspace, protocol, environment: { BEHAVE: behave } };
-        const error = await refused(client.call("claude/start", params), 1201);
+        const error = await refused(client.call("claude/start", params, 65_000), 1201);
         assert.match(error.message, message, `${protocol} ${behave}`);
         assert.match(String(error.data?.["stderr_tail"]), stderr, `${protocol} ${behave}`);
       }

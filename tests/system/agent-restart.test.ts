@@ -95,7 +95,10 @@ describe("agent restart", () => {
     first.call("claude/relay", relay, startMs).catch(() => {});
     await model.request(calls + 1);
     await daemon.kill();
-    held.resolve(undefined); // The agent calls its hook while there is nobody.
+    held.resolve(undefined);
+    const log = join(daemon.home, "data/runner", process_id, "log.000000");
+    const hasCalled = (): boolean => readFileSync(log).includes("hook_callback");
+    await until("the agent to call its hook while there is nobody", hasCalled, startMs);
     await daemon.restart();
     using second = await daemon.connect();
     const { response } = await second.call("claude/relay", relay, startMs);

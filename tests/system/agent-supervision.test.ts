@@ -135,7 +135,7 @@ describe("agent supervision", () => {
   test("one that hangs (SIGSTOP) is found by its pings, shown in health, ended and resumed", async () => {
     const { daemon, client, agent } = await start({
       health_check_interval: 1,
-      ping_timeout_seconds: 1,
+      ping_timeout_seconds: 5,
       restart_delay: 1,
     });
     await using _daemon = daemon;

@@ -10,6 +10,7 @@ import { FakeAgents } from "@hl/testkit/fake-agent.ts";
 import type { Message, MessageClient } from "@hl/testkit/message-client.ts";
 import { defaultScript } from "@hl/testkit/model-api/default-script.ts";
 import { startModelApi } from "@hl/testkit/model-api/model-api.ts";
+import { isRunning } from "@hl/testkit/processes.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
@@ -185,7 +186,7 @@ describe("the transcript of an agent that says what the test wants", () => {
     });
     const agent = await agents.next();
     await agent.initialized(1);
-    const { process_id } = await starting;
+    const { process_id, pid } = await starting;
     const first = await watch(w.client, process_id, 1);
     agent.claude.say(text(`live ${secret}`));
     assert.equal((await first.has("message")).data.text, "live [redacted:MY_API_TOKEN]");
@@ -194,6 +195,7 @@ describe("the transcript of an agent that says what the test wants", () => {
     await agent.write(`garbage ${secret}\n`);
     agent.end();
     await w.daemon.kill();
+    await until("the agent to have ended", () => !isRunning(pid)); // Of one that lives its environment would be read again.
     await w.comeBack();
     const rest = await watch(w.client, process_id, lastOf(first) + 1);
     await rest.has("ended");

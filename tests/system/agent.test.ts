@@ -63,7 +63,7 @@ describe("agent", () => {
     assert.equal((await relay(process_id, user)).text, "echo: again");
     assert.deepEqual((await client.call("claude/list")).processes.at(-1).turns, 2);
 
-    const stopped = await client.call("claude/stop", { process_id });
+    const stopped = await client.call("claude/stop", { process_id, timeout: 30 }, startMs);
     assert.deepEqual([stopped.status, stopped.exit_code], ["stopped", 0]);
     assert.ok(!isRunning(pid));
     await noProcessOf(workspace);

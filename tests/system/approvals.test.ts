@@ -83,7 +83,10 @@ test("GET /v1/approvals: what waits in the whole fleet; X3: only for who may dec
     return pending.length > 0 && (pending as Message[]);
   });
   const url = `${system.cloud.url}/v1/approvals`;
-  const { json } = await http(url, { token: system.cloud.operatorToken });
+  const { json } = await until("every VM to have answered in time", async () => {
+    const answer = await http(url, { token: system.cloud.operatorToken });
+    return answer.json.unanswered.length === 0 && answer;
+  });
   assert.deepEqual(json, { approvals: [{ instance: "test-vm-001", ...approvals[0] }], unanswered: [] });
   const viewer = await printedToken(["operator", "add", "v", "--home", system.cloud.home, "--role", "viewer"]);
   assert.equal((await http(url, { token: viewer })).status, 403);

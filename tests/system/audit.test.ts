@@ -82,8 +82,13 @@ test("S4: a file that logrotate takes is made again; what cannot be written wait
   await until("all of them", () => since.every((name) => has(path, name) || has(`${path}-20261129`, name)));
 
   rmSync(path);
-  rmSync(join(daemon.home, "logs"), { recursive: true });
-  symlinkSync("/proc/none", join(daemon.home, "logs")); // Nothing can be made there.
+  const logs = join(daemon.home, "logs");
+  // The daemon makes the folder again at any moment.
+  await until("a folder in which nothing can be made", () => {
+    rmSync(logs, { recursive: true, force: true });
+    symlinkSync("/proc/none", logs);
+    return true;
+  });
   const codes = async (): Promise<string[]> => {
     const { alerts } = await client.call("system/health", {});
     return alerts.map(({ code }: Message) => code);
@@ -93,9 +98,9 @@ test("S4: a file that logrotate takes is made again; what cannot be written wait
     return (await codes()).includes("audit_log_failing");
   });
   const waits = await make();
-  rmSync(join(daemon.home, "logs"));
-  mkdirSync(join(daemon.home, "logs"));
-  chmodSync(join(daemon.home, "logs"), 0o750);
+  rmSync(logs);
+  mkdirSync(logs, { recursive: true });
+  chmodSync(logs, 0o750);
   await until("what has waited", () => has(path, waits));
   await until("health to be well", async () => !(await codes()).includes("audit_log_failing"));
 });

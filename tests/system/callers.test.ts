@@ -145,7 +145,7 @@ test("X3: a connection ends with its token; another login before that keeps it",
   await using issuer = await Issuer.start();
   const jwt = { clock_skew: 0 };
   await using daemon = await TestDaemon.start({ ...believing(issuer, { jwt }), config: networks });
-  const soon = { exp: nowSeconds() + 3 };
+  const soon = { exp: nowSeconds() + 10 };
   const short = issuer.token(soon);
   using ended = await connectSocket(daemon.program.ready.socket, short);
   using frames = await connectSocketFrames(daemon.url.replace("http", "ws") + "/rpc", short);

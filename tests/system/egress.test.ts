@@ -44,7 +44,7 @@ async function startDaemon(
 }
 
 function run(client: MessageClient, command: string, args: readonly string[], more: object = {}): Promise<Message> {
-  return client.call("command/execute", { command_id: `c-${(commands += 1)}`, command, args, ...more });
+  return client.call("command/execute", { command_id: `c-${(commands += 1)}`, command, args, ...more }, 150_000);
 }
 
 /** A bare TCP connection, which looks at no proxy. */

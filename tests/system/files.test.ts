@@ -47,7 +47,10 @@ function workspacesOf(daemon: TestDaemon): number[] {
 }
 
 async function theWorkspace(daemon: TestDaemon): Promise<number> {
-  return until("one hl-workspace", () => (workspacesOf(daemon).length === 1 ? workspacesOf(daemon)[0] : undefined));
+  return until("one hl-workspace", () => {
+    const found = workspacesOf(daemon);
+    return found.length === 1 ? found[0] : undefined;
+  });
 }
 
 /** Where both hold: with the kernel's sandbox, and with the judgement of hl-workspace alone. */
@@ -317,10 +320,15 @@ describe("the life of hl-workspace", () => {
     await using daemon = await TestDaemon.start({ config: { process_management: { workspace_idle_seconds: 0.5 } } });
     using client = await daemon.connect();
     assert.deepEqual(workspacesOf(daemon), []);
-    await Promise.all(Array.from({ length: 20 }, () => client.call("file/list")));
+    // The watch keeps it there while it is looked for.
+    const [{ watch_id }] = await Promise.all([
+      client.call("file/watch", {}),
+      ...Array.from({ length: 19 }, () => client.call("file/list")),
+    ]);
     const first = await theWorkspace(daemon);
+    await client.call("file/unwatch", { watch_id });
     await until("it is idle and gone", () => workspacesOf(daemon).length === 0);
-    await client.call("file/list");
+    await client.call("file/watch", {});
     assert.notEqual(await theWorkspace(daemon), first);
     assert.deepEqual((await client.call("command/list")).commands, [], "it is no command");
     const runs = join(daemon.home, "data/runner");

@@ -145,10 +145,11 @@ describe("a caller's own wait", () => {
   test("P2: when it has passed the answer is the present state and the command goes on; its end is asked for in the same way", async () => {
     await using daemon = await TestDaemon.start({ config });
     using client = await daemon.connect();
-    const early = await client.call(
-      "command/execute",
-      shell("slow", "echo first; read go; echo second", { stdin: true, wait: 0.3 }),
-    );
+    const slow = shell("slow", "echo first; read go; echo second", { stdin: true, wait: 0.3 });
+    const early = await until("an answer with its first line", async () => {
+      const answer = await client.call("command/execute", slow);
+      return answer.stdout_bytes > 0 && answer;
+    });
     assert.deepEqual(
       [early.status, early.stdout_bytes, early.reason, early.stdout],
       ["started", 6, undefined, undefined],

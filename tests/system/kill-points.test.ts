@@ -118,7 +118,7 @@ async function upset(daemon: TestDaemon, point: Point, number: number): Promise<
   const id = `p${number}`;
   const path = (name: string): string => join(daemon.workspace, `${id}.${name}`);
   using client = await daemon.connect();
-  using _before = point.before?.(daemon);
+  using _before = await point.before?.(daemon);
   const at: At = { daemon, client, id, path, answer: send(client, id, point.script, point.request) };
   await point.reach(at);
   await daemon.kill();
@@ -248,7 +248,16 @@ describe("kill points", () => {
       for (const answer of answers) answer.catch(() => {});
       await answers[20];
       let most = 0;
-      await until("the pruning to be under way", () => folders().length < (most = Math.max(most, folders().length)));
+      const isForgotten = (command_id: string): Promise<boolean> =>
+        client.call("command/status", { command_id }).then(
+          () => false,
+          (error: unknown) => error instanceof CallFailed && error.error.code === 1107,
+        );
+      await until("the pruning to be under way", async () => {
+        const { length } = folders();
+        most = Math.max(most, length);
+        return length < most || (await isForgotten(ids[0]!));
+      });
       await daemon.kill();
       await daemon.restart();
     }

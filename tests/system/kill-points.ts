@@ -26,7 +26,7 @@ export interface Point {
   readonly script: string;
   readonly request?: object;
   /** Before the request is sent; what it answers is released when the point is over. */
-  readonly before?: (daemon: TestDaemon) => Disposable | undefined;
+  readonly before?: (daemon: TestDaemon) => Disposable | undefined | Promise<Disposable>;
   /** Resolves at the point. */
   readonly reach: (at: At) => Promise<unknown>;
   /** While there is no daemon. */
@@ -52,7 +52,7 @@ const output = (at: At): Promise<Message> => at.client.next(({ method }) => meth
 const runDirectory = (daemon: TestDaemon): string => join(daemon.home, "data/runner");
 
 function query(daemon: TestDaemon, sql: string, id: string): Record<string, unknown> | undefined {
-  using database = new DatabaseSync(join(daemon.home, "data/state/daemon.db"), { readOnly: true });
+  using database = new DatabaseSync(join(daemon.home, "data/state/daemon.db"), { readOnly: true, timeout: 5_000 });
   return database.prepare(sql).get(id);
 }
 
@@ -62,9 +62,16 @@ const recordOf = (at: At): Record<string, unknown> | undefined =>
 const folderOf = (at: At): string => join(runDirectory(at.daemon), String(recordOf(at)?.["run_id"]));
 
 /** Stops the shims that wait for a request: what is sent to them then lies in their sockets. */
-function stopWaitingShims(daemon: TestDaemon): Disposable {
-  const names = readdirSync(runDirectory(daemon)).filter((name) => name.startsWith(".waiting-"));
-  stopped = names.map((name) => Number(name.slice(".waiting-".length))).filter(isRunning);
+async function stopWaitingShims(daemon: TestDaemon): Promise<Disposable> {
+  let last = "";
+  // Two are kept ready, and make themselves so beside everything else; of those that have served one may still be there.
+  stopped = await until("the same two to wait in two looks", () => {
+    const names = readdirSync(runDirectory(daemon)).filter((name) => name.startsWith(".waiting-"));
+    const pids = names.map((name) => Number(name.slice(".waiting-".length))).filter(isRunning);
+    const isSteady = pids.length === 2 && pids.join() === last;
+    last = pids.join();
+    return isSteady && pids;
+  });
   signalStopped("SIGSTOP");
   return { [Symbol.dispose]: () => signalStopped("SIGCONT") };
 }
@@ -76,7 +83,7 @@ function signalStopped(signal: NodeJS.Signals): void {
 }
 
 function lockDatabase(daemon: TestDaemon): Disposable {
-  const database = new DatabaseSync(join(daemon.home, "data/state/daemon.db"));
+  const database = new DatabaseSync(join(daemon.home, "data/state/daemon.db"), { timeout: 5_000 });
   database.exec("BEGIN IMMEDIATE");
   return { [Symbol.dispose]: () => database.close() };
 }
@@ -245,7 +252,7 @@ const points: readonly Point[] = [
   {
     name: "in the grace of a timeout",
     script: trapped,
-    request: { timeout: 0.5 },
+    request: { timeout: 5 }, // By then it has its trap.
     reach: (at) => file(at, "termed"),
     ends: [["timeout", undefined]],
   },

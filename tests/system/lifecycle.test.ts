@@ -143,7 +143,8 @@ describe("start and stop", () => {
   });
 
   test("SIGTERM lets a command that obeys end in its own way, and its end is known to the next daemon", async () => {
-    await using daemon = await TestDaemon.start({ config: withShell });
+    const process_management = { allowed_commands: ["sh"], stop_grace_seconds: 20 };
+    await using daemon = await TestDaemon.start({ config: { process_management } });
     using client = await daemon.connect();
     const args = ["-c", "trap 'echo obeyed; exit 5' TERM; touch started; while :; do sleep 0.05; done"];
     await client.call("command/execute", { command_id: "polite", command: "sh", args, stream_output: true });

@@ -4,11 +4,11 @@ import { after, before, describe, test } from "node:test";
 import type { Message, MessageClient } from "@hl/testkit/message-client.ts";
 import { TestDaemon } from "@hl/testkit/system.ts";
 
-/* Ends by itself far above the limit, so that a failure harms nobody. */
+/* Ends by itself far above the limit, so that a failure harms nobody; by then it has been looked at. */
 const hog = `
 const kept = [];
 process.stdout.write("partial\\n", () => {
-  const more = () => { kept.push(Buffer.alloc(8 << 20, 1)); if (kept.length < 200) setTimeout(more, 5); };
+  const more = () => { kept.push(Buffer.alloc(8 << 20, 1)); if (kept.length < 200) setTimeout(more, 5); else setTimeout(() => {}, 20_000); };
   more();
 });`;
 

@@ -74,7 +74,7 @@ describe("malformed input at the daemon", () => {
   let silent: readonly { readonly name: string; readonly closed: Promise<unknown> }[];
 
   before(async () => {
-    daemon = await TestDaemon.start({ config: { local_api: { login_timeout_seconds: 1, http_port: 0 } } });
+    daemon = await TestDaemon.start({ config: { local_api: { login_timeout_seconds: 5, http_port: 0 } } });
     using client = await daemon.connect();
     await client.call("system/ping");
     // Every kind of use once, so that what is opened lazily and kept counts as before.

@@ -29,7 +29,8 @@ after(async () => {
 
 async function run(command: string, args: readonly string[], more: object = {}): Promise<string> {
   const command_id = `tool-${++number}`;
-  const result: Message = await client.call("command/execute", { command_id, command, args, timeout: 120, ...more });
+  const params = { command_id, command, args, timeout: 120, ...more };
+  const result: Message = await client.call("command/execute", params, 150_000);
   assert.equal(result.exit_code, 0, `${command} ${args.join(" ")}: ${result.stdout}${result.stderr}`);
   return result.stdout as string;
 }

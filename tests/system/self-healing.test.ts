@@ -16,15 +16,15 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { calm } from "@hl/testkit/calm.ts";
 import { FakeAgents, fakeAgentExitCode } from "@hl/testkit/fake-agent.ts";
 import { CallFailed, type Message, type MessageClient } from "@hl/testkit/message-client.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { startSystem, TestDaemon } from "@hl/testkit/system.ts";
 import { until } from "@hl/testkit/waiting.ts";
 
-/** Nothing that this machine is busy with beside the test is an alert. */
-const calm = { cpu_threshold: 100, memory_threshold: 100, disk_threshold: 100, load_threshold: 10_000 };
-const monitoring = { check_interval: 1, alerts: calm, self_healing: { max_restart_attempts: 2, restart_delay: 0 } };
+const alerts = { ...calm, disk_threshold: 100 };
+const monitoring = { check_interval: 1, alerts, self_healing: { max_restart_attempts: 2, restart_delay: 0 } };
 
 /** A runner of the daemon's own is its only child of this name. */
 function residentOf(daemon: TestDaemon): number | undefined {
@@ -129,7 +129,7 @@ describe("self-healing", () => {
   });
 
   test("logs that grow are cut back, but for the audit's; growth that it cannot cut back uses the budget up", async () => {
-    const alerts = { ...calm, log_size_threshold_mb: 1 };
+    const alerts = { ...calm, disk_threshold: 100, log_size_threshold_mb: 1 };
     await using daemon = await TestDaemon.start({ config: { health_monitoring: { ...monitoring, alerts } } });
     using client = await following(daemon);
     const logs = join(daemon.home, "logs");

@@ -12,7 +12,8 @@ import { noProcessOf, processesOf } from "@hl/testkit/processes.ts";
 import { collect, repositoryRoot, temporaryFolder } from "@hl/testkit/programs.ts";
 import { within } from "@hl/testkit/waiting.ts";
 
-const startMs = 60_000;
+/** It compiles hl-runner first, and runs the sources. */
+const startMs = 150_000;
 
 test("npm start prints a dashboard and three commands, each of them works, and Ctrl-C leaves no process", async () => {
   using folder = temporaryFolder("hl");

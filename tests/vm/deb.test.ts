@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { calm } from "@hl/testkit/calm.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
-import { calm, cloudUrl, instanceId, root, slowMsMax } from "./installed-vm.ts";
+import { cloudUrl, instanceId, root, slowMsMax } from "./installed-vm.ts";
 import { walk } from "./walk.ts";
 
 const newer = "newer.deb";
@@ -75,7 +76,7 @@ walk("the .deb", (vm, step) => {
     assert.equal(await identity(), before);
     await dpkg(`-i /mnt/payload/${newer}`);
     await vm.healthy();
-    const { status, reason } = await vm.rpc("command/status", { command_id: "removed" });
+    const { status, reason } = await vm.rpc("command/status", { command_id: "removed", wait: 30 });
     assert.equal(status, "failed", reason);
   });
 

@@ -68,6 +68,9 @@ walk(
       await vm.mustRun(`kill -STOP ${before}`);
       await vm.run("systemctl start hl-daemon-health.service", slowMsMax); // It fails, and so recovery begins.
       await vm.restarted(before);
+      const isOver = async (): Promise<boolean> =>
+        (await vm.run("systemctl is-active hl-daemon-recovery.service")).stdout === "inactive\n";
+      await until("recovery to have ended", isOver, slowMsMax);
     });
 
     step("uninstall leaves nothing, drop-ins included, but the developer", async () => {

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { calm } from "@hl/testkit/calm.ts";
 import { connectSocket, type Message, type MessageClient } from "@hl/testkit/message-client.ts";
 import { cloudSubcommand, repositoryRoot, temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
@@ -21,9 +22,6 @@ export const root = "/opt/freestyle/hl-daemon";
 export const cloudUrl = "http://127.0.0.1:7000";
 export const instanceId = "vm-walk";
 export const slowMsMax = 120_000;
-
-/** Nothing that this machine is busy with beside the test is an alert. */
-export const calm = { cpu_threshold: 100, memory_threshold: 100, load_threshold: 10_000 };
 
 export class InstalledVm implements AsyncDisposable {
   readonly #folder = temporaryFolder("hl-walk");
@@ -179,10 +177,10 @@ export class InstalledVm implements AsyncDisposable {
   async begin(name: string): Promise<void> {
     const waiter = `import os, time\nopen("${name}.runs", "a").write("x")\nprint("started", flush=True)\nwhile not os.path.exists("${name}"): time.sleep(0.05)\nprint("ended")`;
     await this.remote("exec", "--detach", "--id", name, "--", "python3", "-c", waiter);
-    await until(
-      `${name} to run`,
-      async () => (await this.rpc("command/status", { command_id: name })).status === "started",
-    );
+    await until(`${name} to have said so`, async () => {
+      const { status, stdout_bytes } = await this.rpc("command/status", { command_id: name });
+      return status === "started" && stdout_bytes === "started\n".length;
+    });
   }
 
   /** Lets a command of `begin` end, and expects that it was untouched. */

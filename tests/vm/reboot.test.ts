@@ -19,7 +19,7 @@ walk("the machine goes down", (vm, step) => {
 
   /** Of a command that ran when the machine went down: what is told of its end, by everybody who tells it. */
   const endedOnce = async (command_id: string, reasons: readonly string[]): Promise<void> => {
-    const { status, reason, exit_code, stdout } = await vm.rpc("command/status", { command_id });
+    const { status, reason, exit_code, stdout } = await vm.rpc("command/status", { command_id, wait: 30 });
     assert.deepEqual([status, exit_code, stdout], ["failed", undefined, "started\n"]);
     assert.ok(reasons.includes(reason), reason);
     const ends = await until("its end in the cloud", async () => {

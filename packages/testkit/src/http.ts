@@ -12,6 +12,8 @@ export interface HttpRequest {
   /** An object is sent as JSON. Without `content-length` among the headers it is announced, unless `chunked`. */
   readonly body?: string | Uint8Array | object;
   readonly chunked?: boolean;
+  /** The answer has to be there by then; generous where it is left out. */
+  readonly ms?: number;
 }
 
 export interface HttpAnswer {
@@ -47,7 +49,7 @@ export function http(url: string, options: HttpRequest = {}): Promise<HttpAnswer
   request.on("error", reject);
   if (body === undefined) request.end();
   else request.end(body);
-  return within(`${method} ${url}`, promise);
+  return within(`${method} ${url}`, promise, options.ms);
 }
 
 function bytesOf(body: HttpRequest["body"]): Uint8Array | undefined {

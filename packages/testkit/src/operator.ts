@@ -26,8 +26,8 @@ export class Operator {
 
   /** One message to the VM, and the message that answers it; for a VM that is away after `waitSeconds`. */
   async post(message: Message, waitSeconds = 25): Promise<Message> {
-    return (await http(`${this.#url}${this.#path}/rpc?wait=${waitSeconds}`, { body: message, token: this.#token }))
-      .json;
+    const url = `${this.#url}${this.#path}/rpc?wait=${waitSeconds}`;
+    return (await http(url, { body: message, token: this.#token, ms: waitSeconds * 1_000 + waitMsMax })).json;
   }
 
   /** A request that was recorded, with its answer if there is one. */
