@@ -16,7 +16,7 @@ export const grownBytesMin = 6 * 2 ** 20;
 /** The pause grows with what lives, 5 to 10 ms for each MB; V8 looks after a heap that large by itself. */
 export const heldBytesMax = 128 * 2 ** 20;
 /** Of one core, since the round before: it does nothing but look after itself. */
-export const quietCpuPercentMax = 1;
+export const quietCpuPercentMax = 2;
 
 /**
  * V8 keeps what a busy time has made it take: an idle daemon would hold three times what lives in it, on every machine of a fleet. So a round of
