@@ -116,6 +116,7 @@ describe("agents through the daemon", () => {
   test("an interrupt ends a turn that streams, and one whose tool runs, and the tool with it", () =>
     each(async (agent) => {
       const interrupt = (): Promise<Message> => fleet.client.call("claude/interrupt", { process_id: agent.process_id });
+      fleet.forget(agent); // Others have streamed before.
       const streaming = fleet.relay(agent, `!stream ${fresh()}`);
       await fleet.said(agent, "zeroth ");
       assert.equal((await interrupt()).interrupted, true);

@@ -159,6 +159,11 @@ esac
     await this.client.next(wanted, patienceMs);
   }
 
+  /** What was told of the agent before is not to be taken for what it says next. */
+  forget({ process_id }: FleetAgent): void {
+    this.client.forget(({ method, params }) => method === "claude/message" && params.process_id === process_id);
+  }
+
   /** How often the model was given exactly this as the newest message. */
   asked(prompt: string): number {
     return this.model.requests.filter(({ body }) => body !== undefined && lastInput(body).text === prompt).length;

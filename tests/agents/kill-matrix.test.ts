@@ -59,6 +59,7 @@ describe("kill -9", () => {
       case "idle":
         return { agent, relay_id, answer: Promise.resolve(undefined) };
       case "streaming": {
+        fleet.forget(agent);
         const streaming = turn(`!stream ${name}`);
         await fleet.said(agent, "zeroth ");
         return streaming;

@@ -189,7 +189,7 @@ def connect(host, port):
 
 def ask_by_udp():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(20)
+        asking.settimeout(3)
         asking.sendto(b"ping", ("127.0.0.1", at["udp_port"]))
         return f"answered {asking.recv(16)!r}"
 

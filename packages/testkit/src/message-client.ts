@@ -95,6 +95,11 @@ export class MessageClient implements Disposable {
     );
   }
 
+  /** Lets go of what came before and was not asked for. */
+  forget(unwanted: Wanted): void {
+    this.#kept = this.#kept.filter((message) => !unwanted(message));
+  }
+
   /** For the wire: a whole message has come. */
   take(text: string): void {
     const message: Message = JSON.parse(text);
