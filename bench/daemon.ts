@@ -6,6 +6,9 @@ import { RpcClient } from "./rpc-client.ts";
 
 const repository = resolve(import.meta.dirname, "..");
 
+/** As bin/lib/run.sh has it: what is measured is to be what runs. */
+const memory = { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: "32768", MALLOC_MMAP_MAX_: "128" };
+
 export interface DaemonOptions {
   /** Sections of daemon.json, over those every benchmark has. */
   readonly config?: Readonly<Record<string, object>> | undefined;
@@ -61,7 +64,7 @@ export class BenchDaemon implements AsyncDisposable {
       ["--max-semi-space-size=8", ...own, ...(options.nodeArguments ?? []), main, "--home", home, "--test-mode"],
       {
         stdio: ["ignore", "pipe", "inherit"],
-        env: { PATH: process.env["PATH"] },
+        env: { PATH: process.env["PATH"], ...memory },
         cwd: home,
       },
     );

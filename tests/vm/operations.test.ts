@@ -1,6 +1,7 @@
 // Goal: what an operator does and what breaks, in a Linux that really booted with systemd. Method: the release and nothing else inside (walk.ts).
 import assert from "node:assert/strict";
 import { until } from "@hl/testkit/waiting.ts";
+import { idle } from "./idle.ts";
 import { root, slowMsMax } from "./installed-vm.ts";
 import { walk } from "./walk.ts";
 
@@ -139,19 +140,9 @@ walk("operations under systemd", (vm, step) => {
     },
   );
 
-  // Figures for people beside the budgets of 80 MB and 0.3 %; the machine decides about them, not the test.
-  step("idle: both processes stay, and what they take is printed", async () => {
-    const measure = `for unit in hl-daemon hl-runner@developer; do pid=$(systemctl show -P MainPID $unit)
-      echo $unit $pid $(awk '/VmRSS|RssAnon/ { print $1 $2 "kB" }' /proc/$pid/status) ticks:$(cut -d' ' -f14,15 /proc/$pid/stat); done`;
-    const pids = (text: string): string[] =>
-      [...text.matchAll(/^hl-\S+ ([1-9]\d*) VmRSS/gm)].map(([, pid = ""]) => pid);
-    const first = await vm.mustRun(measure);
-    await new Promise((resolve) => setTimeout(resolve, Number(process.env["HL_TEST_IDLE_SECONDS"] ?? 5) * 1000));
-    const last = await vm.mustRun(measure);
-    process.stdout.write(`idle, before and after:\n${first}${last}`);
-    assert.equal(pids(first).length, 2);
-    assert.deepEqual(pids(last), pids(first));
-  });
+  step("idle after all that: both processes stay, and what they take is printed", () =>
+    idle(vm, "idle after all that"),
+  );
 
   step("uninstall leaves nothing but the developer", async () => {
     await vm.begin("left");
