@@ -9,6 +9,7 @@ import { missingTools } from "./image.ts";
 import { payloadRoot, runBundledTests } from "./payload.ts";
 
 const home = "/var/lib/hl-daemon";
+const workspace = "/home/developer/workspace";
 const megabyte = 2 ** 20;
 
 const config = {
@@ -19,7 +20,7 @@ const config = {
     allowed_commands: ["python3", "sh", "sleep", "cat"],
     resource_limits: { max_memory_mb: 64, max_cpu_percent: 25, max_child_processes: 24, max_execution_time: 300 },
   },
-  security: { sandbox_mode: true, file_access: { allowed_paths: ["/srv/work"], blocked_paths: [] } },
+  security: { sandbox_mode: true, file_access: { allowed_paths: [workspace], blocked_paths: [] } },
   local_api: { http_port: 0 },
 };
 
@@ -64,7 +65,7 @@ done; echo 'no group was throttled'; exit 1`;
     await machine.mustRun(
       [
         "useradd -m developer && useradd -r -g developer hl-daemon",
-        `install -d -o developer -g developer /srv/work && install -d -o hl-daemon -g developer ${home} ${home}/config`,
+        `install -d -o developer -g developer ${workspace} && install -d -o hl-daemon -g developer ${home} ${home}/config`,
         `cat > ${home}/config/daemon.json <<'END'\n${JSON.stringify(config)}\nEND`,
         "systemd-run -q --unit=hl-runner-developer -p User=developer -p 'Delegate=cpu memory pids' -p OOMPolicy=continue " +
           "-p KillMode=mixed -p RuntimeDirectory=hl-runner -p StateDirectory=hl-runner -- " +
@@ -110,11 +111,11 @@ for child in children: child.communicate(b"\\n")`;
 
   it("holds a busy command to its share of the processors", async () => {
     // Until it was seen, however long a look takes here.
-    const busy = "import os, time\nwhile time.process_time() < 1 or not os.path.exists('/srv/work/seen'): pass";
+    const busy = "import os, time\nwhile time.process_time() < 1 or not os.path.exists('seen'): pass";
     const running = python(busy);
     running.catch(() => {});
     const throttled = await machine.mustRun(untilThrottled);
-    await machine.mustRun("touch /srv/work/seen");
+    await machine.mustRun(`touch ${workspace}/seen`);
     const result = await running;
     assert.equal(result.status, "completed", result.stderr);
     // A quarter of two processors. Its own clock is no judge: under emulation it also counts the time in which the processor was lent.
