@@ -164,9 +164,9 @@ describe("lessons: ends of commands", () => {
       assert.deepEqual(new Set(answers.map(({ exit_code }) => exit_code)), new Set([3]));
       // Whoever has ended is a zombie until its parent is scheduled: then it must be gone, also while the next ones run.
       const seen = new Set(zombies());
-      await until("the zombies to be waited for", () => zombies().every((one) => !seen.has(one)));
+      await until("the zombies to be waited for", () => zombies().every((one) => !seen.has(one)), 5_000);
     }
-    await until("no zombie", () => zombies().length === 0);
+    await until("no zombie", () => zombies().length === 0, 5_000);
   });
 
   test("lesson 10: a background command has a pid and a handle: list, status, signal and cancel reach it", async () => {

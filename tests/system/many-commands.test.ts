@@ -68,7 +68,7 @@ describe("many commands", () => {
         assert.deepEqual([command_id, status, process_id > 0], [`${prefix}-${index}`, "completed", true]);
         if (index % 100 !== 99) continue;
         const seen = zombies();
-        await until("the zombies to be waited for", () => [...zombies()].every((one) => !seen.has(one)));
+        await until("the zombies to be waited for", () => [...zombies()].every((one) => !seen.has(one)), 5_000);
       }
     };
     await Promise.all(Array.from({ length: pipelined }, worker));

@@ -103,13 +103,7 @@ walk("the disk is full", (vm, step) => {
       const end = await vm.rpc("command/status", { command_id: "at-full", wait: 30 });
       assert.deepEqual([end.status, end.exit_code], ["completed", 0]);
       assert.ok(end.stdout === "started\nended\n" || end.stdout_truncated === true, JSON.stringify(end));
-      const ends = await until("its end in the cloud", async () => {
-        const found = (await vm.cloudEvents()).filter(
-          ({ event_type, data }) => event_type === "process_end" && data.command_id === "at-full",
-        );
-        return found.length > 0 && found;
-      });
-      assert.equal(ends.length, 1);
+      assert.equal((await vm.endsInCloud("at-full")).length, 1);
       const states = await until("the end of the alert in the cloud", async () => {
         const told = (await vm.cloudEvents()).filter(({ event_type }) => event_type === "health_alert");
         const found = told.filter(({ data }) => data.code === "disk_full").map(({ data }) => data.state as string);

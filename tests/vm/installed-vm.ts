@@ -190,6 +190,16 @@ export class InstalledVm implements AsyncDisposable {
     assert.deepEqual([end.status, end.exit_code, end.stdout], ["completed", 0, "started\nended\n"]);
   }
 
+  /** What the cloud was told of the end of a command, as soon as it was told anything. */
+  async endsInCloud(command_id: string): Promise<Message[]> {
+    return until("its end in the cloud", async () => {
+      const found = (await this.cloudEvents()).filter(
+        ({ event_type, data }) => event_type === "process_end" && data.command_id === command_id,
+      );
+      return found.length > 0 && found;
+    });
+  }
+
   /** A daemon that is stuck (SIGSTOP) under a watchdog of seconds: systemd ends it, another one comes, and a command goes on. */
   async endByWatchdog(): Promise<void> {
     const dropIn = "/run/systemd/system/hl-daemon.service.d";

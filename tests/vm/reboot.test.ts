@@ -22,12 +22,7 @@ walk("the machine goes down", (vm, step) => {
     const { status, reason, exit_code, stdout } = await vm.rpc("command/status", { command_id, wait: 30 });
     assert.deepEqual([status, exit_code, stdout], ["failed", undefined, "started\n"]);
     assert.ok(reasons.includes(reason), reason);
-    const ends = await until("its end in the cloud", async () => {
-      const found = (await vm.cloudEvents()).filter(
-        ({ event_type, data }) => event_type === "process_end" && data.command_id === command_id,
-      );
-      return found.length > 0 && found;
-    });
+    const ends = await vm.endsInCloud(command_id);
     assert.deepEqual(
       ends.map(({ data }) => [data.status, data.reason, data.exit_code]),
       [["failed", reason, undefined]],

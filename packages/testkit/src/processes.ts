@@ -28,7 +28,7 @@ export function processesOf(folder: string): SeenProcess[] {
 export async function noProcessOf(folder: string): Promise<void> {
   let left: SeenProcess[] = [];
   try {
-    await until(`no process of ${folder}`, () => (left = processesOf(folder)).length === 0);
+    await until(`no process of ${folder}`, () => (left = processesOf(folder)).length === 0, 15_000);
   } catch {
     throw new Error(`left of ${folder}: ${left.map(({ pid, commandLine }) => `${pid} ${commandLine}`).join("; ")}`);
   }

@@ -130,6 +130,7 @@ export async function compose(found: FoundConfiguration, ports: Ports): Promise<
   const events = new Events(live.options(eventParts, eventSettings));
   building.use(events);
   const healing = new ComposedHealing({ config, live, clock, logger, events });
+  // Told behind the replacement, because telling writes.
   database.onReplaced((rescued) => rescued !== undefined && setImmediate(() => healing.storeSaved()));
   const residentLost = failure("hl-runner has ended; it is started again");
   const healed = runnerHealed(healing, residentLost, () => checkHealth());
