@@ -113,10 +113,10 @@ test("P3: REMOVE leaves the folder of a run alone that began after it had remove
   const id = newId();
   const temporary = join(runner.folder, "large");
   mkdirSync(temporary);
-  for (let i = 0; i < 20_000; i++) writeFileSync(join(temporary, String(i)), "");
+  for (let i = 0; i < 60_000; i++) writeFileSync(join(temporary, String(i)), "");
   const removal = runner.connect();
   removal.send(frame(TYPE.remove, [["id", id], ["temporary", temporary]])); // prettier-ignore
-  await eventually(() => readdirSync(temporary).length < 20_000, "the removal to have come to the second folder");
+  await eventually(() => readdirSync(temporary).length < 60_000, "the removal to have come to the second folder");
   const run = runner.start({ id, argv: ["/bin/cat"], numbers: { stdin: 1 } });
   const shim = Number((await run.frame(TYPE.started))["shim_pid"]);
   /* Before it has put anything into its folder. */
