@@ -67,6 +67,15 @@ export type Gap = z.output<typeof gapData>;
 export const laneName = z.string().min(1).max(32);
 
 /** Where the cloud stands in an epoch: of each lane the newest sequence number that it has. Of a lane that is missing it has none. */
-export const lanesAcked = z.object({ epoch: z.string(), lanes: z.record(laneName, z.int().min(0)) });
+export const lanesAcked = z.object({
+  epoch: z.string(),
+  lanes: z.record(laneName, z.int().min(0)),
+  event_ids: z
+    .record(laneName, z.string())
+    .optional()
+    .describe(
+      "`event_id` of the event with that number, where it is known. Where the daemon has another event, the number was used twice, and it begins an epoch",
+    ),
+});
 
 export type LanesAcked = z.output<typeof lanesAcked>;

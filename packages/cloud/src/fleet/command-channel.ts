@@ -124,7 +124,7 @@ function helloHandler(instanceId: string, options: CommandChannelOptions, greete
           session_id: sessionId,
           server_time: clock.wallMs() / 1000,
           fence,
-          events_acked: { epoch, lanes: await options.events.cursors(instanceId, epoch) },
+          events_acked: { epoch, ...(await options.events.cursors(instanceId, epoch)) },
           cloud_run_id: options.welcome.cloud_run_id,
           heartbeat_interval: options.welcome.heartbeatSeconds(instanceId),
           limits: options.welcome.limits,

@@ -157,7 +157,7 @@ export class VmMethods {
         if (comparedWith !== undefined && comparedWith !== runId) {
           const known = whatWeHave.get(epoch) ?? store.events.cursors(instanceId, epoch);
           whatWeHave.set(epoch, known);
-          const facts = { cloud_run_id: runId, events_acked: { epoch, lanes: await known } };
+          const facts = { cloud_run_id: runId, events_acked: { epoch, ...(await known) } };
           throw new HlError("cloud_restarted", "compare first what is here with what was acknowledged", facts);
         }
         if (Buffer.byteLength(body) > eventBytesMax) {

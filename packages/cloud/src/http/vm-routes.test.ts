@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import type { EventCursors } from "../store/store.ts";
 import { errorOf, postBody, postRpc, type RpcReply } from "../testing/fake-vm.ts";
 import { testCloud } from "../testing/test-cloud.ts";
 
@@ -81,8 +82,8 @@ test("S3: cursors follow what is stored, and another event with a number in use 
   await using fixture = await testCloud();
   const { access_token } = await fixture.addVm("vm-1");
   const url = `${fixture.url}/v1/vm/events`;
-  const cursors = (epoch = event(1)["epoch"] as string): Promise<unknown> =>
-    fixture.cloud.store.events.cursors("vm-1", epoch);
+  const known = (epoch: string): Promise<EventCursors> => fixture.cloud.store.events.cursors("vm-1", epoch);
+  const cursors = async (epoch = "epoch-1"): Promise<unknown> => (await known(epoch)).lanes;
   const send = async (...events: Record<string, unknown>[]): Promise<unknown> =>
     [...verdicts(await postBody(url, access_token, deliver(events)))].sort();
   assert.deepEqual(await cursors(), {});
@@ -106,7 +107,7 @@ test("S3: cursors follow what is stored, and another event with a number in use 
   ]);
   assert.deepEqual(await cursors(), { critical: 5, metric: 4, session: 6 });
   assert.deepEqual(await send({ ...event(4), event_id: "other", lane: "session", epoch: "next" }), [[0, "accepted"]]);
-  assert.deepEqual(await cursors("next"), { session: 4 });
+  assert.deepEqual(await known("next"), { lanes: { session: 4 }, event_ids: { session: "other" } });
   // One that has no lanes has one order for all.
   assert.deepEqual(await send({ ...event(9), epoch: "old" }), [[0, "accepted"]]);
   assert.deepEqual(await cursors("old"), { critical: 9, session: 9, log: 9, metric: 9 });
@@ -127,7 +128,7 @@ test("S1: a batch of a daemon that has compared with another hl-cloud is not tak
     const { code, data } = errorOf({ body: refused ?? {} });
     assert.deepEqual(
       [code, data["cloud_run_id"], data["events_acked"]],
-      [1404, runId, { epoch: "epoch-1", lanes: { log: 1 } }],
+      [1404, runId, { epoch: "epoch-1", lanes: { log: 1 }, event_ids: { log: event(1)["event_id"] } }],
     );
   }
   assert.deepEqual([...verdicts(await send(2, { "hl-cloud-run-id": runId }))], [[0, "accepted"]]);

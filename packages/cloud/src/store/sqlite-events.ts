@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { GroupCommit } from "@hl/core/store/group-commit.ts";
 import { lanes } from "@hl/protocol/event-lanes.ts";
-import type { EventRecord, EventStore, NewEvent } from "./store.ts";
+import type { EventCursors, EventRecord, EventStore, NewEvent } from "./store.ts";
 
 export class SqliteEvents implements EventStore {
   readonly #commit: GroupCommit;
@@ -22,9 +22,12 @@ export class SqliteEvents implements EventStore {
       "insert into events (instance_id, event_id, epoch, seq, received_at_ms, body) values (?, ?, ?, ?, ?, ?)",
     );
     this.#advance = database.prepare(`
-      insert into event_cursors (instance_id, epoch, lane, seq) values (?, ?, ?, ?)
-      on conflict (instance_id, epoch, lane) do update set seq = max(seq, excluded.seq)`);
-    this.#cursors = database.prepare("select lane, seq from event_cursors where instance_id = ? and epoch = ?");
+      insert into event_cursors (instance_id, epoch, lane, seq, event_id) values (?, ?, ?, ?, ?)
+      on conflict (instance_id, epoch, lane) do update set seq = excluded.seq, event_id = excluded.event_id
+      where excluded.seq > seq`);
+    this.#cursors = database.prepare(
+      "select lane, seq, event_id from event_cursors where instance_id = ? and epoch = ?",
+    );
     this.#after = database.prepare(
       "select row, received_at_ms, body from events where instance_id = ? and row > ? order by row limit ?",
     );
@@ -42,14 +45,19 @@ export class SqliteEvents implements EventStore {
       const isKnown = this.#byId.get(instanceId, eventId) !== undefined;
       if (!isKnown && this.#bySeq.get(instanceId, epoch, seq) !== undefined) return "conflict";
       if (!isKnown) this.#append.run(instanceId, eventId, epoch, seq, Math.round(receivedAtMs), body);
-      for (const each of lane === undefined ? lanes : [lane]) this.#advance.run(instanceId, epoch, each, seq);
+      for (const each of lane === undefined ? lanes : [lane]) {
+        this.#advance.run(instanceId, epoch, each, seq, eventId);
+      }
       return isKnown ? "duplicate" : "stored";
     });
   }
 
-  async cursors(instanceId: string, epoch: string): Promise<Readonly<Record<string, number>>> {
-    const rows = this.#cursors.all(instanceId, epoch) as { lane: string; seq: number }[];
-    return Object.fromEntries(rows.map(({ lane, seq }) => [lane, seq]));
+  async cursors(instanceId: string, epoch: string): Promise<EventCursors> {
+    const rows = this.#cursors.all(instanceId, epoch) as { lane: string; seq: number; event_id: string | null }[];
+    return {
+      lanes: Object.fromEntries(rows.map(({ lane, seq }) => [lane, seq])),
+      event_ids: Object.fromEntries(rows.flatMap(({ lane, event_id: id }) => (id === null ? [] : [[lane, id]]))),
+    };
   }
 
   async after(instanceId: string, row: number, limit: number, bytesMax: number): Promise<readonly EventRecord[]> {

@@ -91,7 +91,7 @@ function instanceTests(check: Check): void {
     await store.requests.add(request("q-1", "waited-for"));
     assert.deepEqual(await store.instances.prune(2_000, 10), ["silent"]);
     assert.equal(await store.credentials.family("f-1"), undefined);
-    assert.deepEqual(await store.events.cursors("silent", "e-1"), {});
+    assert.deepEqual(await store.events.cursors("silent", "e-1"), { lanes: {}, event_ids: {} });
     await store.requests.settle("q-1", "answered", "{}", 2_000);
     assert.deepEqual(await store.instances.prune(2_000, 10), ["waited-for"]);
     assert.deepEqual(await store.instances.ids(), ["seen"]);
@@ -219,10 +219,17 @@ function eventTests(check: Check): void {
     await events.append(event(1));
     await events.append({ ...event(2), lane: "critical" });
     assert.equal(await events.append({ ...event(2), eventId: "another" }), "conflict");
+    assert.equal(await events.append({ ...event(1), seq: 2, lane: "critical" }), "duplicate"); // The first keeps the number.
     assert.equal(await events.append({ ...event(3), epoch: "e-2" }), "stored");
     const reopened = (await under.reopen()).events;
-    assert.deepEqual(await reopened.cursors("vm-1", "e-1"), { session: 1, critical: 2 });
-    assert.deepEqual(await reopened.cursors("vm-1", "e-2"), { session: 3 });
+    assert.deepEqual(await reopened.cursors("vm-1", "e-1"), {
+      lanes: { session: 1, critical: 2 },
+      event_ids: { session: "event-1", critical: "event-2" },
+    });
+    assert.deepEqual(await reopened.cursors("vm-1", "e-2"), {
+      lanes: { session: 3 },
+      event_ids: { session: "event-3" },
+    });
     assert.equal((await reopened.after("vm-1", 0, 10, 1e6)).length, 3);
   });
 

@@ -1,3 +1,5 @@
+import type { LanesAcked } from "@hl/protocol/event-lanes.ts";
+
 /**
  * What hl-cloud remembers. One interface, so that a fleet's store can take the place of the single machine's SQLite;
  * every method is one atomic step, and a write has reached the disk when its promise resolves (S5).
@@ -151,14 +153,16 @@ export interface EventRecord {
   readonly body: string;
 }
 
+export type EventCursors = Required<Omit<LanesAcked, "epoch">>;
+
 export interface EventStore {
   /**
    * Once by (instance, event_id) (S1). `conflict`: another event has this epoch and number. What is asked for in one turn is one
    * transaction, and the cursors of the lanes are part of it.
    */
   append(event: NewEvent): Promise<"stored" | "duplicate" | "conflict">;
-  /** The newest number of each lane of an epoch. */
-  cursors(instanceId: string, epoch: string): Promise<Readonly<Record<string, number>>>;
+  /** The newest number of each lane of an epoch, and the event that came first under it. */
+  cursors(instanceId: string, epoch: string): Promise<EventCursors>;
   /** Stops early once `bytesMax` is reached, but never before the first event. */
   after(instanceId: string, row: number, limit: number, bytesMax: number): Promise<readonly EventRecord[]>;
   /** The cursor behind which the last `count` events lie. */

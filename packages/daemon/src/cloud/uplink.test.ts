@@ -325,6 +325,22 @@ describe("uplink: a cloud that has something else", () => {
     assert.equal(f.spool.depth, 0);
   });
 
+  test("S1, S3: a cloud that came back and has another event under a number gets everything under a new epoch", async () => {
+    await using f = await Fixture.make();
+    f.cloud.otherwise(verdict());
+    await f.append("a", "b");
+    await f.flush();
+    const { epoch } = f.spool;
+    const acked = { epoch, lanes: { session: 2 }, event_ids: { session: "of a copy" } };
+    f.cloud.next(verdict(() => error("cloud_restarted", { cloud_run_id: "restored", events_acked: acked })));
+    await f.append("c");
+    await f.flush();
+    const [before, refused, after] = f.batches;
+    assert.deepEqual([before, refused, after], [["a", "b"], ["c"], ["a", "b", "c"]]);
+    assert.notEqual(f.spool.epoch, epoch);
+    assert.equal(f.spool.depth, 0);
+  });
+
   test("one that is always another hl-cloud is asked again with a pause, and not at once for ever", async () => {
     await using f = await Fixture.make();
     f.cloud.otherwise(

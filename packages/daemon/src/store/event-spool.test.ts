@@ -42,7 +42,7 @@ type Step =
   | { readonly kind: "acknowledge"; readonly lane: Lane; readonly behind: number; readonly refuse: boolean }
   | { readonly kind: "prune"; readonly lane: Lane; readonly behind: number; readonly bytes: number }
   | { readonly kind: "drop"; readonly lane: Lane; readonly events: number }
-  | { readonly kind: "reconcile"; readonly lane: Lane; readonly behind: number }
+  | { readonly kind: "reconcile"; readonly lane: Lane; readonly behind: number; readonly isAnother: boolean }
   | { readonly kind: "epoch" }
   | { readonly kind: "keepNewest"; readonly keep: number; readonly bytes: number };
 
@@ -66,7 +66,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant("prune" as const), lane, behind: fc.nat(6), bytes: fc.nat(40) }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("drop" as const), lane, events: fc.nat(3) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("reconcile" as const), lane, behind: fc.nat(9) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("reconcile" as const), lane, behind: fc.nat(9), isAnother: fc.boolean() }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("epoch" as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("keepNewest" as const), keep: fc.nat(3), bytes: fc.nat(40) }) },
 );
@@ -139,10 +142,15 @@ class Model {
         const theirs = Math.max(0, this.newest - action.behind);
         const has = { ...this.acked, [action.lane]: theirs };
         const before = spool.epoch;
-        await spool.reconcile({ epoch: before, lanes: has });
-        if (theirs > this.acked[action.lane] && !this.waitingIn(action.lane).some(({ seq }) => seq === theirs)) {
+        const ids = action.isAnother ? { event_ids: { [action.lane]: "of a copy" } } : {};
+        const hasNumber =
+          this.rows.some(({ seq }) => seq === theirs) || (theirs > 0 && theirs === this.forgotten[action.lane]);
+        const isUnknown =
+          theirs > this.acked[action.lane] && !this.waitingIn(action.lane).some(({ seq }) => seq === theirs);
+        await spool.reconcile({ epoch: before, lanes: has, ...ids });
+        if (isUnknown || (action.isAnother && hasNumber)) {
           assert.notEqual(spool.epoch, before);
-          this.#epoch();
+          this.#epoch(spool);
           return;
         }
         assert.equal(spool.epoch, before);
@@ -161,7 +169,7 @@ class Model {
         const before = spool.epoch;
         await spool.beginEpoch();
         assert.notEqual(spool.epoch, before);
-        this.#epoch();
+        this.#epoch(spool);
         return;
       }
       case "keepNewest": {
@@ -182,8 +190,9 @@ class Model {
     }
   }
 
-  /** All that is kept waits again, but for what was refused. */
-  #epoch(): void {
+  /** All that is kept waits again, but for what was refused; what was delivered in the old one and is not kept is told. */
+  #epoch(spool: EventSpool): void {
+    const missed = lanes.filter((each) => this.forgotten[each] > this.base[each]);
     for (const each of lanes) {
       const again = this.rows.find(
         ({ seq, lane: of }) => of === each && seq <= this.acked[each] && !this.dead.has(seq),
@@ -192,15 +201,19 @@ class Model {
     }
     this.base = { ...this.acked };
     this.forgotten = { critical: 0, session: 0, log: 0, metric: 0 };
+    this.#gap(spool, missed.length);
   }
 
-  /** The one that was just told: the newest row. */
-  #gap(spool: EventSpool): void {
-    this.newest += 1;
-    this.gaps += 1;
-    const told = spool.after(this.newest - 1, 10);
-    assert.deepEqual([told.length, told[0]?.type, told[0]?.lane], [1, "gap", "critical"]);
-    this.rows.push({ seq: this.newest, lane: "critical", bytes: Buffer.byteLength(told[0]!.body) });
+  /** Those that were just told: the newest rows. */
+  #gap(spool: EventSpool, count = 1): void {
+    const told = spool.after(this.newest, 10);
+    assert.deepEqual(
+      told.map(({ type, lane: of }) => [type, of]),
+      Array.from({ length: count }, () => ["gap", "critical"]),
+    );
+    for (const { seq, body } of told) this.rows.push({ seq, lane: "critical", bytes: Buffer.byteLength(body) });
+    this.newest += count;
+    this.gaps += count;
   }
 
   waitingIn(of: Lane): Row[] {
@@ -355,6 +368,28 @@ describe("event spool", () => {
     const [gap] = spool.pending("critical", 10, 10_000).filter(({ type }) => type === "gap");
     const { lane: of, from, to } = (JSON.parse(gap!.body) as { data: Gap }).data;
     assert.deepEqual([of, from, to], ["session", 2, 3]);
+  });
+
+  test("S1, S2: a cloud that names another event under a number is told everything again, and what is no longer here", async () => {
+    using folder = temporaryFolder("hl-spool");
+    using opened = open(folder.path);
+    const { spool } = opened;
+    for (const id of ["a", "b", "c"]) await spool.append(event(id));
+    await spool.acknowledge(perLane(3));
+    const { epoch } = spool;
+    await spool.reconcile({ epoch, lanes: { session: 3 }, event_ids: { session: "c" } });
+    assert.deepEqual([spool.epoch, waitingIn(spool)], [epoch, []]);
+    await spool.prune(perLane(2), 0); // All of them, however new.
+    await spool.reconcile({ epoch, lanes: { session: 3 }, event_ids: { session: "c" } });
+    assert.deepEqual([spool.epoch, spool.depth], [epoch, 0]);
+    await spool.append(event("d"));
+    await spool.reconcile({ epoch, lanes: { session: 3 }, event_ids: { session: "of a copy" } });
+    assert.notEqual(spool.epoch, epoch);
+    assert.deepEqual(waitingIn(spool), [4]);
+    const [gap] = spool.pending("critical", 10, 10_000);
+    const { lane: of, from, to, count, reason } = (JSON.parse(gap!.body) as { data: Gap }).data;
+    assert.deepEqual([of, from, to, count], ["session", 1, 3, null]);
+    assert.match(reason, /nobody can say whether/);
   });
 
   test("S2, S3: a database of before there were lanes goes on where it was", async () => {

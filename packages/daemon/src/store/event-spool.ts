@@ -4,6 +4,7 @@ import type { Database } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { gapEvent } from "./gap-event.ts";
 import type { NewEvent, SpooledEvent } from "./spooled-event.ts";
+import type { WentBack } from "./lane-steps.ts";
 import type { Rescued } from "./salvage.ts";
 import { LaneUse, perLane, type Room } from "./lane-use.ts";
 import type { Use } from "./use.ts";
@@ -23,6 +24,11 @@ export interface LaneFigures extends Use {
 
 /** Up to where the lanes were taken, as far as they are in it. */
 export type UpTo = ReadonlyMap<Lane, number>;
+
+interface InsertedGap {
+  readonly event: NewEvent;
+  readonly seq: number;
+}
 
 /** Rows of one write, so that none takes long. */
 const rowsPerWrite = 1_000;
@@ -170,33 +176,35 @@ export class EventSpool {
 
   /**
    * Compares what the cloud says it has with what it has acknowledged. Where it has less, what is still here of the rest waits again,
-   * and a gap says what is not (S1, S2). Where it has an event that is not here, this database was rolled back or copied: a new epoch
-   * begins (S3).
+   * and a gap says what is not (S1, S2). Where it has an event that is not here, or another one under the same number, this database
+   * was rolled back or copied: a new epoch begins (S3).
    */
   async reconcile(theirs: LanesAcked): Promise<void> {
     if (theirs.epoch !== this.epoch) return;
     const has = (lane: Lane): number => theirs.lanes[lane] ?? 0;
-    const isStrange = (lane: Lane): boolean =>
+    const isUnknown = (lane: Lane): boolean =>
       has(lane) > this.#use.acked(lane) && !this.#use.isWaiting(lane, has(lane));
-    if (lanes.some(isStrange)) return this.beginEpoch();
+    const isAnother = (lane: Lane): boolean => {
+      const [here, there] = [this.#use.idOf(lane, has(lane)), theirs.event_ids?.[lane]];
+      return here !== undefined && there !== undefined && here !== there;
+    };
+    if (lanes.some((lane) => isUnknown(lane) || isAnother(lane))) return this.beginEpoch();
     const behind = lanes.filter((lane) => has(lane) < this.#use.acked(lane));
     if (behind.length === 0) return;
     this.#generation += 1;
     for (const lane of behind) {
-      const done = await this.#database.write(() => {
-        const back = this.#use.goBack(lane, has(lane));
-        return { back, gapAt: back.missing && this.#insertGap({ ...lostByCloud, lane, ...back.missing }) };
-      });
-      this.#use.wentBack(done.back);
-      this.#gapInserted(done.gapAt);
+      const back = await this.#database.write(() => this.#withGap(this.#use.goBack(lane, has(lane)), lostByCloud));
+      this.#wentBack(back);
     }
   }
 
   /** The numbers of this epoch are in use for other events: all that is here goes out under a new one (S1, S3). */
   async beginEpoch(): Promise<void> {
     this.#generation += 1;
-    const wentBack = await this.#database.beginEpoch(() => this.#use.beginEpoch());
-    for (const back of wentBack) this.#use.wentBack(back);
+    const all = await this.#database.beginEpoch(() => {
+      return this.#use.beginEpoch().map((back) => this.#withGap(back, perhapsLost));
+    });
+    for (const back of all) this.#wentBack(back);
   }
 
   /** The oldest of a lane make room for as much, and a gap says so, in one transaction (S2). */
@@ -265,20 +273,30 @@ export class EventSpool {
     this.#use.appended(event.lane, Buffer.byteLength(event.body));
   }
 
-  #insertGap(gap: Gap): { readonly event: NewEvent; readonly seq: number } {
+  /** What a lane that goes back finds missing is told in the same write. */
+  #withGap(back: WentBack, reason: string): { readonly back: WentBack; readonly gapAt: InsertedGap | undefined } {
+    const { lane, missing } = back;
+    return { back, gapAt: missing && this.#insertGap({ lane, ...missing, count: null, bytes: null, reason }) };
+  }
+
+  #wentBack({ back, gapAt }: { readonly back: WentBack; readonly gapAt: InsertedGap | undefined }): void {
+    this.#use.wentBack(back);
+    this.#gapInserted(gapAt);
+  }
+
+  #insertGap(gap: Gap): InsertedGap {
     const event = gapEvent(gap, this.#wallMs());
     return { event, seq: this.#insert(event) };
   }
 
-  #gapInserted(inserted: { readonly event: NewEvent; readonly seq: number } | undefined): void {
+  #gapInserted(inserted: InsertedGap | undefined): void {
     if (inserted === undefined) return;
     this.#appended(inserted.event, inserted.seq);
     this.#gaps += 1;
   }
 }
 
-const lostByCloud = {
-  count: null,
-  bytes: null,
-  reason: "the cloud has lost events that it had taken, and they are no longer kept here",
-};
+const lostByCloud = "the cloud has lost events that it had taken, and they are no longer kept here";
+
+const perhapsLost =
+  "their numbers have been used for other events as well; the cloud had taken these, they are no longer kept here, and nobody can say whether it still has them";

@@ -118,18 +118,20 @@ export class LaneUse {
     const to = first === null ? acked : first - 1;
     const isMissed = forgotten_seq > has;
     this.#database
-      .prepare("UPDATE lanes SET acked_seq = ?, forgotten_seq = ? WHERE lane = ?")
-      .run(to, isMissed ? 0 : forgotten_seq, lane);
+      .prepare(
+        "UPDATE lanes SET acked_seq = ?1, forgotten_seq = iif(?2, 0, forgotten_seq), forgotten_id = iif(?2, NULL, forgotten_id) WHERE lane = ?3",
+      )
+      .run(to, Number(isMissed), lane);
     const missing = isMissed ? { from: has + 1, to: forgotten_seq } : undefined;
     return { lane, acked: to, missing, ...this.#between(lane, to + 1, acked) };
   }
 
   /**
    * Of what was taken before nobody knows any more whether the cloud still has it: it may have been restored, and what it says of the
-   * old epoch is of other events too. So all that is kept waits again; the cloud knows events by their ids and keeps none twice.
+   * old epoch is of other events too. So all that is kept waits again, and what is not is told as missing; the cloud knows events by
+   * their ids and keeps none twice.
    */
   beginEpoch(): readonly WentBack[] {
-    this.#database.prepare("UPDATE lanes SET base_seq = 0, forgotten_seq = 0").run();
     const back = lanes.map((lane) => this.goBack(lane, 0));
     this.#database.prepare("UPDATE lanes SET base_seq = acked_seq").run();
     return back;
@@ -139,6 +141,16 @@ export class LaneUse {
   isWaiting(lane: Lane, seq: number): boolean {
     if (seq <= this.acked(lane)) return false;
     return this.#database.prepare("SELECT 1 FROM events WHERE lane = ? AND seq = ?").get(lane, seq) !== undefined;
+  }
+
+  /** `event_id` of the number, also of the newest that is forgotten; undefined where it is not known, or no event had it. */
+  idOf(lane: Lane, seq: number): string | undefined {
+    const row =
+      this.#database.prepare("SELECT event_id AS id FROM events WHERE seq = ?").get(seq) ??
+      this.#database
+        .prepare("SELECT forgotten_id AS id FROM lanes WHERE lane = ? AND forgotten_seq = ?")
+        .get(lane, seq);
+    return (row as { id: string | null } | undefined)?.id ?? undefined;
   }
 
   wentBack({ lane, acked, events, bytes }: WentBack): void {
@@ -162,26 +174,14 @@ export class LaneUse {
         last = seq;
       }
     }
-    if (gone.events > 0) {
-      // What was refused and set aside is not forgotten, and nobody misses it.
-      this.#database
-        .prepare(
-          "UPDATE lanes SET forgotten_seq = max(forgotten_seq, coalesce((SELECT max(seq) FROM events WHERE lane = ?1 AND seq <= ?2 AND seq NOT IN (SELECT seq FROM dead_letters)), 0)) WHERE lane = ?1",
-        )
-        .run(lane, last);
-      this.#database.prepare("DELETE FROM events WHERE lane = ? AND seq <= ?").run(lane, last);
-    }
+    if (gone.events > 0) this.#forgetUpTo(lane, last);
     return { lane, ...gone };
   }
 
   /** All that was taken goes at once, outside of transactions, a lane at a time. */
   deleteTaken(): void {
     for (const lane of lanes) {
-      const acked = this.acked(lane);
-      const sql =
-        "UPDATE lanes SET forgotten_seq = max(forgotten_seq, ?1) WHERE lane = ?2 AND EXISTS (SELECT 1 FROM events WHERE lane = ?2 AND seq <= ?1)";
-      this.#database.prepare(sql).run(acked, lane);
-      this.#database.prepare("DELETE FROM events WHERE lane = ? AND seq <= ?").run(lane, acked);
+      this.#forgetUpTo(lane, this.acked(lane));
       this.#of(lane).kept = nothing;
     }
   }
@@ -209,6 +209,21 @@ export class LaneUse {
       )
       .get(acked, bytes) as { seq: number | null };
     return row.seq ?? 0;
+  }
+
+  #forgetUpTo(lane: Lane, seq: number): void {
+    // What was refused and set aside is not forgotten, and nobody misses it.
+    const newest = this.#database
+      .prepare(
+        "SELECT seq, event_id AS id FROM events WHERE lane = ? AND seq <= ? AND seq NOT IN (SELECT seq FROM dead_letters) ORDER BY seq DESC LIMIT 1",
+      )
+      .get(lane, seq) as { seq: number; id: string } | undefined;
+    if (newest !== undefined) {
+      this.#database
+        .prepare("UPDATE lanes SET forgotten_seq = ?1, forgotten_id = ?2 WHERE lane = ?3 AND forgotten_seq < ?1")
+        .run(newest.seq, newest.id, lane);
+    }
+    this.#database.prepare("DELETE FROM events WHERE lane = ? AND seq <= ?").run(lane, seq);
   }
 
   #sum(): Use {

@@ -144,4 +144,8 @@ export const migrations: readonly string[] = [
   -- 1: its line was written while another turn was in flight.
   ALTER TABLE agent_turns ADD COLUMN steered INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- Which event forgotten_seq is of: the cloud may name another one under that number.
+  ALTER TABLE lanes ADD COLUMN forgotten_id TEXT;
+  `,
 ];
