@@ -1,5 +1,15 @@
 /** The way to the cloud and what goes over it. */
-import { type Enforced, type Pair, unit, whole, live, restart, mutual, certificatePlace } from "./proofs.ts";
+import {
+  type Enforced,
+  type Pair,
+  unit,
+  whole,
+  live,
+  restart,
+  mutual,
+  certificatePlace,
+  crossChecks,
+} from "./proofs.ts";
 
 const named: Pair = [restart, "daemon: what it is called is told by system/info"];
 const window: Pair = ["cloud/retry", "C3: the window doubles up to its cap, the level rises with it"];
@@ -28,6 +38,7 @@ const held: Pair = [
   "cloud/tls",
   "X2: authority, name, pins and client certificate hold for requests and for the command channel",
 ];
+const unnamed: Pair = ["tests/system/link-endpoints", "cloud_api.endpoints where the cloud names none; keepalive"];
 const pace = "cloud/request-pace";
 
 export const linkRows: Readonly<Record<string, Enforced>> = {
@@ -44,6 +55,12 @@ export const linkRows: Readonly<Record<string, Enforced>> = {
     "cloud/identity",
     "the path of registration is the configured one",
   ]),
+  ...Object.fromEntries(
+    ["token", "heartbeat", "commands", "events", "status"].map((name) => [
+      `daemon.json:/cloud_api/endpoints/${name}`,
+      whole("cloud/identity.ts", unnamed, ["cloud/identity", "each path is the one that the cloud has named"]),
+    ]),
+  ),
   "daemon.json:/cloud_api/auth/method": whole("compose/cloud.ts", mutual),
   "daemon.json:/cloud_api/auth/token_file": unit("cloud/identity.ts", [
     "cloud/identity",
@@ -62,6 +79,10 @@ export const linkRows: Readonly<Record<string, Enforced>> = {
   "daemon.json:/cloud_api/connection/timeout": unit("cloud/http.ts", [
     "cloud/http",
     "a request has a second more for each 64 KiB of its body that has begun",
+  ]),
+  "daemon.json:/cloud_api/connection/retry_attempts": unit("cloud/retry.ts", [
+    "cloud/retry",
+    "C3: behind attemptsMax windows each is the longest, until a success",
   ]),
   "daemon.json:/cloud_api/connection/retry_delay": unit("cloud/retry.ts", window),
   "daemon.json:/cloud_api/connection/max_retry_delay": unit("cloud/retry.ts", window),
@@ -89,6 +110,7 @@ export const linkRows: Readonly<Record<string, Enforced>> = {
     "network/outbound",
     "timeoutMs: at exactly that time it is over, and no timer stays",
   ]),
+  "daemon.json:/cloud_api/connection/keepalive": whole("network/http-client.ts", unnamed),
   "daemon.json:/cloud_api/connection/max_connections": unit("network/http-client.ts", [
     "network/http-client",
     "connectionsMax: one request more than connections waits for the end of another",
@@ -157,6 +179,10 @@ export const linkRows: Readonly<Record<string, Enforced>> = {
   "daemon.json:/event_streaming/ballast_bytes": unit("compose/store.ts", [
     "store/disk-full",
     "has the size that is configured",
+  ]),
+  "daemon.json:/event_streaming/encryption": whole("packages/config/src/network-checks.ts", [
+    crossChecks,
+    "X2: events in the clear are a problem, wherever the cloud is not this machine",
   ]),
   "daemon.json:/event_streaming/compression": unit("cloud/http.ts", squeezed),
   "daemon.json:/event_streaming/event_types": whole("events/events.ts", taken),

@@ -2,7 +2,7 @@ import type { Section, Shape } from "@hl/config/declare.ts";
 import { toPointer } from "@hl/config/problem.ts";
 import { daemonFile, keysBelow, securityFile } from "@hl/config/schema.ts";
 import { readByAll } from "./proofs.ts";
-import { enforcement, withoutEffect } from "./rows.ts";
+import { enforcement } from "./rows.ts";
 
 interface PlacedSection {
   readonly file: string;
@@ -44,8 +44,6 @@ export function renderEnforcement(): string {
 }
 
 function cells(pointer: string, reload: "live" | "restart"): string {
-  const waits = withoutEffect[pointer];
-  if (waits !== undefined) return `**nothing yet** | ${waits}`;
   const found = enforcement[pointer];
   if (found === undefined) throw new Error(`${pointer} has no row in scripts/enforcement/`);
   const proofs = found.proofs.map(({ file, title }) => `\`${file}\`: ${title.replaceAll("|", "\\|")}`);

@@ -75,6 +75,14 @@ export const workRows: Readonly<Record<string, Enforced>> = {
     "claude/supervised-agent",
     "a session has one process: a start that would go on with that of a live agent is refused, and starts count as agents",
   ]),
+  "daemon.json:/claude_integration/communication/buffer_size": unit("runner/program-output.ts", [
+    "runner/program-output",
+    "reads no more at a time than readBytesMax, and loses nothing by it",
+  ]),
+  "daemon.json:/claude_integration/communication/message_delimiter": whole("claude/agent-input.ts", [
+    "tests/system/agent-messages",
+    "messages end with message_delimiter",
+  ]),
   "daemon.json:/claude_integration/communication/encoding": whole(
     "packages/config/src/sections/claude-integration.ts",
     [crossChecks, "messages to agents are UTF-8 and not compressed, and nothing else is taken for granted"],

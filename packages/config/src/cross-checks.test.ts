@@ -100,6 +100,14 @@ describe("cloud", () => {
     one(refused(cloud("https://hl.example", { certificate_validation: false })), /only a loopback cloud/);
     accepted(cloud("https://127.0.0.1:8443", { certificate_validation: false }));
   });
+  it("X2: events in the clear are a problem, wherever the cloud is not this machine", () => {
+    const open = (base_url: string): Record<string, unknown> => ({
+      "daemon.json": { cloud_api: { base_url }, event_streaming: { encryption: false } },
+    });
+    one(refused(open("https://hl.example")), /encryption: cannot be false for hl.example: .* over TLS alone/);
+    accepted(open("http://127.0.0.1:7070"));
+    one(refused(cloud("http://hl.example")), /must use https/);
+  });
 });
 
 describe("TLS", () => {

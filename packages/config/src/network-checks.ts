@@ -89,6 +89,14 @@ function* addressChecks(trees: Trees): Generator<Finding> {
       message: `cannot be false for ${cloud.host}: only a loopback cloud may do without`,
       suggestion: "put the authority of its certificate into authentication.certificate.ca_cert of security.json",
     };
+  if (!trees.daemon.event_streaming.encryption && !isLoopbackHost(cloud.host))
+    yield {
+      severity: "problem",
+      keys: ["/event_streaming/encryption", "/cloud_api/base_url"],
+      value: false,
+      message: `cannot be false for ${cloud.host}: events leave this machine over TLS alone`,
+      suggestion: "take the key out, or set it to true",
+    };
   const keysUrl = URL.parse(trees.security.authentication.jwt.public_key_url);
   if (keysUrl !== null && keysUrl.hostname !== cloud.url.hostname)
     yield {

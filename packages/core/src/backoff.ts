@@ -37,6 +37,8 @@ export class Backoff {
 export interface WindowsOptions extends BackoffOptions {
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** So many windows grow; each one behind them is the longest. Without it all grow, up to that. */
+  readonly growingMax?: number | undefined;
 }
 
 /**
@@ -59,8 +61,9 @@ export class BackoffWindows {
 
   /** From now until the next attempt. */
   nextMs(): number {
-    const { minMs, maxMs, random, now } = this.#options;
-    const windowMs = Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt, 30));
+    const { minMs, maxMs, random, now, growingMax = Number.POSITIVE_INFINITY } = this.#options;
+    const grown = Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt, 30));
+    const windowMs = this.#attempt < growingMax ? grown : maxMs;
     const startsAt = Math.max(now(), this.#endsAt);
     this.#attempt += 1;
     this.#endsAt = startsAt + windowMs;

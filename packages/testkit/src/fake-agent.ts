@@ -24,12 +24,15 @@ exit ${fakeAgentExitCode}
 /** One process of the fake agent. */
 export class FakeAgent {
   readonly claude: FakeClaude;
+  /** All bytes of its standard input, as they came. */
+  readonly input: Buffer[] = [];
   readonly #socket: Socket;
 
   constructor(socket: Socket) {
     this.#socket = socket;
     this.claude = new FakeClaude((chunk) => void socket.write(chunk));
     const lines = createInterface({ input: socket, crlfDelay: Infinity });
+    socket.on("data", (bytes: Buffer) => void this.input.push(bytes));
     lines.on("line", (line) => this.claude.take(`${line}\n`));
     socket.on("error", () => {});
   }

@@ -22,7 +22,7 @@ export const endpointKeys = {
       "In test mode, and with a home other than the installed one, there is no cloud unless this is set.",
   }),
   endpoints: section({
-    summary: "Paths below `base_url`.",
+    summary: "Paths below `base_url`. Those that the cloud names in its answer to the registration come before them.",
     keys: {
       register: endpoint("/v1/vm/register", "Enrolment."),
       token: endpoint("/v1/vm/token", "Rotation of the tokens."),

@@ -45,13 +45,15 @@ const communication = section({
       max: 16 * 2 ** 20,
       default: 8192,
       reload: "restart",
-      summary: "One read from the agent.",
+      summary:
+        "Largest piece of an agent's output that is read at once, never more than 64 KiB. Messages may be longer: they are put together.",
     }),
     message_delimiter: key({
       schema: z.enum(["\n", "\r\n"]),
       default: "\n",
       reload: "restart",
-      summary: "End of a message.",
+      summary:
+        "What ends a message to the agent. From it a newline ends one, with or without a carriage return before it.",
     }),
     encoding: choice({ values: ["utf-8"], default: "utf-8", reload: "restart", summary: "Encoding of messages." }),
     compression: key({

@@ -53,7 +53,8 @@ const connection = section({
       default: 3,
       unit: "attempts",
       reload: "restart",
-      summary: "Attempts of one request before it is put back; the command channel reconnects without end.",
+      summary:
+        "Attempts of one request after windows that grow; then it is put back, and each window is `max_retry_delay`, without end. The command channel does not count.",
     }),
     retry_delay: seconds({
       min: 0.01,
@@ -138,7 +139,11 @@ const connection = section({
       summary:
         "Name look-up, connection and TLS together. Not shorter than a busy server needs for the handshakes of a whole fleet.",
     }),
-    keepalive: flag({ default: true, reload: "restart", summary: "Keep connections open between requests." }),
+    keepalive: flag({
+      default: true,
+      reload: "restart",
+      summary: "Connections stay open between requests; false: each request has one of its own.",
+    }),
     max_connections: count({
       min: 1,
       max: 1000,

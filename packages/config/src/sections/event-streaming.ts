@@ -79,7 +79,7 @@ export const eventStreamingSection = section({
     encryption: flag({
       default: true,
       reload: "restart",
-      summary: "Events leave only over TLS, or to a loopback address.",
+      summary: "Events leave only over TLS, or to a loopback address. For a cloud elsewhere false is refused.",
     }),
     event_types: key({
       schema: z.array(eventType).max(1000),

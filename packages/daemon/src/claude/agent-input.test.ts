@@ -9,7 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { until } from "@hl/testkit/waiting.ts";
 import type { Run } from "../runner/run.ts";
 import type { TurnRecord } from "../store/agent-records.ts";
-import { AgentInput } from "./agent-input.ts";
+import { AgentInput, type MessageEnd } from "./agent-input.ts";
 import { setUpAgents, type Fixture } from "./agents.fixture.test.ts";
 import { Turn } from "./turn-queue.ts";
 
@@ -33,9 +33,9 @@ describe("the agent's input", () => {
     runs.add(run);
     return { run, copied: () => (existsSync(file) ? readFileSync(file, "utf8") : "") };
   };
-  const inputOf = (run: Run, torn: string[] = []): AgentInput =>
+  const inputOf = (run: Run, torn: string[] = [], messageEnd?: MessageEnd): AgentInput =>
     new AgentInput({
-      ...{ processId: run.id, run, records: f.records, turns: () => 0, logPosition: () => 0 },
+      ...{ processId: run.id, run, records: f.records, turns: () => 0, logPosition: () => 0, messageEnd },
       onTurn: () => {},
       onTornTurn: (turn) => void torn.push(turn.uuid),
     });
@@ -91,6 +91,19 @@ describe("the agent's input", () => {
     await Promise.all([long, short]);
     await until("all is copied, in order", () => copied() === `${turn.line}ping\n`);
     assert.equal(f.records.findTurn("order", uuid)?.line?.length, turn.line.length);
+  });
+
+  test("P3: messageEnd is what ends a line, and counts with it", async () => {
+    const { run, copied } = await copier("ends");
+    const input = inputOf(run, [], "\r\n");
+    await input.write("ping\n");
+    const turn = new Turn(uuid, uuid, '{"text":"a\\nb"}\n');
+    await input.writeTurn(turn);
+    await until("both are copied", () => copied() === 'ping\r\n{"text":"a\\nb"}\r\n');
+    const recorded = f.records.findTurn("ends", uuid);
+    assert.ok(recorded);
+    assert.equal(recorded.lineBytes, turn.line.length + 1);
+    assert.equal(await inputOf(await nextDaemons("ends")).settle(recorded), "sent");
   });
 
   test("a control message that could be cut is refused, and of a turn that cannot be recorded nothing is written", async () => {

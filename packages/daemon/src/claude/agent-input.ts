@@ -5,12 +5,16 @@ import type { AgentRecords, TurnRecord } from "../store/agent-records.ts";
 import { AgentFailure } from "./agent.ts";
 import type { Turn } from "./turn-queue.ts";
 
+export type MessageEnd = "\n" | "\r\n";
+
 export interface AgentInputOptions {
   readonly processId: string;
   /** Number of the agent's process. */
   readonly life?: number | undefined;
   readonly run: Run;
   readonly records: AgentRecords;
+  /** What takes the place of the newline behind each line. */
+  readonly messageEnd?: MessageEnd | undefined;
   /** Turns that have ended. */
   readonly turns: () => number;
   /** Where the output of what is written now begins in the log. */
@@ -37,7 +41,7 @@ export class AgentInput {
 
   /** Rejects when the agent no longer reads, or when the line does not fit into one frame. */
   write(line: string): Promise<void> {
-    const bytes = Buffer.from(line);
+    const bytes = this.#encoded(line);
     if (bytes.length > inputWindowBytes) {
       return Promise.reject(
         new RangeError(`a control message of ${bytes.length} bytes; ${inputWindowBytes} are possible`),
@@ -49,7 +53,7 @@ export class AgentInput {
   /** Records the turn, then writes its line. Rejects with an `AgentFailure` where nothing was written. */
   writeTurn(turn: Turn): Promise<void> {
     const { processId, life, run, records, turns, logPosition, onTurn, onTornTurn } = this.#options;
-    const bytes = Buffer.from(turn.line);
+    const bytes = this.#encoded(turn.line);
     return this.#inOrder(async () => {
       const inputOffset = await run.inputOffset();
       if (inputOffset === undefined || this.#detached) throw notSent("exited", "the agent's standard input is closed");
@@ -105,6 +109,11 @@ export class AgentInput {
 
   get detached(): boolean {
     return this.#detached;
+  }
+
+  #encoded(line: string): Buffer {
+    const { messageEnd = "\n" } = this.#options;
+    return Buffer.from(messageEnd === "\n" ? line : line.replace(/\n$/, messageEnd));
   }
 
   #inOrder(work: () => Promise<void>): Promise<void> {

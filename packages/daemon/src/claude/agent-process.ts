@@ -12,7 +12,7 @@ import { judgedBy, type ToolJudge } from "./tool-judge.ts";
 import type { AgentFacts } from "./agent-facts.ts";
 import type { OnAgentEvent } from "./event-place.ts";
 import { callersError, exitCodeOf, startFailureText } from "./agent-failure.ts";
-import { AgentInput } from "./agent-input.ts";
+import { AgentInput, type MessageEnd } from "./agent-input.ts";
 import type { AgentEngine } from "./engine.ts";
 import type { AskedSession, ProcessEnd } from "./process-bounds.ts";
 import { protocolOf } from "./protocols.ts";
@@ -35,6 +35,10 @@ export interface AgentProcessOptions {
   readonly logger: Logger;
   readonly turnsWaitingMax: number;
   readonly lineBytesMax: number;
+  /** Of its output at a time. */
+  readonly readBytesMax?: number | undefined;
+  /** Behind each message to it; a newline where it is not given. Both are understood from it. */
+  readonly messageEnd?: MessageEnd | undefined;
   /** Without one nobody can be asked, and no answer means deny (A3). */
   readonly judge?: ToolJudge | undefined;
   readonly onEvent: OnAgentEvent;
@@ -84,7 +88,7 @@ export class AgentProcess {
     this.facts.pid = run.pid;
     const logPosition = (): number => this.#output.position;
     this.#input = new AgentInput({
-      ...{ processId, life, run, records, logPosition },
+      ...{ processId, life, run, records, logPosition, messageEnd: options.messageEnd },
       turns: () => this.facts.turns,
       onTurn: ({ relayId, line }) =>
         this.#tell({ type: "agent.turn_started", relayId, sessionId: this.facts.sessionId, message: promptOf(line) }),
@@ -101,7 +105,10 @@ export class AgentProcess {
       onEvent: (event) => this.#onEvent(event),
       ...(options.judge === undefined ? {} : judgedBy(options.judge, facts, life)),
     });
-    this.#output = new ProgramOutput(run, this.#engine, options.logPosition, () => options.pace?.(processId));
+    this.#output = new ProgramOutput({
+      ...{ run, reader: this.#engine, from: options.logPosition, readBytesMax: options.readBytesMax },
+      pace: () => options.pace?.(processId),
+    });
     this.#relays = new Relays({
       ...{ processId, protocol, engine: this.#engine, records, clock, lineBytesMax },
       cursor: async (turn) => ((turn.life ?? 0) === life ? run.cursor(turn.beganAt) : earlierLog(turn)),

@@ -32,6 +32,8 @@ export interface CloudHttpOptions {
   /** False: batches go as they are all the same. */
   readonly compressesBatches?: boolean | undefined;
   readonly connectionsMax: number;
+  /** False: none is used again. */
+  readonly keepsConnections?: boolean | undefined;
   readonly answerBytesMax: number;
   /** A connection that is judged, secured and not for longer than is configured. */
   readonly connect: Connect;
@@ -76,8 +78,8 @@ export class CloudHttp implements AsyncDisposable {
 
   constructor(options: CloudHttpOptions) {
     this.#options = options;
-    const { connect, connectionsMax } = options;
-    this.#client = new HttpClient({ connect, connectionsMax });
+    const { connect, connectionsMax, keepsConnections } = options;
+    this.#client = new HttpClient({ connect, connectionsMax, keepsConnections });
   }
 
   /** One request. Rejects with the cloud's own error (an `HlError`) or `CloudUnreachable`. */

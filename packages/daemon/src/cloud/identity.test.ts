@@ -101,7 +101,10 @@ class World implements AsyncDisposable {
       http: this.#http,
       clock: this.clock,
       baseUrl: this.cloud.url,
-      registerPath: "/of/another/register",
+      paths: {
+        register: "/of/another/register",
+        ...{ commands: "/own/c", events: "/own/e", heartbeat: "/own/h", status: "/own/s", token: "/own/t" },
+      },
       accessTokenFile: this.file("access"),
       refreshTokenFile: this.file("refresh"),
       enrollmentTokenFile: this.file("enrollment"),
@@ -146,6 +149,27 @@ test("the path of registration is the configured one", async () => {
   });
   await w.identity("once").ensureRegistered(never);
   assert.deepEqual(asked, ["/of/another/register"]);
+});
+
+test("each path is the one that the cloud has named, else the configured one", async () => {
+  await using w = await World.make();
+  const named = w.cloud.url;
+  assert.equal(w.identity("once").url("events"), `${named}/own/e`); // Nobody has named any yet.
+  const identity = await w.enrolled();
+  const endpoints = ["commands", "events", "heartbeat", "status", "token"] as const;
+  assert.deepEqual(
+    endpoints.map((endpoint) => identity.url(endpoint)),
+    ["/c", "/e", "/h", "/s", "/t"].map((path) => named + path),
+  );
+  writeFileSync(
+    w.file("registration.json"),
+    JSON.stringify({ ...identity.registration, api_endpoints: { events: "/e" } }),
+  );
+  const again = w.identity();
+  assert.deepEqual(
+    endpoints.map((endpoint) => again.url(endpoint)),
+    ["/own/c", "/e", "/own/h", "/own/s", "/own/t"].map((path) => named + path),
+  );
 });
 
 describe("identity: rotation (C4)", () => {

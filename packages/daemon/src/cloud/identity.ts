@@ -16,7 +16,8 @@ export interface IdentityOptions {
   readonly http: CloudHttp;
   readonly clock: Pick<Clock, "wallMs">;
   readonly baseUrl: string;
-  readonly registerPath: string;
+  /** Those that the cloud does not name itself when it registers us, and the one for registering. */
+  readonly paths: Readonly<Record<"register" | Endpoint, string>>;
   readonly accessTokenFile: string;
   readonly refreshTokenFile: string;
   readonly enrollmentTokenFile: string;
@@ -32,6 +33,9 @@ export interface IdentityOptions {
   /** Hears of each token that is known from now on, because it must be told nowhere (X4). */
   readonly onToken?: ((name: TokenName, token: string) => void) | undefined;
 }
+
+/** What the cloud answers, each at a path of its own. */
+export type Endpoint = "commands" | "events" | "heartbeat" | "status" | "token";
 
 export type TokenName = "access_token" | "refresh_token" | "enrollment_token";
 
@@ -75,7 +79,7 @@ export class Identity {
 
   /** Enrols where that has not been done. Rejects when there is no way to. */
   async ensureRegistered(signal: AbortSignal): Promise<Registration> {
-    const { http, baseUrl, registerPath, enrollmentTokenFile, registrationFile, describe } = this.#options;
+    const { http, baseUrl, paths, enrollmentTokenFile, registrationFile, describe } = this.#options;
     const { certificateAlone = false } = this.#options;
     // After a refusal a token that somebody has put there is a new beginning; the one in the environment may be the old one.
     const renewed = this.#refused ? readToken(enrollmentTokenFile) : undefined;
@@ -92,7 +96,7 @@ export class Identity {
       );
     }
     this.#tell("enrollment_token", token);
-    const answer = await http.call(`${baseUrl}${registerPath}`, "vm/register", describe(), token, signal);
+    const answer = await http.call(`${baseUrl}${paths.register}`, "vm/register", describe(), token, signal);
     const { access_token: access, refresh_token: refresh, ...registration } = vmRegister.result.parse(answer);
     this.#store(access, refresh);
     writeFileAtomic(registrationFile, `${JSON.stringify(registration)}\n`, 0o600);
@@ -100,6 +104,12 @@ export class Identity {
     this.#registration = registration;
     this.#refused = false;
     return registration;
+  }
+
+  /** Where the cloud answers: at the path that it has named, else at the configured one. Throws as `resolveUrl` does. */
+  url(endpoint: Endpoint): string {
+    const { baseUrl, paths } = this.#options;
+    return resolveUrl(baseUrl, this.#registration?.api_endpoints[endpoint] ?? paths[endpoint]);
   }
 
   /** A token that is valid for a while yet; while the cloud cannot renew it, one that is valid at all. */
@@ -127,13 +137,12 @@ export class Identity {
   }
 
   async #rotate(signal: AbortSignal): Promise<string> {
-    const { http, baseUrl, refreshTokenFile } = this.#options;
+    const { http, refreshTokenFile } = this.#options;
     const refresh = readToken(refreshTokenFile);
     if (refresh === undefined) throw new HlError("unauthenticated", "there is no refresh token: enrol again");
     const rotationId = this.#rotationIdFor(refresh);
-    const path = this.#registration?.api_endpoints.token ?? "/v1/vm/token";
     const params = { refresh_token: refresh, rotation_id: rotationId };
-    const url = resolveUrl(baseUrl, path);
+    const url = this.url("token");
     const answered = await http.call(url, "vm/token/refresh", params, undefined, signal).catch((error: unknown) => {
       this.#refused = error instanceof HlError && refusals.has(error.type);
       throw error;

@@ -75,6 +75,15 @@ test("C3: windows of other sizes that were set meanwhile hold from the next fail
   assert.deepEqual(pauses, [1_000, 10_000]);
 });
 
+test("C3: behind attemptsMax windows each is the longest, until a success", async () => {
+  const f = fixture(0.999999, { attemptsMax: 2 });
+  for (let at = 0; at < 4; at += 1) await fail(f, new Error("x"));
+  assert.deepEqual(f.pauses, [1_000, 2_000, 60_000, 60_000]);
+  f.retry.succeeded();
+  await fail(f, new Error("x"));
+  assert.equal(f.pauses.at(-1), 1_000);
+});
+
 test("C3: jitter is full: the same failure may come again at once or at the end of the window", async () => {
   const f = fixture(0);
   await fail(f, new Error("x"));

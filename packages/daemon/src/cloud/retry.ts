@@ -15,6 +15,8 @@ export interface RetryOptions extends Doubling {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
+  /** Attempts in a row before the windows grow no more and the longest holds: what was asked for is put back until then. */
+  readonly attemptsMax?: number | undefined;
   /** A success resets the back-off only where the next failure comes so much later; 0: any success does. */
   readonly healthyMs?: number | undefined;
   /** After the cloud refused us although our token was renewed; from 1 to 15 minutes where it is not given. */
@@ -41,7 +43,7 @@ export class NotEnrolled extends HlError {}
 
 /**
  * Repeats something that talks to the cloud until the signal aborts (C3). How long it waits follows from what failed:
- *   network   windows that double (core/backoff.ts); also the first "unauthenticated", because the token is renewed then.
+ *   network   windows that double (core/backoff.ts), the longest at once behind `attemptsMax`; also the first "unauthenticated", because the token is renewed then.
  *   asked     `Retry-After` counts, with up to half of it added, so that a fleet that was told the same stays apart.
  *   refused   long waits, because they end by what people do.
  *   revoked   longer ones: the VM only asks whether it is wanted again.
@@ -67,6 +69,7 @@ export class Retry {
       },
       random: options.random,
       now: () => options.clock.now(),
+      growingMax: options.attemptsMax,
     });
   }
 

@@ -1,14 +1,11 @@
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
-import { resolveUrl, type Identity, type Registration } from "./identity.ts";
-
-export type Endpoint = "commands" | "events" | "heartbeat" | "status";
+import type { Endpoint, Identity, Registration } from "./identity.ts";
 
 /** The cloud does not want this VM, whatever it asks. */
 export type Shut = "instance_revoked" | "token_superseded" | "identity_in_use" | "unauthenticated";
 
 export interface TargetOptions {
   readonly identity: Identity;
-  readonly baseUrl: string;
   /** What is configured for the connection and cannot be enforced: then nothing is sent (X2). */
   readonly refusal: string | undefined;
   readonly onShut: (why: Shut) => void;
@@ -36,12 +33,12 @@ export class CloudTarget {
   }
 
   async endpoint(which: Endpoint, signal: AbortSignal): Promise<{ url: string; token: string }> {
-    const { identity, baseUrl, refusal } = this.#options;
+    const { identity, refusal } = this.#options;
     if (refusal !== undefined) throw new Error(refusal);
     if (which !== "heartbeat") await this.#untilOpen(signal);
-    const registration = await this.#registered(signal);
+    await this.#registered(signal);
     const token = await identity.accessToken(signal);
-    return { url: resolveUrl(baseUrl, registration.api_endpoints[which]), token };
+    return { url: identity.url(which), token };
   }
 
   async renew(signal: AbortSignal): Promise<void> {

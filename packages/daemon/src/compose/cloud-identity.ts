@@ -20,7 +20,7 @@ export function composeIdentity(ports: CloudPorts, { http, certificateAlone, clo
     http,
     clock,
     baseUrl: ports.baseUrl,
-    registerPath: endpoints.register,
+    paths: { ...endpoints },
     accessTokenFile: auth.token_file,
     refreshTokenFile: auth.refresh_token_file,
     enrollmentTokenFile: auth.enrollment_token_file,

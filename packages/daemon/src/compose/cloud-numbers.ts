@@ -26,10 +26,11 @@ export function composeNumbers(live: LiveConfig, logger: Logger): LinkNumbers {
 export function retryOptions(
   numbers: LinkNumbers,
   of: "requests" | "channel",
-  common: Pick<RetryOptions, "clock" | "random" | "logger" | "onFailure">,
+  common: Pick<RetryOptions, "clock" | "random" | "logger" | "onFailure" | "attemptsMax">,
 ): RetryOptions {
   return {
     ...common,
+    attemptsMax: of === "channel" ? undefined : common.attemptsMax,
     get minMs() {
       return numbers.ms(of === "channel" ? "reconnect_spread" : "retry_delay");
     },

@@ -43,7 +43,10 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const { connection, auth } = config.daemon.cloud_api;
   const { cloudTls: tls, cloudFiles: files } = ports.outbound;
   const numbers = composeNumbers(live, logger);
-  const retrying = { clock, random, logger, onFailure: (error: unknown) => target.noticed(error) };
+  const retrying = {
+    ...{ clock, random, logger, attemptsMax: connection.retry_attempts },
+    onFailure: (error: unknown) => target.noticed(error),
+  };
   const certificateAlone = auth.method === "certificate";
   if (baseUrl.startsWith("https:")) tls(); // A file that cannot be used is told at the start.
   const inFlightMax = live.part(({ daemon }) => daemon.local_api.max_pending_requests);
@@ -72,6 +75,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
       return compression().batches;
     },
     connectionsMax: connection.max_connections,
+    keepsConnections: connection.keepalive,
     answerBytesMax: limits.messageBytesMax,
     connect,
     get retryAfterMaxMs() {
@@ -89,7 +93,6 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
   const channelRetry = new Retry(retryOptions(numbers, "channel", retrying));
   const target: CloudTarget = new CloudTarget({
     identity,
-    baseUrl,
     get refusal() {
       const state = certificateState(files);
       const missing = certificateAlone && state !== "whole" ? files : undefined;

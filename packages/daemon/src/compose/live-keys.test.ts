@@ -105,8 +105,7 @@ const readElsewhere: readonly RegExp[] = [
   /^\/security\/(tls_version|certificate_validation)$|\/tls_config\/|^security.json:\/authentication\/certificate\//, // For a connection with TLS.
   /\/(tls_client_required|certificate_roles)$/, // Where this daemon speaks TLS.
   /\/(public_key_url|proxy_allowed_hosts)$/, // Only where there is something to fetch, or a proxy.
-  /^\/cloud_api\/endpoints\/(?!register$)|\/(retry_attempts|keepalive)$/,
-  /^\/claude_integration\/communication\/(buffer_size|message_delimiter|encoding|compression)$/,
+  /^\/claude_integration\/communication\/(encoding|compression)$/,
   /\/(encryption|error_rate_threshold|sanitization_rules)$|\/self_healing\//,
 ];
 

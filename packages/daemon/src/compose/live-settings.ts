@@ -44,6 +44,8 @@ interface AgentSettings {
   readonly agentsMax: number;
   readonly turnsWaitingMax: number;
   readonly lineBytesMax: number;
+  readonly readBytesMax: number;
+  readonly messageEnd: Claude["communication"]["message_delimiter"];
   readonly logBytesMax: number;
 }
 
@@ -61,6 +63,8 @@ export function agentSettings({
     agentsMax: claude.max_agents,
     turnsWaitingMax: claude.communication.max_queued_messages,
     lineBytesMax: claude.communication.max_message_bytes,
+    readBytesMax: claude.communication.buffer_size,
+    messageEnd: claude.communication.message_delimiter,
     logBytesMax: processes.log_bytes_max,
   };
 }

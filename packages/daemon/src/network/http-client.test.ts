@@ -10,7 +10,7 @@ import { connect, createServer as createTcpServer, type AddressInfo, type Socket
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { until } from "@hl/testkit/waiting.ts";
-import { HttpClient } from "./http-client.ts";
+import { HttpClient, type HttpClientOptions } from "./http-client.ts";
 
 test("connectionsMax: one request more than connections waits for the end of another", async () => {
   const waiting: ServerResponse[] = [];
@@ -41,7 +41,7 @@ test("connectionsMax: one request more than connections waits for the end of ano
 });
 
 /** A server, a client of it with one connection, and how many connections were opened. */
-async function world(listener: RequestListener): Promise<World> {
+async function world(listener: RequestListener, changes: Partial<HttpClientOptions> = {}): Promise<World> {
   const server = createServer(listener);
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
@@ -54,6 +54,7 @@ async function world(listener: RequestListener): Promise<World> {
       await once(socket, "connect");
       return socket;
     },
+    ...changes,
   });
   const dispose = async (): Promise<void> => {
     await client[Symbol.asyncDispose]();
@@ -89,6 +90,20 @@ test("a connection is kept for the next request, with what was sent counted in b
     ["DELETE", undefined, host, ""],
   ]);
   assert.equal(there.opened.length, 1);
+});
+
+test("keepsConnections: where it is false each request has a connection of its own, which ends with the answer", async () => {
+  const heads: unknown[] = [];
+  const listener: RequestListener = ({ headers }, response) => {
+    heads.push(headers.connection);
+    response.end("read");
+  };
+  await using there = await world(listener, { keepsConnections: false });
+  for (let count = 0; count < 3; count += 1)
+    assert.equal(await text((await there.client.request(there.url, { method: "GET" })).body), "read");
+  assert.deepEqual(heads, ["close", "close", "close"]);
+  assert.equal(there.opened.length, 3);
+  await until("all to be closed", () => there.opened.every(({ closed }) => closed));
 });
 
 test("a signal ends a request before its connection, before its answer and in its answer, with its reason", async () => {

@@ -7,6 +7,8 @@ export interface HttpClientOptions {
   readonly connect: Connect;
   /** Connections to one server at the same time. */
   readonly connectionsMax: number;
+  /** False: each request has a connection of its own. True by default. */
+  readonly keepsConnections?: boolean | undefined;
 }
 
 export interface HttpRequestOptions {
@@ -35,8 +37,8 @@ export class HttpClient implements AsyncDisposable {
   #places: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor({ connect, connectionsMax }: HttpClientOptions) {
-    this.#agent = new DoorAgent(connect, this.#stop.signal);
+  constructor({ connect, connectionsMax, keepsConnections = true }: HttpClientOptions) {
+    this.#agent = new DoorAgent(connect, keepsConnections, this.#stop.signal);
     this.#places = connectionsMax;
   }
 
@@ -121,8 +123,8 @@ class DoorAgent extends Agent {
   readonly #connect: Connect;
   readonly #signal: AbortSignal;
 
-  constructor(connect: Connect, signal: AbortSignal) {
-    super({ keepAlive: true, timeout: idleMsMax });
+  constructor(connect: Connect, keepAlive: boolean, signal: AbortSignal) {
+    super({ keepAlive, timeout: idleMsMax });
     this.#connect = connect;
     this.#signal = signal;
   }

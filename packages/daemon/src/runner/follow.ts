@@ -7,13 +7,14 @@ export interface FollowedRead extends LogRead {
 }
 
 /**
- * Yields the log from `from` on as it grows, until the run has ended and everything was delivered, or the signal aborts.
+ * Yields the log from `from` on as it grows, at most `bytesMax` at a time, until the run has ended and everything was delivered, or the signal aborts.
  * The consumer's pace is its own: while it is busy nothing is read and nothing is buffered (P5). Nothing polls.
  */
 export async function* followRun(
   run: OutputSource,
   from: number,
   signal: AbortSignal,
+  bytesMax?: number,
 ): AsyncGenerator<FollowedRead, void> {
   await using cursor = run.cursor(from);
   const growth = new Growth(run, signal);
@@ -22,7 +23,7 @@ export async function* followRun(
       const { isComplete } = run; // Before the read: what was written until then is then surely read.
       const expectedAt = cursor.offset;
       const { position } = run.output;
-      const read = await cursor.read(position);
+      const read = await cursor.read(position, bytesMax);
       if (read.chunks.length > 0 || read.gapBytes > 0) {
         try {
           yield { ...read, expectedAt };

@@ -8,6 +8,17 @@ export interface LineReader {
   lost(bytes: number): void;
 }
 
+export interface ProgramOutputOptions {
+  readonly run: Run;
+  readonly reader: LineReader;
+  /** The byte of the log to begin with. */
+  readonly from: number;
+  /** Read at a time; as much as the log's reader gives without it, and never more. */
+  readonly readBytesMax?: number | undefined;
+  /** Asked behind each read: what it answers is waited for before the next. */
+  readonly pace?: (() => Promise<void> | undefined) | undefined;
+}
+
 const newline = 0x0a;
 const stderrTailBytes = 2_048;
 
@@ -16,21 +27,16 @@ const stderrTailBytes = 2_048;
  * behind the line whose effects are being told: what is recorded with them says from where a later daemon has to read again (P3).
  */
 export class ProgramOutput {
-  readonly #run: Run;
-  readonly #reader: LineReader;
+  readonly #options: ProgramOutputOptions;
   readonly #stop = new AbortController();
-  readonly #pace: () => Promise<void> | undefined;
   #position: number;
   #readUpTo: number;
   #stderr = "";
 
-  /** @param pace asked behind each read: what it answers is waited for before the next */
-  constructor(run: Run, reader: LineReader, from: number, pace: () => Promise<void> | undefined = () => undefined) {
-    this.#pace = pace;
-    this.#run = run;
-    this.#reader = reader;
-    this.#position = from;
-    this.#readUpTo = from;
+  constructor(options: ProgramOutputOptions) {
+    this.#options = options;
+    this.#position = options.from;
+    this.#readUpTo = options.from;
   }
 
   /** The byte of the log behind the last whole line. */
@@ -44,23 +50,25 @@ export class ProgramOutput {
 
   /** Reads what the log has now, and no further: it ends, however fast the program writes. */
   async catchUp(): Promise<void> {
-    await using cursor = this.#run.cursor(this.#readUpTo);
-    const published = this.#run.output.position;
+    const { run, readBytesMax, pace } = this.#options;
+    await using cursor = run.cursor(this.#readUpTo);
+    const published = run.output.position;
     for (;;) {
-      const read = await cursor.read(published);
+      const read = await cursor.read(published, readBytesMax);
       if (read.chunks.length === 0) return;
       this.#take(read);
       read.release();
-      await this.#pace();
+      await pace?.();
     }
   }
 
   /** Reads as the log grows, until the run has ended and everything was read, or `stop` is called. */
   async follow(): Promise<void> {
-    for await (const read of followRun(this.#run, this.#readUpTo, this.#stop.signal)) {
+    const { run, readBytesMax, pace } = this.#options;
+    for await (const read of followRun(run, this.#readUpTo, this.#stop.signal, readBytesMax)) {
       this.#take(read);
       read.release();
-      await this.#pace();
+      await pace?.();
     }
   }
 
@@ -73,7 +81,7 @@ export class ProgramOutput {
   }
 
   #take({ chunks, gapBytes }: LogRead): void {
-    if (gapBytes > 0) this.#reader.lost(gapBytes);
+    if (gapBytes > 0) this.#options.reader.lost(gapBytes);
     for (const { stream, data, position } of chunks) {
       if (stream === "stdout") this.#takeLines(data, position);
       else this.#stderr = (this.#stderr + data.toString("utf8")).slice(-stderrTailBytes);
@@ -82,12 +90,13 @@ export class ProgramOutput {
   }
 
   #takeLines(data: Buffer, position: number): void {
+    const { reader } = this.#options;
     let start = 0;
     for (let end = data.indexOf(newline); end !== -1; end = data.indexOf(newline, start)) {
       this.#position = position + end + 1;
-      this.#reader.receive(data.subarray(start, end + 1));
+      reader.receive(data.subarray(start, end + 1));
       start = end + 1;
     }
-    if (start < data.length) this.#reader.receive(data.subarray(start));
+    if (start < data.length) reader.receive(data.subarray(start));
   }
 }

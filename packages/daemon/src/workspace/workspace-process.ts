@@ -8,7 +8,7 @@ import type { InputOf, ResultOf } from "@hl/protocol/method.ts";
 import { workspaceLineBytesMax, workspaceMethods, type WorkspaceMethods } from "@hl/protocol/workspace-methods.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
 import type { EndRecord } from "../runner/records.ts";
-import { ProgramOutput } from "../runner/program-output.ts";
+import { ProgramOutput, type LineReader } from "../runner/program-output.ts";
 import type { Run } from "../runner/run.ts";
 
 export interface WorkspaceProcessOptions {
@@ -43,15 +43,12 @@ export class WorkspaceProcess {
       close: () => run.stop("cancelled", killGraceMs),
     });
     this.#peer = new Peer({ transport: this.#transport, clock });
-    this.#output = new ProgramOutput(
-      run,
-      {
-        receive: (chunk) => this.#transport.receive(chunk),
-        // Cannot be, as long as answers are bounded as they are (workspace.ts); half a conversation is none.
-        lost: (bytes) => this.#transport.close(`${bytes} bytes of its answers were lost`),
-      },
-      0,
-    );
+    const reader: LineReader = {
+      receive: (chunk) => this.#transport.receive(chunk),
+      // Cannot be, as long as answers are bounded as they are (workspace.ts); half a conversation is none.
+      lost: (bytes) => this.#transport.close(`${bytes} bytes of its answers were lost`),
+    };
+    this.#output = new ProgramOutput({ run, reader, from: 0 });
   }
 
   /** Resolves with the reason when nothing can be asked of it any more. */

@@ -37,13 +37,15 @@ export const vmRegister = defineMethod({
   }),
   result: tokens.extend({
     registration_id: z.string(),
-    api_endpoints: z.object({
-      commands: z.string(),
-      events: z.string(),
-      heartbeat: z.string(),
-      status: z.string(),
-      token: z.string().optional(),
-    }),
+    api_endpoints: z
+      .object({
+        commands: z.string().optional(),
+        events: z.string().optional(),
+        heartbeat: z.string().optional(),
+        status: z.string().optional(),
+        token: z.string().optional(),
+      })
+      .describe("Paths below the cloud's address; of one that is not named, `cloud_api.endpoints` of the VM holds"),
     configuration: z.object({ heartbeat_interval: z.number(), event_batch_size: z.int(), log_level: z.string() }),
   }),
 });
