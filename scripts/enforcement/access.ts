@@ -61,10 +61,14 @@ export const accessRows: Readonly<Record<string, Enforced>> = {
   ]),
   "security.json:/authorization/permissions": whole("api/session.ts", jwt),
   "security.json:/authorization/certificate_roles": whole("api/certificate-callers.ts", clients),
-  "security.json:/network_security/firewall_rules": unit("network/daemon-networks.ts", [
-    "network/daemon-networks",
-    "firewall rules: an allow is as good as an entry for its protocol, a deny wins over all",
-  ]),
+  "security.json:/network_security/firewall_rules": unit(
+    "network/daemon-networks.ts",
+    [
+      "network/daemon-networks",
+      "firewall rules: an allow is as good as an entry for its protocol, a deny wins over all",
+    ],
+    ["tests/system/inbound-rules", "X1: inbound rules decide who may connect to the HTTP port"],
+  ),
   "security.json:/network_security/tls_config/min_version": whole("packages/config/src/tls-policy.ts", bothFiles),
   "security.json:/network_security/tls_config/max_version": whole("packages/config/src/tls-policy.ts", [
     crossChecks,

@@ -213,7 +213,7 @@ describe("pins, certificates and rules", () => {
     accepted(both("https://hl.example", at("/d/c"), own));
     one(refused(both("https://hl.example", at("/s/c"), own)), /cert_file: is another file than .*client_cert/);
   });
-  it("a deny that hits the cloud is a problem, rules for inbound are a warning", () => {
+  it("a deny that hits the cloud is a problem", () => {
     const deny = (destination: string, protocol = "https"): object =>
       rules({ direction: "outbound", protocol, destination, action: "deny" });
     for (const destination of ["any", "hl.example", "*.example", "hl.example:443"])
@@ -221,11 +221,20 @@ describe("pins, certificates and rules", () => {
     one(refused(both("https://hl.example", deny("any", "wss"))), /denies hl\.example/);
     accepted(both("https://hl.example", deny("hl.example:8443")));
     accepted(both("https://hl.example", deny("any", "ssh")));
-    const inbound = rules({ direction: "inbound", protocol: "any", destination: "any", action: "deny" });
-    assert.match(
-      warningsOf(both("http://127.0.0.1:1", inbound)).join("\n"),
-      /inbound connections, which are not enforced/,
-    );
+  });
+  it("inbound rules that could not be kept are problems; those about other programs are warned about", () => {
+    const inbound = (destination: string, protocol = "any", local_api: object = {}): Record<string, unknown> => ({
+      "daemon.json": { local_api: { http_enabled: true, ...local_api } },
+      "security.json": rules({ direction: "inbound", protocol, destination, action: "deny" }),
+    });
+    const told = (files: Record<string, unknown>): string[] => warningsOf(files).filter((text) => /inbound/.test(text));
+    for (const destination of ["any", "10.0.0.0/8", "::1", "10.0.0.1:8080", "[fd00::1]:8080"])
+      assert.deepEqual(told(inbound(destination)), []);
+    for (const name of ["hl.example", "*.example", "localhost:8080"])
+      one(refused(inbound(name)), /inbound rule with a name: who connects is known by his address/);
+    for (const protocol of ["ws", "wss"]) one(refused(inbound("any", protocol)), /inbound rule for WebSockets/);
+    const others = [inbound("any", "ssh"), inbound("10.0.0.1:22"), inbound("any", "tcp", { http_enabled: false })];
+    for (const files of others) assert.match(told(files).join("\n"), /does not listen on/);
   });
 });
 

@@ -1,7 +1,8 @@
 /** Checks of the cloud's address and of networks, and the defaults that follow the cloud's address. */
 import { cloudOf, listed } from "./cloud-address.ts";
 import type { Finding, Trees } from "./finding.ts";
-import { isLoopbackHost } from "./networks.ts";
+import { isIP } from "node:net";
+import { isLoopbackHost, parseNetworkEntry } from "./networks.ts";
 
 const JWKS_KEY = "security:/authentication/jwt/public_key_url";
 
@@ -129,12 +130,31 @@ function* firewallChecks(trees: Trees): Generator<Finding> {
       message: `denies ${cloud.host}, the host of cloud_api.base_url: a deny wins over every allow, so the daemon could never connect`,
       suggestion: "take the rule out; what no list and no rule allows is refused anyway",
     };
-  if (rules.some(({ direction }) => direction === "inbound"))
-    yield {
-      severity: "warning",
-      keys,
-      message:
-        "has rules for inbound connections, which are not enforced: the daemon listens where local_api.http_host says, and asks for a token",
-      suggestion: "use the firewall of the machine for these",
-    };
+  yield* inboundChecks(trees, keys);
+}
+
+/** The daemon is no packet filter: its HTTP port is what inbound rules are about, and a rule that could not be kept there is none. */
+function* inboundChecks({ daemon, security }: Trees, keys: readonly string[]): Generator<Finding> {
+  const { http_port: ownPort, http_enabled: listens } = daemon.local_api;
+  for (const rule of security.network_security.firewall_rules.filter(({ direction }) => direction === "inbound")) {
+    const entry = rule.destination === "any" ? undefined : parseNetworkEntry(rule.destination);
+    if (entry !== undefined && isIP(entry.host) === 0)
+      yield {
+        ...{ severity: "problem", keys, value: rule },
+        message: "is an inbound rule with a name: who connects is known by his address alone",
+        suggestion: 'write an address, a CIDR range or "any"',
+      };
+    else if (rule.protocol === "ws" || rule.protocol === "wss")
+      yield {
+        ...{ severity: "problem", keys, value: rule },
+        message: "is an inbound rule for WebSockets: a connection is judged before it has said whether it becomes one",
+        suggestion: 'write "http" or "https"',
+      };
+    else if (!listens || ["udp", "ssh", "dns"].includes(rule.protocol) || (entry?.port ?? ownPort) !== ownPort)
+      yield {
+        ...{ severity: "warning", keys, value: rule },
+        message: "is an inbound rule about what the daemon does not listen on: its HTTP port is all that it judges",
+        suggestion: "use the firewall of the machine for the rest",
+      };
+  }
 }

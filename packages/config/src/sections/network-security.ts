@@ -46,7 +46,9 @@ export const networkSecuritySection = section({
         { direction: "outbound", protocol: "any", destination: "169.254.169.254", action: "deny" },
       ],
       reload: "restart",
-      summary: "Connections of the daemon, beside `security.allowed_networks` and `blocked_networks`; a deny wins.",
+      summary:
+        "Connections of the daemon, beside `security.allowed_networks` and `blocked_networks`; a deny wins. " +
+        "Inbound rules say who may connect to the HTTP port: `destination` is the caller's address or range, with a port of ours; with an allow nobody else may. Loopback is no exception.",
     }),
     tls_config: section({
       summary: "TLS to the cloud.",

@@ -9,6 +9,7 @@ import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { Service } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Caller } from "@hl/protocol/method.ts";
+import type { InboundRules } from "../network/inbound-rules.ts";
 import { BodyTooLarge, readBody } from "./body.ts";
 import type { CertificateCallers } from "./certificate-callers.ts";
 import type { ConnectionNumbers } from "./connection-numbers.ts";
@@ -46,6 +47,8 @@ export interface HttpServerOptions {
   readonly allowedOrigins: readonly string[];
   /** Without it the port speaks plain HTTP. */
   readonly tls?: ListenerTls | undefined;
+  /** Who may connect at all; everybody without it. */
+  readonly inbound?: InboundRules | undefined;
   /** Who client certificates are; undefined where they prove nothing. */
   readonly certificates?: CertificateCallers | undefined;
   readonly session: SessionFactory;

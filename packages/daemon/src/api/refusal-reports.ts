@@ -4,12 +4,16 @@ import type { Logger } from "@hl/core/logger.ts";
 
 /** Why a connection was not taken on, or ended by us. */
 export type RefusedConnection =
-  "no_room" | "pushed_out" | "no_login_in_time" | "no_login_but_messages" | "reader_too_slow";
+  "by_rule" | "no_room" | "pushed_out" | "no_login_in_time" | "no_login_but_messages" | "reader_too_slow";
 
-/** @param from an IP address, or `unix socket` */
-export type ReportRefusal = (why: RefusedConnection, from: string) => void;
+/**
+ * @param from an IP address, or `unix socket`
+ * @param because what is written where, for `by_rule`
+ */
+export type ReportRefusal = (why: RefusedConnection, from: string, because?: string) => void;
 
 const sentences: Readonly<Record<RefusedConnection, string>> = {
+  by_rule: "a connection to the HTTP port was refused by a rule",
   no_room: "a local connection was refused: max_connections are open",
   pushed_out: "a local connection without a login was closed for a new one: max_connections are open",
   no_login_in_time: "a local connection was closed: no login in time",
@@ -23,16 +27,21 @@ const toldMax = 20;
 
 /** Tells the log of refused connections, which anybody on this machine can cause as fast as they like: the first of a kind in each minute, and a count. */
 export function refusalReports(logger: Logger, clock: Clock): { readonly report: ReportRefusal } & Disposable {
-  const reports = new BoundedReports<{ readonly why: RefusedConnection; readonly from: string }>({
+  const reports = new BoundedReports<{
+    readonly why: RefusedConnection;
+    readonly from: string;
+    readonly because: string | undefined;
+  }>({
     clock,
     windowMs,
     toldMax,
     keyOf: ({ why, from }) => `${why} ${from}`,
-    tell: ({ why, from }) => logger.warn({ why, from }, sentences[why]),
+    tell: ({ why, from, because }) =>
+      logger.warn({ why, from, ...(because === undefined ? {} : { because }) }, sentences[why]),
     tellRest: (count) => logger.warn({ count }, "more local connections were refused or closed"),
   });
   return {
-    report: (why, from) => reports.report({ why, from }),
+    report: (why, from, because) => reports.report({ why, from, because }),
     [Symbol.dispose]: () => reports[Symbol.dispose](),
   };
 }

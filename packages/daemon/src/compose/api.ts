@@ -20,6 +20,7 @@ import type { ErrorRate } from "../health/error-rate.ts";
 import type { MethodDurations } from "../health/method-durations.ts";
 import type { HealthMonitor } from "../health/monitor.ts";
 import { prometheusText } from "../health/prometheus.ts";
+import { InboundRules } from "../network/inbound-rules.ts";
 import type { Redactor } from "../redaction/redactor.ts";
 import type { Audit } from "./audit.ts";
 import { composeAuthentication } from "./authentication.ts";
@@ -101,6 +102,7 @@ export function composeLocalApi(ports: ApiPorts, session: SessionFactory, limits
               host: local.http_host,
               port: local.http_port,
               ...composeListenerTls(config),
+              inbound: composeInbound(config),
               health: () => publicHealth(monitor.read(false)),
               metrics: () => (collects() ? prometheusText(monitor.read(false)) + durations.text() : undefined),
               openRpc: () => openRpcDocument(daemonMethods),
@@ -129,6 +131,11 @@ function composeListenerTls(config: Config): Pick<HttpServerOptions, "tls" | "ce
     tls: listenerTls(files, { minVersion, maxVersion, ciphers }),
     certificates: isMethod ? new CertificateCallers(config.security.authorization.certificate_roles) : undefined,
   };
+}
+
+function composeInbound({ daemon, security }: Config): InboundRules {
+  const protocol = daemon.local_api.tls_certificate === undefined ? "http" : "https";
+  return new InboundRules(security.network_security.firewall_rules, protocol);
 }
 
 function callerRateOf({ daemon }: Config): CallerRate {

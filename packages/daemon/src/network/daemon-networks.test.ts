@@ -5,8 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { DaemonNetworks, type Asked, type FirewallRule, type NetworkLists } from "./daemon-networks.ts";
+import { DaemonNetworks, type Asked, type NetworkLists } from "./daemon-networks.ts";
 import { parseAuthority } from "./destination.ts";
+import type { FirewallRule } from "./firewall-rule.ts";
 import type { Verdict } from "./verdict.ts";
 
 interface Question extends Partial<NetworkLists>, Partial<Asked> {

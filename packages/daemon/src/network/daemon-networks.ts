@@ -1,18 +1,11 @@
 import { isIP } from "node:net";
-import type { NetworkEntry } from "@hl/config/networks.ts";
 import { facesOf, specialRangeOf } from "./addresses.ts";
 import { destinationText, type Destination } from "./destination.ts";
-import { entriesOf, entryFor, refuse, type DestinationPolicy, type Verdict } from "./verdict.ts";
+import { ruleFor, rulesFor, type FirewallRule, type Rule, type Rules } from "./firewall-rule.ts";
+import { entriesOf, refuse, type DestinationPolicy, type Verdict } from "./verdict.ts";
 
 /** What a connection of the daemon is for, in the words of `firewall_rules`. `proxy` is the way to one, whatever goes through it. */
 export type Use = "https" | "wss" | "http" | "ws" | "proxy";
-
-export interface FirewallRule {
-  readonly direction: "outbound" | "inbound";
-  readonly protocol: string;
-  readonly destination: string;
-  readonly action: "allow" | "deny";
-}
 
 export interface NetworkLists {
   /** `security.allowed_networks`. */
@@ -32,16 +25,6 @@ export interface Asked {
   /** Somebody else resolves the name, so its addresses cannot be judged and a range of them allows no name. */
   readonly byNameOnly?: boolean | undefined;
 }
-
-interface Rule {
-  /** For people: what is written where. */
-  readonly text: string;
-  /** Undefined: everything. */
-  readonly entry: NetworkEntry | undefined;
-  readonly protocol: string;
-}
-
-type Rules = readonly Rule[];
 
 const allowKey = "security.allowed_networks";
 const blockKey = "security.blocked_networks";
@@ -64,9 +47,8 @@ export class DaemonNetworks {
   readonly #blocked: Rules;
 
   constructor({ allowed, blocked, firewallRules }: NetworkLists) {
-    const outbound = firewallRules.filter(({ direction }) => direction === "outbound");
-    const rulesOf = (action: FirewallRule["action"]): Rule[] =>
-      outbound.filter((rule) => rule.action === action).flatMap(rulesFrom);
+    const rulesOf = (action: FirewallRule["action"]): Rules =>
+      rulesFor(firewallRules, { direction: "outbound", action });
     this.#allowed = [...listed(allowed, allowKey), ...rulesOf("allow")];
     this.#blocked = [...listed(blocked, blockKey), ...rulesOf("deny")];
   }
@@ -129,10 +111,6 @@ class OnePolicy implements DestinationPolicy {
   }
 }
 
-function ruleFor(rules: Rules, destination: Destination): Rule | undefined {
-  return rules.find(({ entry }) => entry === undefined || entryFor([{ text: "", entry }], destination) !== undefined);
-}
-
 function isAddressRule({ entry }: Rule, port: number): boolean {
   return entry !== undefined && isIP(entry.host) !== 0 && (entry.port === undefined || entry.port === port);
 }
@@ -149,12 +127,6 @@ function listed(texts: readonly string[], key: string): Rule[] {
     entry,
     protocol: "any",
   }));
-}
-
-function rulesFrom({ protocol, destination, action }: FirewallRule): Rule[] {
-  const text = `the rule "${action} ${protocol} ${destination}" in network_security.firewall_rules`;
-  if (destination === "any") return [{ text, entry: undefined, protocol }];
-  return entriesOf([destination]).map(({ entry }) => ({ text, entry, protocol }));
 }
 
 function blockedBy(rule: Rule, text: string): Verdict {
