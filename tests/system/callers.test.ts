@@ -6,10 +6,12 @@ import assert from "node:assert/strict";
 import { createHmac, createPublicKey, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { makeAuthority, type TestCertificate } from "@hl/testkit/certificates.ts";
 import { http } from "@hl/testkit/http.ts";
 import { connectSocket, connectSocketFrames, type Message } from "@hl/testkit/message-client.ts";
 import { startSystem, TestDaemon, type DaemonOptions } from "@hl/testkit/system.ts";
@@ -18,37 +20,65 @@ import { until } from "@hl/testkit/waiting.ts";
 const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 const nowSeconds = (): number => Math.floor(Date.now() / 1000);
 
+interface Key {
+  readonly kid: string;
+  readonly privateKey: KeyObject;
+  readonly jwk: object;
+}
+
 /** Who issues tokens, and a server for the keys; it counts how often it is asked. */
 class Issuer implements AsyncDisposable {
-  readonly privateKey: KeyObject;
   asked = 0;
+  /** Those that have been shown, the newest last. */
+  readonly #keys: Key[] = [];
   readonly #server: Server;
+  readonly #scheme: "http" | "https";
 
-  private constructor(privateKey: KeyObject, server: Server) {
-    this.privateKey = privateKey;
-    this.#server = server;
+  private constructor(tls: Pick<TestCertificate, "cert" | "key"> | undefined) {
+    const listener: RequestListener = (_request, response) => {
+      this.asked += 1;
+      response.end(JSON.stringify({ keys: [this.#newest.jwk] }));
+    };
+    this.#scheme = tls === undefined ? "http" : "https";
+    this.#server =
+      tls === undefined ? createServer(listener) : createTlsServer({ cert: tls.cert, key: tls.key }, listener);
+    this.rotate();
   }
 
-  static async start(): Promise<Issuer> {
-    const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-    const jwk = { ...publicKey.export({ format: "jwk" }), kid: "k1", alg: "RS256", use: "sig" };
-    const server = createServer((_request, response) => {
-      issuer.asked += 1;
-      response.end(JSON.stringify({ keys: [jwk] }));
-    });
-    const issuer = new Issuer(privateKey, server);
-    await once(server.listen(0, "127.0.0.1"), "listening");
+  /** @param tls its keys are had over https then */
+  static async start(tls?: Pick<TestCertificate, "cert" | "key">): Promise<Issuer> {
+    const issuer = new Issuer(tls);
+    await once(issuer.#server.listen(0, "127.0.0.1"), "listening");
     return issuer;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/jwks.json`;
+    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}/jwks.json`;
+  }
+
+  get privateKey(): KeyObject {
+    return this.#newest.privateKey;
+  }
+
+  get #newest(): Key {
+    return this.#keys.at(-1)!;
+  }
+
+  /** From now on it signs with another key, and shows that one alone. */
+  rotate(): void {
+    const kid = `k${this.#keys.length + 1}`;
+    const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    this.#keys.push({
+      kid,
+      privateKey,
+      jwk: { ...publicKey.export({ format: "jwk" }), kid, alg: "RS256", use: "sig" },
+    });
   }
 
   token(claims: object = {}, header: object = {}): string {
     const times = { iat: nowSeconds(), exp: nowSeconds() + 600 };
     const payload = { iss: "humanlayer.dev", aud: "hl-daemon", sub: "alice", ...times, ...claims };
-    const text = `${encoded({ alg: "RS256", typ: "JWT", kid: "k1", ...header })}.${encoded(payload)}`;
+    const text = `${encoded({ alg: "RS256", typ: "JWT", kid: this.#newest.kid, ...header })}.${encoded(payload)}`;
     return `${text}.${sign("sha256", Buffer.from(text), this.privateKey).toString("base64url")}`;
   }
 
@@ -66,17 +96,21 @@ interface Given {
   readonly jwt?: object;
   readonly methods?: readonly string[];
   readonly authorization?: object;
+  /** Of who vouches for the issuer's server. */
+  readonly ca?: string;
 }
 
 /** security.json of a daemon that believes the issuer. */
 const believing = (issuer: Issuer, given: Given = {}): Pick<DaemonOptions, "prepare"> => ({
   prepare: (home) => {
-    const { jwt, methods = ["jwt"], authorization = {} } = given;
+    const { jwt, methods = ["jwt"], authorization = {}, ca } = given;
+    const certificate = ca === undefined ? {} : { certificate: { ca_cert: join(home, "config/ca.crt") } };
     const security = {
-      authentication: { methods, jwt: { public_key_url: issuer.url, ...jwt } },
+      authentication: { methods, jwt: { public_key_url: issuer.url, ...jwt }, ...certificate },
       authorization,
     };
     mkdirSync(join(home, "config"), { recursive: true });
+    if (ca !== undefined) writeFileSync(join(home, "config/ca.crt"), ca);
     writeFileSync(join(home, "config/security.json"), JSON.stringify(security));
     return { [Symbol.dispose]: () => {} };
   },
@@ -139,6 +173,34 @@ test("X3: a JWT is a caller on every interface, with the role that it names and 
   // The issuer goes away: its keys stay.
   await issuer.stop();
   assert.equal((await post(looker, { jsonrpc: "2.0", id: 1, method: "system/ping" })).status, 200);
+});
+
+test("X3: an issuer over https that takes another key: its tokens are believed within half a minute, and those of nobody else", async () => {
+  const authority = makeAuthority();
+  const server = authority.issue("issuer");
+  await using issuer = await Issuer.start(server);
+  await using daemon = await TestDaemon.start({ ...believing(issuer, { ca: authority.cert }), config: networks });
+  const isBelieved = async (token: string): Promise<boolean> => {
+    const body = { jsonrpc: "2.0", id: 1, method: "system/ping" };
+    return (await http(`${daemon.url}/rpc`, { token, body })).status === 200;
+  };
+  const before = issuer.token();
+  assert.equal(await isBelieved(before), true);
+  await using stranger = await Issuer.start();
+  stranger.rotate();
+  issuer.rotate();
+  // Keys are asked for again no sooner than 30 s after the last time, however often an unknown one is shown.
+  await until("the new key to be believed", () => isBelieved(issuer.token()), 45_000);
+  assert.ok(issuer.asked <= 3, String(issuer.asked));
+  assert.equal(await isBelieved(stranger.token()), false); // Of the same name.
+  assert.equal(await isBelieved(before), false);
+
+  // Nobody vouches for this one.
+  await using other = await Issuer.start(makeAuthority("another").issue("issuer"));
+  await using doubting = await TestDaemon.start({ ...believing(other, { ca: authority.cert }), config: networks });
+  const body = { jsonrpc: "2.0", id: 1, method: "system/ping" };
+  assert.notEqual((await http(`${doubting.url}/rpc`, { token: other.token(), body })).status, 200);
+  assert.equal(other.asked, 0);
 });
 
 test("X3: a connection ends with its token; another login before that keeps it", async () => {
