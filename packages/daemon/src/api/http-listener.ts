@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { ConnectionNumbers } from "./connection-numbers.ts";
 import type { ConnectionSlots } from "./connection-slots.ts";
@@ -36,7 +36,9 @@ export function httpListener(options: HttpListenerOptions, accept: (socket: Sock
   // A place is taken when the handshake is done, by the socket that requests carry then; so many more may be on their way to one.
   server.maxConnections = 2 * slots.connectionsMax;
   // Whom a rule refuses gets no handshake either.
-  server.prependListener("connection", (socket) => isAllowed(socket as Socket, options));
+  server.prependListener("connection", (socket) => {
+    if (socket instanceof Socket) isAllowed(socket, options);
+  });
   return server.prependListener("secureConnection", accept);
 }
 

@@ -5,15 +5,11 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "@hl/core/clock.ts";
 import { answer, encodeAnswer } from "@hl/core/rpc/answer.ts";
 import { parseInput } from "@hl/core/rpc/message.ts";
-import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { Service } from "@hl/core/service.ts";
 import { HlError } from "@hl/protocol/errors.ts";
 import type { Caller } from "@hl/protocol/method.ts";
-import type { InboundRules } from "../network/inbound-rules.ts";
 import { BodyTooLarge, readBody } from "./body.ts";
 import type { CertificateCallers } from "./certificate-callers.ts";
-import type { ConnectionNumbers } from "./connection-numbers.ts";
-import type { ConnectionSlots } from "./connection-slots.ts";
 import {
   asRefusal,
   HealthAnswer,
@@ -26,29 +22,19 @@ import {
   sendRefusal,
 } from "./http-answers.ts";
 import { HttpConnections, type HttpConnection } from "./http-connections.ts";
-import { httpListener } from "./http-listener.ts";
+import { httpListener, type HttpListenerOptions } from "./http-listener.ts";
 import { permissionOf } from "./http-paths.ts";
-import type { ListenerTls } from "./listener-tls.ts";
 import { isLoopbackAddress, judgeOrigin } from "./origin.ts";
-import type { ReportRefusal } from "./refusal-reports.ts";
 import { servingFirst, tooManyInFlight } from "./serving-first.ts";
 import type { SessionFactory, SessionOrigin } from "./session.ts";
 import { WebSockets } from "./web-sockets.ts";
 
-export interface HttpServerOptions {
+export interface HttpServerOptions extends HttpListenerOptions {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
   readonly clock: Clock;
-  readonly limits: TransportLimits;
-  readonly slots: ConnectionSlots;
-  readonly numbers: Readonly<ConnectionNumbers>;
-  readonly report: ReportRefusal;
   readonly allowedOrigins: readonly string[];
-  /** Without it the port speaks plain HTTP. */
-  readonly tls?: ListenerTls | undefined;
-  /** Who may connect at all; everybody without it. */
-  readonly inbound?: InboundRules | undefined;
   /** Who client certificates are; undefined where they prove nothing. */
   readonly certificates?: CertificateCallers | undefined;
   readonly session: SessionFactory;

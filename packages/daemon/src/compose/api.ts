@@ -135,7 +135,7 @@ function composeListenerTls(config: Config): Pick<HttpServerOptions, "tls" | "ce
 
 function composeInbound({ daemon, security }: Config): InboundRules {
   const protocol = daemon.local_api.tls_certificate === undefined ? "http" : "https";
-  return new InboundRules(security.network_security.firewall_rules, protocol);
+  return new InboundRules({ firewallRules: security.network_security.firewall_rules, protocol });
 }
 
 function callerRateOf({ daemon }: Config): CallerRate {

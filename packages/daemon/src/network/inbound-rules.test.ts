@@ -12,7 +12,7 @@ const inbound = (...texts: readonly string[]): FirewallRule[] =>
   });
 /** Which of the addresses are let in. */
 const letIn = (rules: readonly FirewallRule[], addresses: readonly string[], protocol: "http" | "https" = "http") => {
-  const judge = new InboundRules(rules, protocol);
+  const judge = new InboundRules({ firewallRules: rules, protocol });
   return addresses.filter((address) => judge.refusalOf(address, port) === undefined);
 };
 const all = ["10.0.0.1", "::ffff:10.0.0.1", "10.1.0.1", "192.168.0.1", "127.0.0.1", "::1", "fd00::1"];
@@ -47,12 +47,18 @@ test("a rule is about its protocol and its port alone", () => {
 });
 
 test("X1: a connection without an address is refused where there are rules, and a refusal says which rule it was", () => {
-  assert.equal(new InboundRules([], "http").refusalOf(undefined, port), undefined);
+  assert.equal(new InboundRules({ firewallRules: [], protocol: "http" }).refusalOf(undefined, port), undefined);
   assert.notEqual(
-    new InboundRules(inbound("deny ssh any", "deny any 10.0.0.1"), "http").refusalOf(undefined, port),
+    new InboundRules({ firewallRules: inbound("deny ssh any", "deny any 10.0.0.1"), protocol: "http" }).refusalOf(
+      undefined,
+      port,
+    ),
     undefined,
   );
-  const rules = new InboundRules(inbound("deny tcp 10.0.0.0/8", "allow any 192.168.0.0/16"), "http");
+  const rules = new InboundRules({
+    firewallRules: inbound("deny tcp 10.0.0.0/8", "allow any 192.168.0.0/16"),
+    protocol: "http",
+  });
   assert.match(rules.refusalOf("10.0.0.1", port) ?? "", /"inbound deny tcp 10\.0\.0\.0\/8"/);
   assert.match(rules.refusalOf("127.0.0.1", port) ?? "", /no inbound allow/);
 });

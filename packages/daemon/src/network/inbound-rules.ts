@@ -1,5 +1,12 @@
 import { ruleFor, rulesFor, type FirewallRule, type Rules } from "./firewall-rule.ts";
 
+export interface InboundOptions {
+  /** `network_security.firewall_rules` of security.json; those of other directions are passed over. */
+  readonly firewallRules: readonly FirewallRule[];
+  /** What the port speaks. */
+  readonly protocol: "http" | "https";
+}
+
 /**
  * Who may connect to the HTTP port, by the inbound `firewall_rules`: nobody whom a `deny` names, and where there is an `allow`, only those whom
  * one names. Loopback is no exception. Callers are known by their addresses; a port in a rule is ours.
@@ -8,10 +15,9 @@ export class InboundRules {
   readonly #allowed: Rules;
   readonly #denied: Rules;
 
-  /** @param protocol what the port speaks */
-  constructor(rules: readonly FirewallRule[], protocol: "http" | "https") {
+  constructor({ firewallRules, protocol }: InboundOptions) {
     const concerning = (action: FirewallRule["action"]): Rules =>
-      rulesFor(rules, { direction: "inbound", action }).filter((rule) =>
+      rulesFor(firewallRules, { direction: "inbound", action }).filter((rule) =>
         ["any", "tcp", protocol].includes(rule.protocol),
       );
     this.#allowed = concerning("allow");

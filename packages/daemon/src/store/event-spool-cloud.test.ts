@@ -139,7 +139,7 @@ test("S1, S2, S3: in the end the cloud has everything, or is told what is missin
         else {
           for (const of of each.of) {
             const seq = copied.next++;
-            cloud.take(copied.epoch, [{ seq, lane: of, id: `copy ${copied.epoch} ${seq}`, body: "{}" as SpoolText }]);
+            cloud.take(copied.epoch, [{ seq, lane: of, id: `copy ${copied.epoch} ${seq}`, body: "{}" }]);
           }
           comparedWith = -1; // The copy was connected meanwhile, so the first one connects anew.
         }

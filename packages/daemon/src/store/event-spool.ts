@@ -1,5 +1,6 @@
 import type { Urgency } from "@hl/core/store/group-commit.ts";
 import { lanes, type Gap, type Lane, type LanesAcked } from "@hl/protocol/event-lanes.ts";
+import { areNumbersUsedTwice } from "./cloud-cursors.ts";
 import type { Database } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { gapEvent } from "./gap-event.ts";
@@ -176,19 +177,12 @@ export class EventSpool {
 
   /**
    * Compares what the cloud says it has with what it has acknowledged. Where it has less, what is still here of the rest waits again,
-   * and a gap says what is not (S1, S2). Where it has an event that is not here, or another one under the same number, this database
-   * was rolled back or copied: a new epoch begins (S3).
+   * and a gap says what is not (S1, S2). Where numbers were used twice a new epoch begins (S3).
    */
   async reconcile(theirs: LanesAcked): Promise<void> {
     if (theirs.epoch !== this.epoch) return;
     const has = (lane: Lane): number => theirs.lanes[lane] ?? 0;
-    const isUnknown = (lane: Lane): boolean =>
-      has(lane) > this.#use.acked(lane) && !this.#use.isWaiting(lane, has(lane));
-    const isAnother = (lane: Lane): boolean => {
-      const [here, there] = [this.#use.idOf(lane, has(lane)), theirs.event_ids?.[lane]];
-      return here !== undefined && there !== undefined && here !== there;
-    };
-    if (lanes.some((lane) => isUnknown(lane) || isAnother(lane))) return this.beginEpoch();
+    if (areNumbersUsedTwice(this.#use, theirs)) return this.beginEpoch();
     const behind = lanes.filter((lane) => has(lane) < this.#use.acked(lane));
     if (behind.length === 0) return;
     this.#generation += 1;
