@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { TransportLimits } from "@hl/core/rpc/transport.ts";
 import type { ConnectionNumbers } from "./connection-numbers.ts";
 import type { ConnectionSlots } from "./connection-slots.ts";
@@ -36,14 +36,19 @@ export function httpListener(options: HttpListenerOptions, accept: (socket: Sock
   // A place is taken when the handshake is done, by the socket that requests carry then; so many more may be on their way to one.
   server.maxConnections = 2 * slots.connectionsMax;
   // Whom a rule refuses gets no handshake either.
-  server.prependListener("connection", (socket) => {
-    if (socket instanceof Socket) isAllowed(socket, options);
-  });
+  server.prependListener("connection", (socket) => isAllowed(socket, options));
   return server.prependListener("secureConnection", accept);
 }
 
+/** What is judged of a connection; Node says of it only that it is some stream. */
+interface Incoming {
+  readonly remoteAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  destroy(): unknown;
+}
+
 /** Destroys a connection that a rule refuses. */
-function isAllowed(socket: Socket, { inbound, report }: HttpListenerOptions): boolean {
+function isAllowed(socket: Incoming, { inbound, report }: HttpListenerOptions): boolean {
   const { remoteAddress: from, localPort: port = 0 } = socket;
   const refusal = inbound?.refusalOf(from, port);
   if (refusal === undefined) return true;
