@@ -26,8 +26,8 @@ export const workRows: Readonly<Record<string, Enforced>> = {
   "daemon.json:/claude_integration/enabled": whole("claude/agents.ts", started),
   "daemon.json:/claude_integration/binary_path": whole("claude/launch.ts", started),
   "daemon.json:/claude_integration/config_path": whole("claude/agent-launcher.ts", [
-    "tests/agents/acp",
-    "A1, P3: claude-agent-acp: turns, a crash of the daemon in one",
+    "tests/system/agent-folders",
+    "X1: claude_integration.config_path is readable to agents, another folder is not",
   ]),
   "daemon.json:/claude_integration/protocol": whole("claude/probe.ts", [
     "tests/system/agent-jsonrpc",
