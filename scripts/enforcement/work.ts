@@ -11,10 +11,7 @@ const cut: Pair = [
   "a large tool result is cut with a count, and what is over the limit of an agent is told as a gap",
 ];
 const reconfigured: Pair = ["tests/system/approvals", "SIGHUP: new rules and a new time limit hold at once"];
-const commands: Pair = [
-  live,
-  "process_management.max_processes, max_reply_bytes, stop_grace_seconds and what finished commands may take",
-];
+const commands: Pair = [live, "process_management.max_processes, max_reply_bytes and what finished commands may take"];
 const policy: Pair = [live, "process_management.allowed_commands, blocked_commands and environment"];
 const pruned: Pair = [
   "commands/retention",
@@ -111,7 +108,10 @@ export const workRows: Readonly<Record<string, Enforced>> = {
   "daemon.json:/process_management/max_processes": whole("commands/commands.ts", commands),
   "daemon.json:/process_management/process_timeout": whole("commands/plan.ts", limit("process_timeout")),
   "daemon.json:/process_management/idle_timeout": whole("commands/plan.ts", limit("idle_timeout")),
-  "daemon.json:/process_management/stop_grace_seconds": whole("commands/plan.ts", commands),
+  "daemon.json:/process_management/stop_grace_seconds": whole("commands/plan.ts", [
+    live,
+    "process_management.stop_grace_seconds: so long a command that is ended may take for it",
+  ]),
   "daemon.json:/process_management/cleanup_interval": unit("commands/retention.ts", [
     "commands/retention",
     "pruner: at its start, every interval, and at once when asked",

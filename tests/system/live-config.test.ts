@@ -82,7 +82,27 @@ describe("what holds at once", () => {
     assert.equal((await execute("echo", ["back"])).stdout, "back\n");
   });
 
-  test("process_management.max_processes, max_reply_bytes, stop_grace_seconds and what finished commands may take", async () => {
+  test("process_management.stop_grace_seconds: so long a command that is ended may take for it", async () => {
+    await set("process_management", { allowed_commands: ["sh"] });
+    const script = `trap 'sleep 0.3; echo tidied; exit 7' TERM; echo ready; while :; do sleep 0.02; done`;
+    const endedWith = async (seconds: number): Promise<[string, number | undefined]> => {
+      await set("process_management.stop_grace_seconds", seconds);
+      const { command_id } = await execute("sh", ["-c", script], { stream_output: true });
+      const status = async (): Promise<Message> => client.call("command/status", { command_id });
+      await until("its trap", async () => (await status()).stdout_bytes > 0);
+      await client.call("command/cancel", { command_id });
+      const end = await until("its end", async () => {
+        const now = await status();
+        return now.reason !== undefined && now;
+      });
+      return [end.stdout, end.exit_code];
+    };
+    assert.deepEqual(await endedWith(60), ["ready\ntidied\n", 7]);
+    assert.deepEqual(await endedWith(0), ["ready\n", undefined]);
+    await client.call("system/config/update", { config_section: "process_management", reset: ["allowed_commands"] });
+  });
+
+  test("process_management.max_processes, max_reply_bytes and what finished commands may take", async () => {
     await set("process_management", { max_processes: 1, stop_grace_seconds: 0 });
     const { command_id } = await execute("tail", ["-f", "/dev/null"], { stream_output: true });
     assert.equal((await refusal(execute("echo"))).code, 1104);
