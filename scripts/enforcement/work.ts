@@ -1,5 +1,5 @@
 /** What runs, and what it may. */
-import { type Enforced, type Pair, unit, whole, live, restart, crossChecks, bothFiles, jwt } from "./proofs.ts";
+import { type Enforced, type Pair, unit, whole, live, restart, crossChecks, bothFiles } from "./proofs.ts";
 
 const started: Pair = [live, "claude_integration: whether there are agents, how many, and which program"];
 const delays: Pair = [
@@ -177,7 +177,10 @@ export const workRows: Readonly<Record<string, Enforced>> = {
     crossChecks,
     "a blocked cloud, or one that nobody verifies, is a problem",
   ]),
-  "daemon.json:/security/allowed_networks": whole("network/daemon-networks.ts", jwt),
+  "daemon.json:/security/allowed_networks": whole("network/daemon-networks.ts", [
+    "tests/system/link-networks",
+    "X1: an endpoint that the cloud names elsewhere is reached where security.allowed_networks names it",
+  ]),
   "daemon.json:/security/blocked_networks": whole("network/daemon-networks.ts", [
     "tests/system/link-networks",
     "X1: an allowed name that leads to a blocked address is not connected to",

@@ -76,14 +76,12 @@ test("X1: an allowed name that leads to a blocked address is not connected to", 
   assert.equal(cloud.connections, 0);
 });
 
-test("X1: an endpoint that the cloud names elsewhere, and a redirect, lead nowhere", async () => {
-  using folder = temporaryFolder("hl-networks");
-  await using elsewhere = await Counted.start("127.0.0.2");
-  const away = `http://127.0.0.2:${elsewhere.port}`;
+/** A cloud that registers a VM, names an endpoint elsewhere for its events, and sends on whatever else it is asked. */
+function cloudThatNames(away: string): Promise<Counted> {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
   const now = Math.floor(Date.now() / 1000);
   const token = `${part({ alg: "none" })}.${part({ sub: "vm-1", iat: now, exp: now + 3600 })}.x`;
-  await using cloud = await Counted.start("127.0.0.1", (request, response) => {
+  return Counted.start("127.0.0.1", (request, response) => {
     let body = "";
     request.on("data", (chunk: Buffer) => (body += chunk.toString("utf8")));
     request.on("end", () => {
@@ -104,12 +102,29 @@ test("X1: an endpoint that the cloud names elsewhere, and a redirect, lead nowhe
       response.end(JSON.stringify({ jsonrpc: "2.0", id, result }));
     });
   });
+}
+
+const sending = (cloud: Counted): Record<string, object> => ({
+  cloud_api: { base_url: `http://127.0.0.1:${cloud.port}`, connection },
+  event_streaming: { flush_interval: 0.1 },
+  daemon,
+});
+
+test("X1: an endpoint that the cloud names elsewhere is reached where security.allowed_networks names it", async () => {
+  using folder = temporaryFolder("hl-networks");
+  await using elsewhere = await Counted.start("127.0.0.2");
+  await using cloud = await cloudThatNames(`http://127.0.0.2:${elsewhere.port}`);
+  makeDaemonHome(folder.path, { ...sending(cloud), security: { allowed_networks: ["127.0.0.0/8"] } });
+  await using _daemon = await startDaemon(folder.path, { env });
+  await until("events to arrive there", () => elsewhere.paths.includes("/events"));
+});
+
+test("X1: an endpoint that the cloud names elsewhere, and a redirect, lead nowhere", async () => {
+  using folder = temporaryFolder("hl-networks");
+  await using elsewhere = await Counted.start("127.0.0.2");
+  await using cloud = await cloudThatNames(`http://127.0.0.2:${elsewhere.port}`);
   const home = join(folder.path, "vm");
-  makeDaemonHome(home, {
-    cloud_api: { base_url: `http://127.0.0.1:${cloud.port}`, connection },
-    event_streaming: { flush_interval: 0.1 },
-    daemon,
-  });
+  makeDaemonHome(home, sending(cloud));
   {
     await using _daemon = await startDaemon(home, { env });
     const log = (): string => readFileSync(join(home, "logs/daemon.log"), "utf8");
