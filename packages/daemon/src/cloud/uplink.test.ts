@@ -341,6 +341,53 @@ describe("uplink: a cloud that has something else", () => {
     assert.equal(f.spool.depth, 0);
   });
 
+  for (const [how, acked] of [
+    ["has less", { lanes: { session: 3 }, event_ids: { session: "c" } }],
+    ["has another event under a number", { lanes: { session: 4 }, event_ids: { session: "of a copy" } }],
+  ] as const) {
+    test(`S1: a batch that was read while it was compared that the cloud ${how} is not sent behind that`, async () => {
+      const token = Promise.withResolvers<undefined>();
+      const asked = Promise.withResolvers<undefined>();
+      let url = "";
+      let isSlow = false;
+      const target = async (): Promise<{ url: string; token: string }> => {
+        asked.resolve(undefined);
+        if (isSlow) await token.promise;
+        return { url, token: "t" };
+      };
+      await using f = await Fixture.make({ batchEventsMax: 100, target });
+      url = `${f.cloud.url}/events`;
+      f.cloud.otherwise(verdict());
+      await f.append("a", "b", "c", "d", "e");
+      await f.flush();
+      isSlow = true;
+      await f.append("f");
+      const comparing = f.uplink.compare({ epoch: f.spool.epoch, ...acked }, "restored");
+      const sending = f.flush();
+      await Promise.all([comparing, asked.promise]);
+      token.resolve(undefined);
+      await sending;
+      const expected = how === "has less" ? "def" : "abcdef";
+      assert.deepEqual(
+        f.batches.map((batch) => batch.join("")),
+        ["abcde", expected],
+      );
+      assert.equal(f.spool.depth, 0);
+    });
+  }
+
+  test("S1: what a cloud says it has of an epoch that is over is no comparison: it is asked again", async () => {
+    await using f = await Fixture.make();
+    f.cloud.otherwise(verdict());
+    await f.append("a");
+    await f.flush();
+    const { epoch } = f.spool;
+    await f.spool.beginEpoch();
+    await f.uplink.compare({ epoch, lanes: {} }, "restored");
+    await f.flush();
+    assert.equal(f.cloud.received.at(-1)?.headers["hl-cloud-run-id"], "");
+  });
+
   test("one that is always another hl-cloud is asked again with a pause, and not at once for ever", async () => {
     await using f = await Fixture.make();
     f.cloud.otherwise(

@@ -77,8 +77,10 @@ export class Uplink extends LoopService {
    * @param cloudRunId which process of it; undefined for one that does not tell
    */
   async compare(acked: LanesAcked, cloudRunId: string | undefined): Promise<void> {
-    await this.#options.spool.reconcile(acked);
-    this.#comparedWith = cloudRunId ?? this.#comparedWith;
+    const { spool } = this.#options;
+    const isOfNow = acked.epoch === spool.epoch; // Of an epoch that is over it says nothing about what waits.
+    await spool.reconcile(acked);
+    if (isOfNow) this.#comparedWith = cloudRunId ?? this.#comparedWith;
     this.poke();
   }
 
@@ -107,14 +109,14 @@ export class Uplink extends LoopService {
 
   async #sendNext(signal: AbortSignal): Promise<void> {
     const { spool, onContact, retention, logger } = this.#options;
-    const { generation } = spool;
+    const { generation, epoch } = spool;
     const batch = nextBatch(spool, this.#limitsNow);
     if (batch.length === 0) {
       if (spool.depth === 0) return;
       // A page that is damaged may read as the end of its table. Trying again without a pause would hold the event loop.
       throw new Error(`${spool.depth} events wait, and none of them can be read: the database may be damaged`);
     }
-    const refused = await this.#send(batch, signal);
+    const refused = await this.#send({ batch, generation, epoch }, signal);
     if (refused === undefined) return;
     onContact();
     this.#noteRefused(refused);
@@ -125,10 +127,13 @@ export class Uplink extends LoopService {
   }
 
   /** Answers what the cloud refused; undefined when nothing is decided and the next attempt is another one. */
-  async #send(batch: readonly SpooledEvent[], signal: AbortSignal): Promise<Map<number, string> | undefined> {
+  async #send(read: ReadBatch, signal: AbortSignal): Promise<Map<number, string> | undefined> {
     const { http, spool } = this.#options;
+    const { batch, generation, epoch } = read;
     const { url, token } = await this.#options.target(signal);
-    const params = batch.map((event) => withSequence(event, spool.epoch));
+    // The spool has gone back meanwhile: what waits before these would be passed over, here and in the cloud's cursors.
+    if (spool.generation !== generation) return undefined;
+    const params = batch.map((event) => withSequence(event, epoch));
     try {
       const headers = { [cloudRunIdHeader]: this.#comparedWith };
       const outcomes = await http.batch(url, "event/stream", params, token, signal, headers);
@@ -138,6 +143,7 @@ export class Uplink extends LoopService {
       return refused;
     } catch (error) {
       if (error instanceof HlError && error.type === "epoch_conflict") {
+        if (spool.epoch !== epoch) return undefined; // Another one has begun already.
         this.#options.logger.warn({ epoch: spool.epoch, error: error.message }, "a new epoch begins");
         await spool.beginEpoch();
         return undefined;
@@ -227,6 +233,13 @@ export class Uplink extends LoopService {
     signal.removeEventListener("abort", end);
     this.#wake = undefined;
   }
+}
+
+/** Events, and where the spool was when they were read. */
+interface ReadBatch {
+  readonly batch: readonly SpooledEvent[];
+  readonly generation: number;
+  readonly epoch: string;
 }
 
 const comparisonSchema = z.object({ cloud_run_id: z.string(), events_acked: lanesAcked });

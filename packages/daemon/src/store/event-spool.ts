@@ -99,7 +99,7 @@ export class EventSpool {
     return this.#gaps;
   }
 
-  /** Changes when the spool goes back: what was sent before says nothing about what is waiting now. */
+  /** Changes when the spool begins to go back and when it has: what was read before says nothing about what is waiting now. */
   get generation(): number {
     return this.#generation;
   }
@@ -274,6 +274,7 @@ export class EventSpool {
   }
 
   #wentBack({ back, gapAt }: { readonly back: WentBack; readonly gapAt: InsertedGap | undefined }): void {
+    this.#generation += 1; // What was read while it was being written is of before, too.
     this.#use.wentBack(back);
     this.#gapInserted(gapAt);
   }

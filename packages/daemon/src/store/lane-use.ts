@@ -143,14 +143,15 @@ export class LaneUse {
     return this.#database.prepare("SELECT 1 FROM events WHERE lane = ? AND seq = ?").get(lane, seq) !== undefined;
   }
 
-  /** `event_id` of the number, also of the newest that is forgotten; undefined where it is not known, or no event had it. */
-  idOf(lane: Lane, seq: number): string | undefined {
-    const row =
-      this.#database.prepare("SELECT event_id AS id FROM events WHERE seq = ?").get(seq) ??
-      this.#database
-        .prepare("SELECT forgotten_id AS id FROM lanes WHERE lane = ? AND forgotten_seq = ?")
-        .get(lane, seq);
-    return (row as { id: string | null } | undefined)?.id ?? undefined;
+  /** Whether the number is that event's: one that is here, or the newest of the lane that is forgotten. */
+  isOf(lane: Lane, seq: number, id: string): boolean {
+    const kept = this.#database.prepare("SELECT event_id AS id FROM events WHERE seq = ?").get(seq);
+    if (kept !== undefined) return kept["id"] === id;
+    const forgotten = this.#database
+      .prepare("SELECT forgotten_id AS id FROM lanes WHERE lane = ? AND forgotten_seq = ?")
+      .get(lane, seq);
+    // Null: it was forgotten before ids were kept.
+    return forgotten !== undefined && (forgotten["id"] === null || forgotten["id"] === id);
   }
 
   wentBack({ lane, acked, events, bytes }: WentBack): void {
