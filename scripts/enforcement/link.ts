@@ -80,10 +80,11 @@ export const linkRows: Readonly<Record<string, Enforced>> = {
     "cloud/http",
     "a request has a second more for each 64 KiB of its body that has begun",
   ]),
-  "daemon.json:/cloud_api/connection/retry_attempts": unit("cloud/retry.ts", [
-    "cloud/retry",
-    "C3: behind attemptsMax windows each is the longest, until a success",
-  ]),
+  "daemon.json:/cloud_api/connection/retry_attempts": whole(
+    "cloud/retry.ts",
+    [restart, "cloud_api.connection.retry_attempts: so many windows grow, none with 0: the first is the longest"],
+    ["cloud/retry", "C3: behind attemptsMax windows each is the longest, until a success"],
+  ),
   "daemon.json:/cloud_api/connection/retry_delay": unit("cloud/retry.ts", window),
   "daemon.json:/cloud_api/connection/max_retry_delay": unit("cloud/retry.ts", window),
   "daemon.json:/cloud_api/connection/reconnect_spread": unit("cloud/channel.ts", [

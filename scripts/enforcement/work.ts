@@ -72,10 +72,11 @@ export const workRows: Readonly<Record<string, Enforced>> = {
     "claude/supervised-agent",
     "a session has one process: a start that would go on with that of a live agent is refused, and starts count as agents",
   ]),
-  "daemon.json:/claude_integration/communication/buffer_size": unit("runner/program-output.ts", [
-    "runner/program-output",
-    "reads no more at a time than readBytesMax, and loses nothing by it",
-  ]),
+  "daemon.json:/claude_integration/communication/buffer_size": unit(
+    "claude/agents.ts",
+    ["claude/agents", "P5: an agent is read in pieces of readBytesMax, and a message over many of them is one"],
+    ["runner/program-output", "reads no more at a time than readBytesMax, and loses nothing by it"],
+  ),
   "daemon.json:/claude_integration/communication/message_delimiter": whole("claude/agent-input.ts", [
     "tests/system/agent-messages",
     "messages end with message_delimiter",

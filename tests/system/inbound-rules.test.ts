@@ -69,6 +69,6 @@ for (const isTls of [false, true]) {
 test("a daemon whose inbound rules could not be kept does not start, and says which", async () => {
   await assert.rejects(
     daemonWith([rule("deny", "bad.example")]),
-    /inbound rule with a name: who connects is known by his address alone/,
+    /inbound rule "deny any bad\.example", but who connects is known by his address alone/,
   );
 });

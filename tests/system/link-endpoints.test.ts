@@ -57,7 +57,7 @@ class BareCloud implements AsyncDisposable {
     this.paths.add(url.replace(/\?.*/, ""));
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
-    if (url.startsWith(endpoints.commands)) return "[]";
+    if (url.includes(endpoints.commands)) return "[]";
     this.sockets.push(socket);
     assert.equal(method, "POST");
     const body = JSON.parse(Buffer.concat(parts).toString()) as Request | Request[];
@@ -87,13 +87,16 @@ class BareCloud implements AsyncDisposable {
   }
 }
 
-for (const keepalive of [true, false]) {
-  test(`cloud_api.endpoints where the cloud names none; keepalive ${keepalive}`, async () => {
+for (const [keepalive, prefix] of [
+  [true, ""],
+  [false, "/behind/a/gateway"],
+] as const) {
+  test(`cloud_api.endpoints where the cloud names none; keepalive ${keepalive}, below "${prefix}"`, async () => {
     using folder = temporaryFolder("hl-endpoints");
     await using cloud = await BareCloud.start();
     const home = join(folder.path, "vm");
     makeDaemonHome(home, {
-      cloud_api: { base_url: cloud.url, endpoints, connection: { ...connection, keepalive } },
+      cloud_api: { base_url: cloud.url + prefix, endpoints, connection: { ...connection, keepalive } },
       event_streaming: { flush_interval: 0.05 },
       daemon: { instance_id: "vm-1", workspace_id: "w" },
     });
@@ -101,11 +104,13 @@ for (const keepalive of [true, false]) {
     const token = readFileSync(join(home, "data/auth/local_token"), "utf8").trim();
     using client = await connectSocket(daemon.ready.socket, token);
     await client.call("event/stream", { event_id: "e-1", event_type: "mark", timestamp: 0, data: {} });
-    await until("each path to be asked", () => Object.values(endpoints).every((path) => cloud.paths.has(path)));
+    await until("each path to be asked", () =>
+      Object.values(endpoints).every((path) => cloud.paths.has(prefix + path)),
+    );
     await until("the event", () => cloud.eventIds.includes("e-1"));
     await until("a dozen requests", () => cloud.sockets.length >= 12);
     assert.deepEqual(
-      [...cloud.paths].filter((path) => !path.startsWith("/own/")),
+      [...cloud.paths].filter((path) => !path.startsWith(`${prefix}/own/`)),
       [],
     );
     const connections = new Set(cloud.sockets).size;

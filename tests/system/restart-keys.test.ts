@@ -105,6 +105,19 @@ describe("keys that hold from the next start on", () => {
   });
 });
 
+test("cloud_api.connection.retry_attempts: so many windows grow, none with 0: the first is the longest", async () => {
+  const quick = { retry_delay: 0.01, max_retry_delay: 86_400, heartbeat_interval: 1, heartbeat_interval_min: 0.1 };
+  const waitedWith = async (retry_attempts: number): Promise<number> => {
+    const cloud_api = { base_url: "http://127.0.0.1:9", connection: { ...quick, retry_attempts } };
+    await using daemon = await TestDaemon.start({ config: { cloud_api } });
+    const wait = /"retry_ms":(\d+),"attempt":1,[^\n]*"msg":"the heartbeat failed/;
+    const told = await until("the first wait to be told", () => wait.exec(daemon.log) ?? undefined);
+    return Number(told[1]);
+  };
+  assert.ok((await waitedWith(5)) <= 10);
+  assert.ok((await waitedWith(0)) > 10); // By chance it is not, once in eight million.
+});
+
 test("local_api.http_enabled and logging.audit.enabled: off is off", async () => {
   await using daemon = await TestDaemon.start({
     config: { local_api: { http_enabled: false }, logging: { audit: { enabled: false } } },

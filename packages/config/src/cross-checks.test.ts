@@ -230,9 +230,11 @@ describe("pins, certificates and rules", () => {
     const told = (files: Record<string, unknown>): string[] => warningsOf(files).filter((text) => /inbound/.test(text));
     for (const destination of ["any", "10.0.0.0/8", "::1", "10.0.0.1:8080", "[fd00::1]:8080"])
       assert.deepEqual(told(inbound(destination)), []);
-    for (const name of ["hl.example", "*.example", "localhost:8080"])
-      one(refused(inbound(name)), /inbound rule with a name: who connects is known by his address/);
-    for (const protocol of ["ws", "wss"]) one(refused(inbound("any", protocol)), /inbound rule for WebSockets/);
+    assert.deepEqual(told(inbound("10.0.0.1:40000", "any", { http_port: 0 })), []); // Nobody knows yet.
+    for (const name of ["hl.example", "*.example", "localhost:8080", "fe80::1%eth0"])
+      one(refused(inbound(name)), /the inbound rule "deny any .*", but who connects is known by his address/);
+    for (const protocol of ["ws", "wss"])
+      one(refused(inbound("any", protocol)), /"deny wss? any", but .* whether it becomes a WebSocket/);
     const others = [inbound("any", "ssh"), inbound("10.0.0.1:22"), inbound("any", "tcp", { http_enabled: false })];
     for (const files of others) assert.match(told(files).join("\n"), /does not listen on/);
   });

@@ -137,24 +137,23 @@ function* firewallChecks(trees: Trees): Generator<Finding> {
 function* inboundChecks({ daemon, security }: Trees, keys: readonly string[]): Generator<Finding> {
   const { http_port: ownPort, http_enabled: listens } = daemon.local_api;
   for (const rule of security.network_security.firewall_rules.filter(({ direction }) => direction === "inbound")) {
-    const entry = rule.destination === "any" ? undefined : parseNetworkEntry(rule.destination);
-    if (entry !== undefined && isIP(entry.host) === 0)
-      yield {
-        ...{ severity: "problem", keys, value: rule },
-        message: "is an inbound rule with a name: who connects is known by his address alone",
-        suggestion: 'write an address, a CIDR range or "any"',
-      };
-    else if (rule.protocol === "ws" || rule.protocol === "wss")
-      yield {
-        ...{ severity: "problem", keys, value: rule },
-        message: "is an inbound rule for WebSockets: a connection is judged before it has said whether it becomes one",
-        suggestion: 'write "http" or "https"',
-      };
-    else if (!listens || ["udp", "ssh", "dns"].includes(rule.protocol) || (entry?.port ?? ownPort) !== ownPort)
-      yield {
-        ...{ severity: "warning", keys, value: rule },
-        message: "is an inbound rule about what the daemon does not listen on: its HTTP port is all that it judges",
-        suggestion: "use the firewall of the machine for the rest",
-      };
+    const { protocol, destination, action } = rule;
+    const told = (severity: Finding["severity"], why: string, suggestion: string): Finding => ({
+      ...{ severity, keys, value: rule, suggestion },
+      message: `has the inbound rule "${action} ${protocol} ${destination}", ${why}`,
+    });
+    const entry = destination === "any" ? undefined : parseNetworkEntry(destination);
+    const isOfPort = entry?.port === undefined || entry.port === ownPort || ownPort === 0;
+    if (entry !== undefined && (isIP(entry.host) === 0 || entry.host.includes("%"))) {
+      const why = "but who connects is known by his address alone";
+      yield told("problem", why, 'write an address without a zone, a CIDR range or "any"');
+    } else if (protocol === "ws" || protocol === "wss") {
+      const why = "but a connection is judged before it has said whether it becomes a WebSocket";
+      yield told("problem", why, 'write "http"');
+    } else if (!listens || !isOfPort || ["udp", "ssh", "dns"].includes(protocol)) {
+      const why =
+        "which is about what the daemon does not listen on: of inbound connections it judges those to its HTTP port";
+      yield told("warning", why, "use the firewall of the machine for the rest");
+    }
   }
 }

@@ -42,11 +42,11 @@ const communication = section({
   keys: {
     buffer_size: bytes({
       min: 512,
-      max: 16 * 2 ** 20,
+      max: 64 * 1024,
       default: 8192,
       reload: "restart",
       summary:
-        "Largest piece of an agent's output that is read at once, never more than 64 KiB. Messages may be longer: they are put together.",
+        "Largest piece of an agent's output that is read at once. Messages may be longer: they are put together.",
     }),
     message_delimiter: key({
       schema: z.enum(["\n", "\r\n"]),

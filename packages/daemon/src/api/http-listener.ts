@@ -22,8 +22,8 @@ export interface HttpListenerOptions {
 /** Node's server with our time limits. @param accept called with each connection before anything of it is read as HTTP */
 export function httpListener(options: HttpListenerOptions, accept: (socket: Socket) => void): Server | TlsServer {
   const { limits, numbers, slots, tls } = options;
-  const acceptAllowed = (socket: Socket): void => {
-    if (isAllowed(socket, options)) accept(socket);
+  const acceptAdmitted = (socket: Socket): void => {
+    if (admit(socket, options)) accept(socket);
   };
   const times = {
     requestTimeout: limits.partialMessageMs,
@@ -31,12 +31,12 @@ export function httpListener(options: HttpListenerOptions, accept: (socket: Sock
     connectionsCheckingInterval: 5_000, // Of the two limits before; the default of 30 s would double them.
     keepAliveTimeout: numbers.idleTimeoutMs,
   };
-  if (tls === undefined) return createServer(times).prependListener("connection", acceptAllowed);
+  if (tls === undefined) return createServer(times).prependListener("connection", acceptAdmitted);
   const server = createTlsServer({ ...times, ...tls.options });
   // A place is taken when the handshake is done, by the socket that requests carry then; so many more may be on their way to one.
   server.maxConnections = 2 * slots.connectionsMax;
   // Whom a rule refuses gets no handshake either.
-  server.prependListener("connection", (socket) => isAllowed(socket, options));
+  server.prependListener("connection", (socket) => admit(socket, options));
   return server.prependListener("secureConnection", accept);
 }
 
@@ -47,8 +47,8 @@ interface Incoming {
   destroy(): unknown;
 }
 
-/** Destroys a connection that a rule refuses. */
-function isAllowed(socket: Incoming, { inbound, report }: HttpListenerOptions): boolean {
+/** False, and the connection destroyed, where a rule refuses it. */
+function admit(socket: Incoming, { inbound, report }: HttpListenerOptions): boolean {
   const { remoteAddress: from, localPort: port = 0 } = socket;
   const refusal = inbound?.refusalOf(from, port);
   if (refusal === undefined) return true;

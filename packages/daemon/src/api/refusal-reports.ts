@@ -25,23 +25,33 @@ const windowMs = 60_000;
 /** Kinds of one minute, addresses told apart. */
 const toldMax = 20;
 
-/** Tells the log of refused connections, which anybody on this machine can cause as fast as they like: the first of a kind in each minute, and a count. */
+interface Refused {
+  readonly why: RefusedConnection;
+  readonly from: string;
+  readonly because: string | undefined;
+}
+
+/**
+ * Tells the log of refused connections, which anybody can cause as fast as they like: the first of a kind in each minute, and a count. Those that a
+ * rule refuses come from other machines, and take nothing of what is told of callers on this one.
+ */
 export function refusalReports(logger: Logger, clock: Clock): { readonly report: ReportRefusal } & Disposable {
-  const reports = new BoundedReports<{
-    readonly why: RefusedConnection;
-    readonly from: string;
-    readonly because: string | undefined;
-  }>({
-    clock,
-    windowMs,
-    toldMax,
-    keyOf: ({ why, from }) => `${why} ${from}`,
-    tell: ({ why, from, because }) =>
-      logger.warn({ why, from, ...(because === undefined ? {} : { because }) }, sentences[why]),
-    tellRest: (count) => logger.warn({ count }, "more local connections were refused or closed"),
-  });
+  const boundedTo = (what: string): BoundedReports<Refused> =>
+    new BoundedReports({
+      clock,
+      windowMs,
+      toldMax,
+      keyOf: ({ why, from }) => `${why} ${from}`,
+      tell: ({ why, from, because }) =>
+        logger.warn({ why, from, ...(because === undefined ? {} : { because }) }, sentences[why]),
+      tellRest: (count) => logger.warn({ count }, `more ${what}`),
+    });
+  const byRule = boundedTo("connections to the HTTP port were refused by rules");
+  const others = boundedTo("local connections were refused or closed");
   return {
-    report: (why, from, because) => reports.report({ why, from, because }),
-    [Symbol.dispose]: () => reports[Symbol.dispose](),
+    report: (why, from, because) => (why === "by_rule" ? byRule : others).report({ why, from, because }),
+    [Symbol.dispose]: () => {
+      for (const reports of [byRule, others]) reports[Symbol.dispose]();
+    },
   };
 }

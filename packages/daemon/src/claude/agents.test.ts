@@ -216,6 +216,26 @@ describe("agents over two lives of the daemon", () => {
     await second.agents.get(processId).stop({ force: true, timeoutMs: 0 });
   });
 
+  test("P5: an agent is read in pieces of readBytesMax, and a message over many of them is one", async () => {
+    const readsWith = async (readBytesMax: number): Promise<number> => {
+      let reads = 0;
+      const life = f.life({ readBytesMax, pace: () => void (reads += 1) });
+      const { fake, processId } = await f.start(life);
+      const answer = life.relay(processId, "hello", randomUUID());
+      await fake.prompt(1);
+      fake.claude.start();
+      const said = "x".repeat(40_000);
+      reads = 0;
+      fake.claude.finish(said);
+      assert.equal((await answer).text, said);
+      await life.agents.get(processId).stop({ force: true, timeoutMs: 0 });
+      return reads;
+    };
+    const small = await readsWith(1_024);
+    assert.ok(small >= 39, String(small));
+    assert.ok((await readsWith(64 * 1024)) < small / 2);
+  });
+
   test("P7: a result over the longest line is skipped after an attach too, the relay says so, and the agent is usable", async () => {
     const options = { lineBytesMax: 100_000 };
     const { fake, processId, relayId } = await leftInTurn(options);

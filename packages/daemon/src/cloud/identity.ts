@@ -106,10 +106,10 @@ export class Identity {
     return registration;
   }
 
-  /** Where the cloud answers: at the path that it has named, else at the configured one. Throws as `resolveUrl` does. */
+  /** Where the cloud answers: where it has said, else at the configured path below its address. Throws as `resolveUrl` does. */
   url(endpoint: Endpoint): string {
     const { baseUrl, paths } = this.#options;
-    return resolveUrl(baseUrl, this.#registration?.api_endpoints[endpoint] ?? paths[endpoint]);
+    return resolveUrl(baseUrl, this.#registration?.api_endpoints[endpoint] ?? `${baseUrl}${paths[endpoint]}`);
   }
 
   /** A token that is valid for a while yet; while the cloud cannot renew it, one that is valid at all. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { silentLogger, type Logger } from "@hl/core/logger.ts";
-import { ManualClock } from "@hl/testkit/manual-clock.ts";
+import { ManualClock, settled } from "@hl/testkit/manual-clock.ts";
 import { CloudUnreachable } from "./http.ts";
 import { HlError, type ErrorType } from "@hl/protocol/errors.ts";
 import { NotEnrolled, Retry, type RetryOptions } from "./retry.ts";
@@ -174,4 +174,23 @@ test("C3: a stop ends the wait without an error, and before it nothing is said",
   await f.retry.failed(new Error("x"), "it", stop.signal);
   assert.equal(f.pauses.length, 1);
   assert.equal(f.clock.timers, 0);
+});
+
+test("C3: a wait for the network ends when the cloud is reached; one that was asked for, or is for people, does not", async () => {
+  const waits = async (error: unknown): Promise<boolean> => {
+    const f = fixture();
+    let isOver = false;
+    const waiting = f.retry.failed(error, "it", new AbortController().signal).then(() => (isOver = true));
+    f.retry.reached();
+    await settled();
+    const isWaiting = !isOver;
+    f.retry.wake();
+    await waiting;
+    return isWaiting;
+  };
+  assert.equal(await waits(new Error("gone")), false);
+  assert.equal(await waits(new CloudUnreachable("gone")), false);
+  assert.equal(await waits(new CloudUnreachable("busy", 30_000)), true);
+  assert.equal(await waits(new HlError("instance_revoked", "x")), true);
+  assert.equal(await waits(new HlError("identity_in_use", "x")), true);
 });

@@ -57,6 +57,8 @@ export class Retry {
   #refusals = 0;
   #revocations = 0;
   #wake: (() => void) | undefined;
+  /** What the present wait is for; the others were asked for, or wait for people. */
+  #isForNetwork = false;
 
   constructor(options: RetryOptions) {
     this.#options = options;
@@ -86,6 +88,11 @@ export class Retry {
     this.#wake?.();
   }
 
+  /** The cloud has answered elsewhere: a wait for the network is over. One that a server asked for, or that is for people, goes on. */
+  reached(): void {
+    if (this.#isForNetwork) this.wake();
+  }
+
   /**
    * Waits before the next attempt; returns early, without an error, when the signal aborts or somebody wakes it.
    * @param spreadMs instead of the back-off, uniform over so much: an announced stop, or 0 for at once.
@@ -94,6 +101,7 @@ export class Retry {
     if (signal.aborted) return;
     const { random, logger, maxMs, onFailure } = this.#options;
     onFailure?.(error);
+    this.#isForNetwork = false;
     const pauseMs = spreadMs === undefined ? this.#pauseMs(error) : Math.round(random() * spreadMs);
     const fields = { error: errorText(error), retry_ms: pauseMs, attempt: this.#windows.attempt };
     if (spreadMs === undefined && pauseMs >= maxMs / 2) logger.error(fields, `${what} failed`);
@@ -107,12 +115,17 @@ export class Retry {
     if (this.#succeededAt !== undefined && clock.now() - this.#succeededAt >= healthyMs) this.#windows.reset();
     this.#succeededAt = undefined;
     if (error instanceof CloudUnreachable && error.retryAfterMs !== undefined) return this.#spread(error.retryAfterMs);
-    if (!(error instanceof HlError) || error instanceof NotEnrolled) return this.#windows.nextMs();
+    if (!(error instanceof HlError) || error instanceof NotEnrolled) return this.#nextWindowMs();
     if (error.type === "instance_revoked") return this.#spread(doubled(revoked, this.#revocations++));
     if (refusals.has(error.type)) return this.#spread(doubled(refused, this.#refusals++));
     // The first time the token is renewed; refused again, a third one would not help.
     const again = error.type === "unauthenticated" && this.#unauthenticated++ > 0;
-    return again ? this.#spread(doubled(refused, this.#refusals++)) : this.#windows.nextMs();
+    return again ? this.#spread(doubled(refused, this.#refusals++)) : this.#nextWindowMs();
+  }
+
+  #nextWindowMs(): number {
+    this.#isForNetwork = true;
+    return this.#windows.nextMs();
   }
 
   /** At least so long, and up to half of it more. */

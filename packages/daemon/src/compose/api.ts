@@ -102,7 +102,7 @@ export function composeLocalApi(ports: ApiPorts, session: SessionFactory, limits
               host: local.http_host,
               port: local.http_port,
               ...composeListenerTls(config),
-              inbound: composeInbound(config),
+              inbound: new InboundRules({ firewallRules: config.security.network_security.firewall_rules }),
               health: () => publicHealth(monitor.read(false)),
               metrics: () => (collects() ? prometheusText(monitor.read(false)) + durations.text() : undefined),
               openRpc: () => openRpcDocument(daemonMethods),
@@ -131,11 +131,6 @@ function composeListenerTls(config: Config): Pick<HttpServerOptions, "tls" | "ce
     tls: listenerTls(files, { minVersion, maxVersion, ciphers }),
     certificates: isMethod ? new CertificateCallers(config.security.authorization.certificate_roles) : undefined,
   };
-}
-
-function composeInbound({ daemon, security }: Config): InboundRules {
-  const protocol = daemon.local_api.tls_certificate === undefined ? "http" : "https";
-  return new InboundRules({ firewallRules: security.network_security.firewall_rules, protocol });
 }
 
 function callerRateOf({ daemon }: Config): CallerRate {

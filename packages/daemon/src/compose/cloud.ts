@@ -90,6 +90,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     clock: { wallMs: () => clock.wallMs() + (link.clockSkewMs ?? 0) },
   });
   const uplinkRetry = new Retry(retryOptions(numbers, "requests", retrying));
+  const heartbeatRetry = new Retry(retryOptions(numbers, "requests", retrying));
   const channelRetry = new Retry(retryOptions(numbers, "channel", retrying));
   const target: CloudTarget = new CloudTarget({
     identity,
@@ -131,7 +132,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     clock,
     random,
     http,
-    retry: new Retry(retryOptions(numbers, "requests", retrying)),
+    retry: heartbeatRetry,
     target: (signal) => target.endpoint("heartbeat", signal),
     renew,
     isUnauthenticated,
@@ -231,6 +232,7 @@ export function composeCloud(ports: CloudPorts): ComposedCloud {
     },
     onConnected: (welcome, tookMs) => {
       link.contact();
+      for (const retry of [uplinkRetry, heartbeatRetry]) retry.reached();
       link.setServerTime(welcome.server_time * 1000, tookMs);
       if (welcome.heartbeat_interval !== undefined) heartbeat.setInterval(welcome.heartbeat_interval);
       onSettings(welcome.settings ?? {});

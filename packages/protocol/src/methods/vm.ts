@@ -45,7 +45,9 @@ export const vmRegister = defineMethod({
         status: z.string().optional(),
         token: z.string().optional(),
       })
-      .describe("Paths below the cloud's address; of one that is not named, `cloud_api.endpoints` of the VM holds"),
+      .describe(
+        "URLs, or paths from the root of the cloud's host. Where one is not named, the VM's `cloud_api.endpoints` holds; daemons of before need all but `token`",
+      ),
     configuration: z.object({ heartbeat_interval: z.number(), event_batch_size: z.int(), log_level: z.string() }),
   }),
 });
