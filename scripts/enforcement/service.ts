@@ -112,7 +112,7 @@ export const serviceRows: Readonly<Record<string, Enforced>> = {
     "api/socket-server",
     "max_pending_requests: one more is refused, and an answer frees its place",
   ]),
-  "daemon.json:/local_api/login_timeout_seconds": whole("api/connection-guard.ts", connections),
+  "daemon.json:/local_api/login_timeout_seconds": whole("api/connection-guard.ts", composedApi),
   "daemon.json:/local_api/idle_timeout_seconds": whole("api/connection-guard.ts", composedApi),
   "daemon.json:/local_api/allowed_origins": whole("api/origin.ts", connections),
   "daemon.json:/local_api/rate_limiting/requests_per_minute": whole("api/caller-limits.ts", composedApi),

@@ -175,6 +175,14 @@ describe("TLS", () => {
       [policy.minVersion, policy.ciphers, policy.pins],
       ["TLSv1.2", "TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256", undefined],
     );
+    const own = { cipher_suites: ["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"] };
+    const withOwn = accepted({
+      "security.json": { network_security: { tls_config: suites }, authentication: { certificate: own } },
+      "daemon.json": { security: { tls_version: "1.2" } },
+    });
+    assert.equal(tlsPolicy(withOwn, true).ciphers, "TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256");
+    const stricter = accepted({ ...tls({ min_version: "1.3" }), "daemon.json": { security: { tls_version: "1.2" } } });
+    assert.equal(tlsPolicy(stricter).minVersion, "TLSv1.3");
   });
 });
 

@@ -3,7 +3,7 @@
  * Method: the real composition of both servers over a configuration from files; a clock moved by hand; callers that write bytes.
  */
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -62,6 +62,17 @@ test("the limits of local_api hold as configured, and as changed from then on", 
     await clock.advance(1);
     await until("the end", () => caller.destroyed);
   };
+  const idlesFor = async (ms: number): Promise<void> => {
+    const { socket: caller, text } = await open();
+    const token = readFileSync(config.daemon.local_api.token_file, "utf8").trim();
+    caller.write(`${JSON.stringify({ jsonrpc: "2.0", id: 1, method: "auth/login", params: { token } })}\n`);
+    await until("the answer to the login", () => text().includes('"role":'));
+    await clock.advance(ms - 1);
+    for (let turn = 0; turn < 10; turn += 1) await settled();
+    assert.equal(caller.destroyed, false);
+    await clock.advance(1);
+    await until("the end", () => caller.destroyed);
+  };
   const refusals = async (messages: number): Promise<number[]> => {
     const { socket: caller, text } = await open();
     caller.write(ping.repeat(messages));
@@ -77,12 +88,14 @@ test("the limits of local_api hold as configured, and as changed from then on", 
     });
   };
   await closesAfter(4_000);
+  await idlesFor(50_000);
   assert.deepEqual(await refusals(4), [1001, 1001, 1_000, 2_000]);
-  const changed = { ...first, max_connections: 1, login_timeout_seconds: 1 };
+  const changed = { ...first, max_connections: 1, login_timeout_seconds: 1, idle_timeout_seconds: 20 };
   const faster = { requests_per_minute: 60_000, burst_limit: 3, backoff_strategy: "constant" };
   using second = temporaryFolder("hl-api");
   live.take(configIn(second.path, { ...changed, rate_limiting: faster }));
   await closesAfter(1_000);
+  await idlesFor(20_000);
   assert.deepEqual(await refusals(4), [1001, 1001, 1001, 1]);
   const pushed = await open();
   await open();
