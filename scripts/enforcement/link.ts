@@ -51,7 +51,7 @@ export const linkRows: Readonly<Record<string, Enforced>> = {
   "daemon.json:/daemon/environment": whole("system/system-info.ts", named),
 
   "daemon.json:/cloud_api/base_url": whole("compose/cloud.ts", polls),
-  "daemon.json:/cloud_api/endpoints/register": unit("cloud/identity.ts", [
+  "daemon.json:/cloud_api/endpoints/register": whole("cloud/identity.ts", unnamed, [
     "cloud/identity",
     "the path of registration is the configured one",
   ]),
