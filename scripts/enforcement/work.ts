@@ -150,10 +150,11 @@ export const workRows: Readonly<Record<string, Enforced>> = {
     "commands/plan.ts",
     limit("resource_limits.max_child_processes"),
   ),
-  "daemon.json:/process_management/resource_limits/max_memory_mb": whole("commands/plan.ts", [
-    "tests/system/limits",
-    "P2: who takes more memory than max_memory_mb ends with reason oom",
-  ]),
+  "daemon.json:/process_management/resource_limits/max_memory_mb": whole(
+    "commands/plan.ts",
+    limit("resource_limits.max_memory_mb"),
+    ["tests/system/limits", "P2: who takes more memory than max_memory_mb ends with reason oom"],
+  ),
   "daemon.json:/process_management/resource_limits/max_cpu_percent": whole("commands/plan.ts", [
     "tests/vm/limits",
     "holds a busy command to its share of the processors",
