@@ -1,6 +1,6 @@
-import { parseNetworkEntry, type NetworkEntry } from "@hl/config/networks.ts";
+import type { NetworkEntry } from "@hl/config/networks.ts";
 import type { Destination } from "./destination.ts";
-import { entryFor } from "./verdict.ts";
+import { entriesOf, entryFor } from "./verdict.ts";
 
 /** As `network_security.firewall_rules` has it. */
 export interface FirewallRule {
@@ -25,10 +25,11 @@ export type Rules = readonly Rule[];
 /** Those of one direction and action, in the order in which they are written. */
 export function rulesFor(rules: readonly FirewallRule[], of: Pick<FirewallRule, "direction" | "action">): Rules {
   const concerned = rules.filter(({ direction, action }) => direction === of.direction && action === of.action);
-  return concerned.map(({ direction, protocol, destination, action }) => {
+  return concerned.flatMap(({ direction, protocol, destination, action }): Rules => {
     const way = direction === "inbound" ? "inbound " : "";
     const text = `the rule "${way}${action} ${protocol} ${destination}" in network_security.firewall_rules`;
-    return { text, entry: destination === "any" ? undefined : parseNetworkEntry(destination), protocol };
+    if (destination === "any") return [{ text, entry: undefined, protocol }];
+    return entriesOf([destination]).map(({ entry }) => ({ text, entry, protocol }));
   });
 }
 
