@@ -203,12 +203,11 @@ export class LaneUse {
   /** The newest event that does not fit any more when the newest of those that wait fill `bytes`; 0 where all do. */
   lastBehind(bytes: number): number {
     if (this.waitingOfAll.bytes <= bytes) return 0;
-    const acked = Math.min(...lanes.map((lane) => this.acked(lane)));
     const row = this.#database
       .prepare(
-        "SELECT max(seq) AS seq FROM (SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq DESC) AS filled FROM events WHERE seq > ?) WHERE filled > ?",
+        "SELECT max(seq) AS seq FROM (SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq DESC) AS filled FROM events JOIN lanes USING (lane) WHERE seq > acked_seq) WHERE filled > ?",
       )
-      .get(acked, bytes) as { seq: number | null };
+      .get(bytes) as { seq: number | null };
     return row.seq ?? 0;
   }
 
