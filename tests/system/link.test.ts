@@ -36,6 +36,21 @@ const config = {
 const event = (id: string): object => ({ event_id: id, event_type: "test_mark", timestamp: 0, data: { id } });
 
 describe("the link to the cloud", () => {
+  test("C3: what waits for the network is sent when the channel is back, however long its own wait is", async () => {
+    // The first window of requests is a day, so that nothing but the channel ends a wait in it.
+    const connection = { ...quick, max_retry_delay: 86_400, retry_attempts: 0 };
+    await using system = await startSystem({
+      config: { cloud_api: { connection }, event_streaming: { flush_interval: 0.05 } },
+    });
+    const { daemon, cloud } = system;
+    using client = await daemon.connect();
+    await cloud.stop("SIGKILL");
+    await client.call("event/stream", event("33333333-3333-4333-8333-333333333333"));
+    await until("the event to wait", () => daemon.log.includes('"msg":"sending events failed"'));
+    await cloud.restart();
+    await until("nothing to wait", async () => (await client.call("system/health")).spool.depth === 0);
+  });
+
   test("C5: a daemon on a copied home is turned away, nothing of it is merged, and the first one goes on", async () => {
     await using system = await startSystem({ config });
     const { daemon, operator } = system;

@@ -33,7 +33,7 @@ interface Refused {
 
 /**
  * Tells the log of refused connections, which anybody can cause as fast as they like: the first of a kind in each minute, and a count. Those that a
- * rule refuses come from other machines, and take nothing of what is told of callers on this one.
+ * rule refuses may come from other machines, and take nothing of what is told of callers on this one.
  */
 export function refusalReports(logger: Logger, clock: Clock): { readonly report: ReportRefusal } & Disposable {
   const boundedTo = (what: string): BoundedReports<Refused> =>
