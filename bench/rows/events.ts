@@ -1,11 +1,9 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { BenchContext, Benchmark } from "../context.ts";
 import { closedLoop } from "../load.ts";
+import { loopDelayArguments, loopDelaysOf } from "../loop-delay.ts";
 import { verdictOf, type Row } from "../report.ts";
 import { digits, ms, summarize } from "../stats.ts";
 
-const loopDelayProgram = join(import.meta.dirname, "../programs/loop-delay.ts");
 const connections = 4;
 /** Enough for groups that fill while the disk is busy; more of them only wait longer for the same rate. */
 const inFlight = 40;
@@ -14,7 +12,7 @@ const inFlight = 40;
 export const eventsBench: Benchmark = { name: "events", run };
 
 async function run(context: BenchContext): Promise<Row[]> {
-  const daemon = await context.startDaemon({ nodeArguments: [`--import=${loopDelayProgram}`] });
+  const daemon = await context.startDaemon({ nodeArguments: loopDelayArguments });
   const clients = await Promise.all(Array.from({ length: connections }, () => daemon.connect()));
   let number = 0;
   const accept = async (worker: number): Promise<void> => {
@@ -37,7 +35,7 @@ async function run(context: BenchContext): Promise<Row[]> {
   ]);
   const cpuShare = (daemon.cpuMs() - cpuBefore) / durationMs;
   const until = Date.now();
-  const loopDelays = loopDelaysOf(daemon.home, from, until);
+  const loopLate = summarize(loopDelaysOf(daemon.home, from, until));
   const alone = await closedLoop({ atOnce: 1, count: context.quick ? 100 : 500 }, accept);
   const times = summarize(load.samples);
   const single = summarize(alone.samples);
@@ -60,9 +58,9 @@ async function run(context: BenchContext): Promise<Row[]> {
     {
       what: "delay of the event loop meanwhile, p99 of each second (perf_hooks)",
       budget: "p99 < 20 ms",
-      measured: `median ${ms(median(loopDelays))}, worst ${ms(Math.max(...loopDelays))}`,
-      verdict: verdictOf(median(loopDelays), 20),
-      values: { median: median(loopDelays), worst: Math.max(...loopDelays) },
+      measured: `median ${ms(loopLate.p50)}, worst ${ms(loopLate.max)}`,
+      verdict: verdictOf(loopLate.p50, 20),
+      values: { median: loopLate.p50, worst: loopLate.max },
     },
     {
       what: "one event at a time",
@@ -79,16 +77,4 @@ async function run(context: BenchContext): Promise<Row[]> {
       values: { p50: pinged.p50, p99: pinged.p99 },
     },
   ];
-}
-
-/** What programs/loop-delay.ts wrote of the seconds that lie in between. */
-function loopDelaysOf(home: string, from: number, until: number): number[] {
-  const lines = readFileSync(join(home, "loop-delay"), "utf8").trim().split("\n");
-  const seconds = lines.map((line) => JSON.parse(line) as [at: number, p99: number]);
-  return seconds.filter(([at]) => at > from + 1_000 && at <= until).map(([, p99]) => p99);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { BenchContext, Benchmark } from "../context.ts";
 import type { BenchDaemon } from "../daemon.ts";
 import { getRequest, HttpClient } from "../http-client.ts";
+import { loopDelayArguments, loopDelaysOf } from "../loop-delay.ts";
 import { verdictOf, type Row } from "../report.ts";
 import { digits, ms, summarize, type Summary } from "../stats.ts";
 
@@ -22,7 +23,7 @@ async function run(context: BenchContext): Promise<Row[]> {
   // Small logs: what counts is that they are written, not how much of the disk they fill.
   const daemon = await context.startDaemon({
     config: { process_management: { log_bytes_max: 8 * 2 ** 20 } },
-    nodeArguments: [`--import=${join(programs, "loop-delay.ts")}`],
+    nodeArguments: loopDelayArguments,
   });
   await using bare = await BareServer.start();
   const durationMs = context.quick ? 3_000 : 10_000;
@@ -42,7 +43,7 @@ async function flooded(daemon: BenchDaemon, bare: BareServer, encoding: string, 
     await client.request("command/execute", command);
   }
   client.onBytes = (chunk) => (bytes += chunk.length);
-  await loopDelay(daemon);
+  const from = Date.now();
   const before = readFileSync(`/proc/${daemon.pid}/schedstat`, "utf8").split(" ").map(Number);
   const startedAt = performance.now();
   const busy = await ask(daemon, bare, durationMs);
@@ -50,7 +51,7 @@ async function flooded(daemon: BenchDaemon, bare: BareServer, encoding: string, 
   const after = readFileSync(`/proc/${daemon.pid}/schedstat`, "utf8").split(" ").map(Number);
   const megabytesPerSecond = bytes / seconds / 1e6;
   const share = (at: number): number => ((after[at] ?? 0) - (before[at] ?? 0)) / 1e9 / seconds;
-  const late = await loopDelay(daemon);
+  const late = summarize(loopDelaysOf(daemon.home, from, Date.now()));
   client.onBytes = undefined;
   client.close();
   const control = await daemon.connect();
@@ -59,24 +60,13 @@ async function flooded(daemon: BenchDaemon, bare: BareServer, encoding: string, 
   return [
     row(`GET /health, ${floods} commands flooding output, ${encoding}`, 50, busy, beside),
     {
-      what: `delay of the event loop meanwhile, ${encoding}`,
+      what: `delay of the event loop meanwhile, ${encoding}, p99 of each second`,
       budget: "",
-      measured: `p50 ${ms(late.p50)}, p99 ${ms(late.p99)}, max ${ms(late.max)}; it ran ${Math.round(100 * share(0))} % of the time and waited ${Math.round(100 * share(1))} % for a processor`,
+      measured: `median ${ms(late.p50)}, worst ${ms(late.max)}; it ran ${Math.round(100 * share(0))} % of the time and waited ${Math.round(100 * share(1))} % for a processor`,
       verdict: "info",
-      values: { ...late, ran: share(0), waited: share(1), megabytesPerSecond },
+      values: { median: late.p50, worst: late.max, ran: share(0), waited: share(1), megabytesPerSecond },
     },
   ];
-}
-
-type LoopDelay = Readonly<Record<"p50" | "p99" | "max", number>>;
-
-/** Since the last time; the question itself is answered by the loop, so it is asked until the answer lies there. */
-async function loopDelay(daemon: BenchDaemon): Promise<LoopDelay> {
-  const file = join(daemon.home, "loop-delay.json");
-  rmSync(file, { force: true });
-  process.kill(daemon.pid, "SIGWINCH");
-  while (!existsSync(file)) await new Promise((resolveLater) => setTimeout(resolveLater, 20));
-  return JSON.parse(readFileSync(file, "utf8")) as LoopDelay;
 }
 
 interface Asked {

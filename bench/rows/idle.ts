@@ -14,8 +14,7 @@ export const idleBench: Benchmark = { name: "idle", run };
 async function run(context: BenchContext): Promise<Row[]> {
   const main = join(repositoryRoot, "build/programs/hl-daemon/main.mjs");
   await bundle(programs["hl-daemon"]!, main);
-  // As bin/lib/run.sh starts it.
-  const bundled = { main, nodeArguments: ["--expose-gc"] };
+  const bundled = { main };
   const starts: number[] = [];
   for (let round = 0; round < (context.quick ? 3 : 10); round += 1) {
     await using daemon = await context.startDaemon(bundled);
