@@ -157,17 +157,27 @@ describe("cloud HTTP: what is sent", () => {
     const table = { 0: 30_000, 1: 31_000, 65_536: 31_000, 65_537: 32_000, 1_048_576: 46_000 };
     for (const [bytes, ms] of Object.entries(table)) assert.equal(timeoutMsOf(30_000, Number(bytes)), ms, bytes);
     await using cloud = await ScriptedCloud.start();
-    await using http = cloud.client(new ManualClock(), { compression: undefined, timeoutMs: 100, connectionsMax: 2 });
+    const clock = new ManualClock();
+    await using http = cloud.client(clock, { compression: undefined, timeoutMs: 100, connectionsMax: 2 });
+    const bothAreThere = Promise.withResolvers<undefined>();
     const smallIsOver = Promise.withResolvers<undefined>();
+    let asked = 0;
     cloud.otherwise(async (received) => {
+      asked += 1;
+      if (asked === 2) bothAreThere.resolve(undefined);
       if (received.path === "/small") return undefined; // Never.
       await smallIsOver.promise;
       return result(received, { late: true });
     });
     const large = http.call(`${cloud.url}/large`, "m", { pad: "x".repeat(1_048_576) }, "t", never);
-    await assert.rejects(http.call(`${cloud.url}/small`, "m", {}, "t", never), unreachable(/cannot be reached/));
+    const small = http.call(`${cloud.url}/small`, "m", {}, "t", never);
+    const refused = assert.rejects(small, unreachable(/cannot be reached: .* not there within 1100 ms/));
+    await bothAreThere.promise;
+    await clock.advance(1_100);
+    await refused;
     smallIsOver.resolve(undefined);
     assert.deepEqual(await large, { late: true });
+    assert.equal(clock.timers, 0, "an answer leaves no timer behind");
   });
 
   test("a batch has one outcome for each request, whatever order, and none where the answer has none", async () => {

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { gzip } from "node:zlib";
 import { promisify } from "node:util";
 import type { Clock } from "@hl/core/clock.ts";
+import { Deadline } from "@hl/core/deadline.ts";
 import { encodeRequest, parseInput, type ResponseMessage } from "@hl/core/rpc/message.ts";
 import { RpcError } from "@hl/core/rpc/error.ts";
 import { fromRpcError } from "@hl/protocol/wire-error.ts";
@@ -136,13 +137,14 @@ export class CloudHttp implements AsyncDisposable {
   ): Promise<readonly string[]> {
     const { timeoutMs, answerBytesMax, headers, pace } = this.#options;
     await pace?.turn(signal);
+    using deadline = this.#deadline(timeoutMs);
     let text: string;
     let status: number;
     let waitMs: number | undefined;
     try {
       const response = await this.#client.request(url, {
         method,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+        signal: AbortSignal.any([signal, deadline.signal]),
         headers: { ...headers, "content-type": "application/json", authorization: `Bearer ${token}` },
         ...(body === undefined ? {} : { body }),
       });
@@ -166,6 +168,10 @@ export class CloudHttp implements AsyncDisposable {
     await this.#client[Symbol.asyncDispose]();
   }
 
+  #deadline(ms: number): Deadline {
+    return new Deadline(this.#options.clock, ms, `the whole answer was not there within ${ms} ms`);
+  }
+
   #waitMs(headers: IncomingHttpHeaders): number | undefined {
     const { retryAfterMaxMs, clock } = this.#options;
     const said = { retryAfter: firstOf(headers["retry-after"]), date: firstOf(headers["date"]) };
@@ -185,13 +191,14 @@ export class CloudHttp implements AsyncDisposable {
     const squeezed = compression === undefined ? undefined : await squeeze(text, compression);
     const body = squeezed ?? text;
     const timeoutMs = timeoutMsOf(this.#options.timeoutMs, Buffer.byteLength(body));
+    using deadline = this.#deadline(timeoutMs);
     let status: number;
     let answerText: string;
     let waitMs: number | undefined;
     try {
       const response = await this.#client.request(url, {
         method: "POST",
-        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+        signal: AbortSignal.any([signal, deadline.signal]),
         headers: {
           ...this.#options.headers,
           ...headers,
