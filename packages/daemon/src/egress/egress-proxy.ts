@@ -77,7 +77,7 @@ export class EgressProxy implements Service {
       headersTimeout: headerWaitMs,
       keepAliveTimeout: headerWaitMs,
       requestTimeout: 0, // An upload may take its time; `idleMs` sees whether it moves.
-      connectionsCheckingInterval: Math.min(1_000, Math.ceil(headerWaitMs / 4)),
+      connectionsCheckingInterval: Math.ceil(headerWaitMs / 3), // Also while there are none, so not more often.
       noDelay: true,
     });
     this.#server.on("connection", (socket) => this.#accept(socket));

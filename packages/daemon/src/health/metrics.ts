@@ -79,7 +79,7 @@ export const metrics: readonly (Metric | LabelledMetric)[] = [
   },
   {
     ...{ name: "hl_daemon_loop_delay_seconds", type: "gauge", unit: "seconds" },
-    help: "99th percentile of the event loop's delay",
+    help: "99th percentile of the event loop's delay, looked at once a second while the loop works",
     read: ({ process }) => process.loop_delay_ms / 1000,
   },
   {

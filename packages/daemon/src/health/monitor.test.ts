@@ -217,6 +217,18 @@ describe("health monitor", () => {
   });
 });
 
+test("a machine that worked since the last sample was not idle, nor more than busy", () => {
+  const sampler = new SystemSampler("/");
+  sampler.sample();
+  work(300);
+  const { cpuPercent } = sampler.sample();
+  assert.ok(cpuPercent > 0 && cpuPercent <= 100, String(cpuPercent));
+});
+
+function work(ms: number): void {
+  for (const until = performance.now() + ms; performance.now() < until;);
+}
+
 test("S4: a disk that cannot be asked has no figures, and the others stay", () => {
   const sample = new SystemSampler("/does/not/exist").sample();
   assert.deepEqual([sample.diskPercent, sample.diskFreeMb], [0, 0]);

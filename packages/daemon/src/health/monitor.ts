@@ -1,9 +1,9 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Clock } from "@hl/core/clock.ts";
 import { LoopService } from "@hl/core/service.ts";
 import type { ResultOf } from "@hl/protocol/method.ts";
 import type { systemHealth } from "@hl/protocol/methods/system-health.ts";
 import { AlertBook, statusOf, type AlertChange, type Condition } from "./alert-book.ts";
+import { LoopDelay } from "./loop-delay.ts";
 import { Measured, type Measure } from "./measured.ts";
 import { ownFigures, SystemSampler, type SystemMetrics } from "./system-metrics.ts";
 
@@ -61,7 +61,6 @@ export interface MonitorOptions {
 /** Asked within this time again, the figures of the machine are not read again: health is cheap however often it is asked. */
 const sampleAgeMsMax = 1_000;
 const recentErrorsMax = 20;
-const loopSampleMs = 100;
 
 /** Watches and tells: the verdict follows from the registry of checks and from which of them hold, and from nothing else. */
 export class HealthMonitor extends LoopService {
@@ -69,14 +68,14 @@ export class HealthMonitor extends LoopService {
   readonly #options: MonitorOptions;
   readonly #sampler: SystemSampler;
   readonly #startedAt: number;
-  readonly #loopDelay = monitorEventLoopDelay({ resolution: loopSampleMs });
+  readonly #loopDelay = new LoopDelay();
   readonly #measured = new Measured();
   readonly #book: AlertBook;
   #recentErrors: string[] = [];
   #metrics: SystemMetrics;
   #sampledAt: number;
   #lastStatus: Health["status"] | undefined;
-  #changed = Promise.withResolvers<undefined>();
+  #awake = Promise.withResolvers<undefined>();
 
   constructor(options: MonitorOptions) {
     super();
@@ -128,13 +127,8 @@ export class HealthMonitor extends LoopService {
       spool: sources.spool(),
       commands: sources.commands(),
       cloud,
-      process: { ...ownFigures(), loop_delay_ms: this.#loopDelayMs },
+      process: { ...ownFigures(), loop_delay_ms: this.#loopDelay.ms },
     };
-  }
-
-  /** The histogram counts from one sample to the next, so an idle loop shows the sampling interval itself. */
-  get #loopDelayMs(): number {
-    return Math.max(0, Math.round(this.#loopDelay.percentile(99) / 10_000) / 100 - loopSampleMs);
   }
 
   #agentsStatus(running: number): Health["service_status"]["claude_code"] {
@@ -145,7 +139,7 @@ export class HealthMonitor extends LoopService {
 
   /** Its settings are others now: a round is made at once. */
   settingsChanged(): void {
-    this.#changed.resolve(undefined);
+    this.#awake.resolve(undefined);
   }
 
   /** Tells `onAlert` each alert that has begun or ended, and `onChange` when the verdict differs from the last one told. */
@@ -158,21 +152,18 @@ export class HealthMonitor extends LoopService {
   }
 
   protected override async run(signal: AbortSignal): Promise<void> {
-    this.#loopDelay.enable();
+    signal.addEventListener("abort", () => this.#awake.resolve(undefined), { once: true });
     try {
       while (!signal.aborted) {
-        this.#changed = Promise.withResolvers();
+        this.#awake = Promise.withResolvers();
         if (this.#options.enabled === false) this.#measured.forget();
         else this.#round();
-        const awake = new AbortController();
-        const slept = this.#options.clock
-          .sleep(this.#options.intervalMs, AbortSignal.any([signal, awake.signal]))
-          .catch(() => {});
-        await Promise.race([slept, this.#changed.promise]);
-        awake.abort();
+        const cancel = this.#options.clock.after(this.#options.intervalMs, () => this.#awake.resolve(undefined));
+        await this.#awake.promise;
+        cancel();
       }
     } finally {
-      this.#loopDelay.disable();
+      this.#loopDelay.stop();
     }
   }
 
@@ -181,7 +172,7 @@ export class HealthMonitor extends LoopService {
     this.#measured.round(this.#measures());
     this.#options.onSample(wireMetrics(this.#metrics));
     this.check();
-    this.#loopDelay.reset();
+    this.#loopDelay.round();
   }
 
   #sample(): void {
@@ -200,7 +191,7 @@ export class HealthMonitor extends LoopService {
       { code: "load_high", value: load[0] / cores, limit: thresholds.loadPerCore },
       ...(loopDelayMs === undefined
         ? []
-        : [{ code: "loop_delayed" as const, value: this.#loopDelayMs, limit: loopDelayMs }]),
+        : [{ code: "loop_delayed" as const, value: this.#loopDelay.ms, limit: loopDelayMs }]),
       ...(sources.measures?.() ?? []),
     ];
   }

@@ -76,7 +76,7 @@ export class KeyProxy implements Service {
       headersTimeout: headerWaitMs,
       keepAliveTimeout: headerWaitMs,
       requestTimeout: 0, // A large prompt may take its time; `idleMs` sees whether it moves.
-      connectionsCheckingInterval: Math.min(1_000, Math.ceil(headerWaitMs / 4)),
+      connectionsCheckingInterval: Math.ceil(headerWaitMs / 3), // Also while there are none, so not more often.
       noDelay: true,
     });
     this.#server.maxConnections = connectionsMax;

@@ -75,7 +75,11 @@ export const systemHealth = defineMethod({
     }),
     process: z.object({
       memory_rss_mb: z.number().describe("The daemon's own resident memory"),
-      loop_delay_ms: z.number().describe("99th percentile of the event loop's delay since the last sample"),
+      loop_delay_ms: z
+        .number()
+        .describe(
+          "99th percentile of the event loop's delay since the last round, looked at once a second while the loop works",
+        ),
       cpu_seconds: z.number().optional().describe("Processor time of the daemon since its start, user and system"),
       open_fds: z.int().optional().describe("Its open descriptors; missing where /proc does not show them"),
     }),
