@@ -8,6 +8,7 @@ const repository = resolve(import.meta.dirname, "..");
 
 /** As bin/lib/run.sh has it: what is measured is to be what runs. */
 const memory = { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: "32768", MALLOC_MMAP_MAX_: "128" };
+const flags = ["--max-semi-space-size=8", "--expose-gc", "--invocation-count-for-turbofan=20000", "--no-use-osr"];
 
 export interface DaemonOptions {
   /** Sections of daemon.json, over those every benchmark has. */
@@ -56,12 +57,11 @@ export class BenchDaemon implements AsyncDisposable {
     writeFileSync(join(home, "config/daemon.json"), JSON.stringify(configOf(home, options.config ?? {}), null, 2));
     const main = options.main ?? join(repository, "packages/daemon/src/main.ts");
     const startedAt = performance.now();
-    // The young generation is as large as bin/hl-daemon makes it: what is measured is to be what runs.
     // HL_BENCH_NODE_ARGUMENTS: for a profile of the daemon, for example --cpu-prof.
     const own = process.env["HL_BENCH_NODE_ARGUMENTS"]?.split(" ") ?? [];
     const child = spawn(
       process.execPath,
-      ["--max-semi-space-size=8", ...own, ...(options.nodeArguments ?? []), main, "--home", home, "--test-mode"],
+      [...flags, ...own, ...(options.nodeArguments ?? []), main, "--home", home, "--test-mode"],
       {
         stdio: ["ignore", "pipe", "inherit"],
         env: { PATH: process.env["PATH"], ...memory },

@@ -18,6 +18,8 @@ export const programs: Readonly<Record<string, string>> = {
   "hl-cloud": "packages/cloud/src/main.ts",
 };
 const leanHttp = "--alias:node:http=./scripts/bundled-http.ts";
+/** V8 keeps a program's text as long as it runs. Names stay, for stacks; lines stay short, because Node prints the one that threw. */
+const small = ["--minify-whitespace", "--line-limit=160"];
 /** What hl-cloud reads beside itself. */
 const assets = "packages/cloud/src/dashboard/assets";
 
@@ -32,7 +34,15 @@ export async function bundle(entry: string, outputFile: string, metafile?: strin
   const bundler = join(repositoryRoot, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`);
   if (!existsSync(bundler)) throw new Error(`${bundler} is missing: run \`npm ci\` (optional dependencies included)`);
   // esnext: nothing is rewritten for an older language. What `using` would become keeps the error of an earlier round of a loop.
-  const how = ["--bundle", "--platform=node", "--format=esm", "--target=esnext", "--log-level=warning", leanHttp];
+  const how = [
+    "--bundle",
+    "--platform=node",
+    "--format=esm",
+    "--target=esnext",
+    "--log-level=warning",
+    leanHttp,
+    ...small,
+  ];
   const told = metafile === undefined ? [] : [`--metafile=${metafile}`];
   const args = [entry, ...how, ...told, `--banner:js=${banner}`, `--outfile=${outputFile}`];
   await promisify(execFile)(bundler, args, { cwd: repositoryRoot });
