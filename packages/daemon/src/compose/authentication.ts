@@ -55,7 +55,7 @@ function connectTo(config: Config, url: string, composed: ComposedOutbound): Con
   const { outbound, publicTls } = composed;
   const { base_url: cloud } = config.daemon.cloud_api;
   if (cloud === undefined || new URL(url).origin !== new URL(cloud).origin)
-    return async (to, signal) => outbound.open(to, { tls: publicTls(), timeoutMs: fetchMsMax, signal, implied: true });
+    return async (to, signal) => outbound.open(to, { tls: publicTls, timeoutMs: fetchMsMax, signal, implied: true });
   const refusal = refusalOf(url, tlsPolicy(config));
   if (refusal !== undefined) throw new Error(refusal);
   return composed.connectCloud(() => fetchMsMax);

@@ -25,7 +25,7 @@ export function composeKeyProxy(
   );
   const connect: Connect = async (url, signal) => {
     const implied = url.origin === configured();
-    return outbound.open(url, { tls: publicTls(), timeoutMs: connectMs, signal, implied, plainAllowed: implied });
+    return outbound.open(url, { tls: publicTls, timeoutMs: connectMs, signal, implied, plainAllowed: implied });
   };
   const parts = {
     state: KeyState.load(join(home, "data/auth/key_proxy.json")),

@@ -69,6 +69,6 @@ export function composeOutbound({ config, clock, logger, proxy }: OutboundPorts)
     cloudFiles,
     publicTls,
     connectCloud: (timeoutMs) => async (url, signal) =>
-      outbound.open(url, { tls: ofCloud().options, timeoutMs: timeoutMs(), signal }),
+      outbound.open(url, { tls: () => ofCloud().options, timeoutMs: timeoutMs(), signal }),
   };
 }

@@ -150,13 +150,34 @@ describe("the door to the network", () => {
     const waiting = testOutbound({ resolve: () => new Promise(() => {}), allowed: ["a.example"] }).open(
       new URL("https://a.example"),
       {
-        ...{ tls: trusting(), timeoutMs: 60_000, signal: gone.signal },
+        ...{ tls: () => trusting(), timeoutMs: 60_000, signal: gone.signal },
       },
     );
     gone.abort(new Error("left"));
     await assert.rejects(waiting, /^Error: left$/);
     server.server.listen(0);
     await once(server.server, "listening");
+  });
+
+  test("what is configured of TLS is asked for each connection that has TLS, before anything is opened, and for no other", async () => {
+    await using server = await new Listening().on();
+    let asked = 0;
+    const connect: Connect = (url, signal) =>
+      testOutbound().open(url, {
+        tls: () => {
+          asked += 1;
+          throw new Error("no such file");
+        },
+        timeoutMs: 10_000,
+        signal,
+      });
+    assert.equal(await opens(connect, `http://127.0.0.1:${server.port}`), "127.0.0.1");
+    assert.equal(asked, 0);
+    for (const time of [1, 2]) {
+      await assert.rejects(connect(new URL(`https://127.0.0.1:${server.port}`), never), /no such file/);
+      assert.equal(asked, time);
+    }
+    assert.equal(server.connections, 1);
   });
 
   test("timeoutMs: at exactly that time it is over, and no timer stays", async () => {

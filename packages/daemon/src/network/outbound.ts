@@ -21,7 +21,8 @@ export interface OutboundOptions {
 }
 
 export interface OpenOptions {
-  readonly tls: TlsOptions;
+  /** Asked for each connection that has TLS and for no other, because it reads the machine's authorities. May throw: then nothing is opened. */
+  readonly tls: () => TlsOptions;
   /** Name, connection, proxy and TLS together. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -70,6 +71,7 @@ export class Outbound {
     if (known === undefined || destination === undefined)
       throw new ConnectionFailed("refused", `${url.origin} is no address that the daemon connects to`);
     const { use, isTls } = known;
+    const options = isTls ? tls() : undefined;
     const where = destinationText(destination);
     const late = new AbortController();
     let doing = "the connection";
@@ -80,12 +82,12 @@ export class Outbound {
     );
     const stopped = AbortSignal.any([signal, late.signal]);
     // What is not checked does not leave the machine, whatever a name leads to.
-    const loopbackOnly = isTls ? !tls.rejectUnauthorized : plainAllowed !== true;
+    const loopbackOnly = options === undefined ? plainAllowed !== true : !options.rejectUnauthorized;
     try {
       const socket = await this.#way(destination, { use, implied, loopbackOnly }, timeoutMs, stopped);
-      if (!isTls) return socket;
+      if (options === undefined) return socket;
       doing = "the TLS handshake";
-      return await secure(socket, destination.host, tls, stopped).catch((error: unknown) => {
+      return await secure(socket, destination.host, options, stopped).catch((error: unknown) => {
         stopped.throwIfAborted();
         throw new ConnectionFailed("tls", tlsFailureText(error, where), { cause: error });
       });

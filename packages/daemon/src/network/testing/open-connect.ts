@@ -33,7 +33,7 @@ export function testOutbound(door: TestDoor = {}): Outbound {
 export function testConnect(door: TestDoor & { readonly tls?: TlsOptions; readonly timeoutMs?: number } = {}): Connect {
   const outbound = testOutbound(door);
   const { timeoutMs = 10_000 } = door;
-  return (url, signal) => outbound.open(url, { tls: door.tls ?? trusting(), timeoutMs, signal });
+  return (url, signal) => outbound.open(url, { tls: () => door.tls ?? trusting(), timeoutMs, signal });
 }
 
 /** Trusts these authorities and no others. */
