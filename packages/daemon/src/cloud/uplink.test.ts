@@ -51,7 +51,8 @@ class Fixture implements AsyncDisposable {
     const folder = this.#owned.use(temporaryFolder("hl-uplink"));
     this.database = this.#owned.use(new Database(join(folder.path, "daemon.db")));
     this.spool = new EventSpool(this.database, () => 0);
-    const http = this.#owned.use(cloud.client(this.clock));
+    // Of a clock of its own: time that passes for the uplink ends no request.
+    const http = this.#owned.use(cloud.client(new ManualClock()));
     const logger = {
       ...silentLogger,
       info: (fields: Readonly<Record<string, unknown>>) => void this.pauses.push(fields["retry_ms"] as number),
