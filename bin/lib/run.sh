@@ -39,7 +39,7 @@ run_from_checkout() {
   if [ "$name" = hl-daemon ]; then
     drop_unsafe_variables
     # It gives back what an idle daemon does not use (health/spare-memory.ts). And the dearest compiler waits for seven times as many calls, and
-    # takes no loop that is running: what a start does often is left to the one before, and an idle daemon never needs the 5 MB of it.
+    # takes no loop that is running: what a start does often is left to the one before, and an idle daemon does without the 5 MB of it for hours.
     set -- "--expose-gc" "--invocation-count-for-turbofan=20000" "--no-use-osr" "$file" "$@"
     # Of the C library's memory each thread keeps a part of its own otherwise, and of what compiling has taken in pieces of 32 KiB most stays
     # with the process, because small pieces that live lie between them. Mapped alone, 128 of them at most, they go back when they are freed.

@@ -9,7 +9,8 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeDaemonHome, startCloud, startDaemon, temporaryFolder } from "@hl/testkit/programs.ts";
+import { processesOf } from "@hl/testkit/processes.ts";
+import { makeDaemonHome, runProgram, startCloud, startDaemon, temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
 
 /** Ports on which a process listens. */
@@ -29,11 +30,26 @@ function listensOn(pid: number): string[] {
     .sort();
 }
 
-test("SIGUSR1 opens no debugger in hl-daemon and hl-cloud, and both go on", async () => {
+test("SIGUSR1 opens no debugger in hl-daemon, hl-workspace and hl-cloud, and they go on", async () => {
   using folder = temporaryFolder("hl-debugger");
   const { home } = makeDaemonHome(join(folder.path, "vm"));
   await using cloud = await startCloud(join(folder.path, "cloud"));
   await using daemon = await startDaemon(home);
+  const asked = [
+    "--socket",
+    daemon.ready.socket,
+    "--token-file",
+    join(home, "data/auth/local_token"),
+    "file",
+    "ls",
+    ".",
+  ];
+  const { code, stderr } = await runProgram("hl-client", asked);
+  assert.equal(code, 0, stderr);
+  const workspace = processesOf(folder.path).find(({ commandLine }) =>
+    /workspace\/(src\/main\.ts|main\.mjs)/.test(commandLine),
+  );
+  assert.ok(workspace, "hl-workspace runs");
   const bare = spawn(process.execPath, ["--inspect-port=0", "--eval", "console.log(1); setInterval(() => {}, 1_000)"]);
   using stack = new DisposableStack();
   stack.defer(() => bare.kill("SIGKILL"));
@@ -41,7 +57,7 @@ test("SIGUSR1 opens no debugger in hl-daemon and hl-cloud, and both go on", asyn
   bare.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
   await once(bare.stdout, "data"); // From now on it has Node's handler.
   const programs = [daemon, cloud].map((program) => ({ program, before: listensOn(program.pid) }));
-  for (const { program } of programs) process.kill(program.pid, "SIGUSR1");
+  for (const pid of [daemon.pid, cloud.pid, workspace.pid]) process.kill(pid, "SIGUSR1");
   bare.kill("SIGUSR1");
   await until("the debugger of a bare Node", () => said.includes("Debugger listening"));
   for (const { program, before } of programs) {
@@ -49,6 +65,8 @@ test("SIGUSR1 opens no debugger in hl-daemon and hl-cloud, and both go on", asyn
     assert.deepEqual(listensOn(program.pid), before);
     assert.doesNotMatch(program.stderr, /Debugger/);
   }
+  assert.deepEqual(listensOn(workspace.pid), []);
+  assert.equal((await runProgram("hl-client", asked)).code, 0);
   assert.equal((await fetch(`http://${daemon.ready.http}/health`)).status, 200);
   assert.equal((await fetch(`${cloud.ready.url}/health`)).status, 200);
 });

@@ -81,8 +81,8 @@ export function findWorkspaceProgram(): WorkspaceProgram {
         ["packages", "node_modules", "package.json"].map((name) => join(root, name)),
       ];
   return {
-    // As in bin/: a small young generation, because chunks of files are collected at once or grow the process.
-    argv: [node, "--disable-warning=ExperimentalWarning", "--max-semi-space-size=2", main],
+    // As in bin/: no debugger at SIGUSR1, and a small young generation, because chunks of files are collected at once or grow the process.
+    argv: [node, "--disable-warning=ExperimentalWarning", "--disable-sigusr1", "--max-semi-space-size=2", main],
     read: [node, ...sources],
   };
 }

@@ -4,7 +4,7 @@ type Histogram = ReturnType<typeof monitorEventLoopDelay>;
 
 /** A loop that is late in two rounds in a row is late in samples as rare as these too. */
 const sampleMsDefault = 1_000;
-/** Of a round. A loop that did less is late for nobody, and each look would wake an idle processor, which costs it more than the look. */
+/** Of a round. A loop that did less is late once at most, and each look would wake an idle processor, which costs it more than the look. */
 const useMin = 0.05;
 
 /**

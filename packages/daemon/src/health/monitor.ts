@@ -156,7 +156,7 @@ export class HealthMonitor extends LoopService {
     try {
       while (!signal.aborted) {
         this.#awake = Promise.withResolvers();
-        if (this.#options.enabled === false) this.#measured.forget();
+        if (this.#options.enabled === false) this.#rest();
         else this.#round();
         const cancel = this.#options.clock.after(this.#options.intervalMs, () => this.#awake.resolve(undefined));
         await this.#awake.promise;
@@ -165,6 +165,12 @@ export class HealthMonitor extends LoopService {
     } finally {
       this.#loopDelay.stop();
     }
+  }
+
+  /** Nothing is checked, so nothing is measured for a check either. */
+  #rest(): void {
+    this.#measured.forget();
+    this.#loopDelay.stop();
   }
 
   #round(): void {
