@@ -1,9 +1,8 @@
 import { createHash, X509Certificate } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { checkServerIdentity, type PeerCertificate, type SecureContext } from "node:tls";
+import { existsSync } from "node:fs";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { TlsPolicy } from "@hl/config/tls-policy.ts";
-import { errorText } from "@hl/core/logger.ts";
-import { authoritiesIn, systemAuthorities, type ContextParts, type TlsContexts } from "../network/tls-context.ts";
+import { systemAuthorities, type TlsContexts } from "../network/tls-context.ts";
 import type { TlsOptions } from "../network/tls-options.ts";
 
 /** Where the files of TLS are; one that does not exist is not used. */
@@ -40,34 +39,18 @@ export function certificateState({ cert, key }: Pick<TlsFiles, "cert" | "key">):
  * while the daemon runs. Throws where a file cannot be read, or is not what it has to be.
  */
 export function cloudTls(policy: TlsPolicy, files: TlsFiles, own: CloudTlsOptions): CloudTls {
-  const ca = contentOf(files.ca);
-  const cert = contentOf(files.cert);
-  const key = contentOf(files.key);
-  const hasCertificate = cert !== undefined && key !== undefined;
   const { minVersion, maxVersion, ciphers, rejectUnauthorized } = policy;
-  const trusted = ca === undefined ? systemAuthorities(own.systemStores) : [authoritiesIn(files.ca, ca)];
+  const hasCertificate = certificateState(files) === "whole";
+  const trusted = existsSync(files.ca) ? { file: files.ca } : systemAuthorities(own.systemStores);
+  const client = hasCertificate ? files : undefined;
   return {
     hasCertificate,
     options: {
-      context: contextOf(
-        own.contexts,
-        { minVersion, maxVersion, ciphers, ca: trusted, ...(hasCertificate ? { cert, key } : {}) },
-        files,
-      ),
+      context: own.contexts.of({ minVersion, maxVersion, ciphers, ca: [trusted], own: client }),
       rejectUnauthorized,
       checkServerIdentity: (host, certificate) => identityProblem(policy, host, certificate, own.onUnpinned),
     },
   };
-}
-
-function contextOf(contexts: TlsContexts, parts: ContextParts, files: TlsFiles): SecureContext {
-  try {
-    return contexts.of(parts);
-  } catch (error) {
-    if (parts.cert === undefined) throw error;
-    const text = `the client certificate in ${files.cert} and the key in ${files.key} cannot be used (${errorText(error)}): both have to be PEM, the key without a password, and belong together`;
-    throw new Error(text, { cause: error });
-  }
 }
 
 /**
@@ -121,8 +104,4 @@ export function refusalOf(
 function pinOf(der: Buffer): string {
   const spki = new X509Certificate(der).publicKey.export({ type: "spki", format: "der" });
   return `sha256:${createHash("sha256").update(spki).digest("base64")}`;
-}
-
-function contentOf(path: string): Buffer | undefined {
-  return existsSync(path) ? readFileSync(path) : undefined;
 }

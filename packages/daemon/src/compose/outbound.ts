@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { checkServerIdentity } from "node:tls";
 import type { Config } from "@hl/config/load.ts";
 import { tlsPolicy } from "@hl/config/tls-policy.ts";
@@ -9,7 +9,7 @@ import { DaemonNetworks } from "../network/daemon-networks.ts";
 import { Outbound, type Connect } from "../network/outbound.ts";
 import type { ProxySettings } from "../network/proxy-settings.ts";
 import { boundedResolver, lookupsMax, systemResolver } from "../network/route.ts";
-import { authoritiesIn, systemAuthorities, TlsContexts } from "../network/tls-context.ts";
+import { systemAuthorities, TlsContexts } from "../network/tls-context.ts";
 import type { TlsOptions } from "../network/tls-options.ts";
 import { UnpinnedKeys } from "../network/unpinned-keys.ts";
 
@@ -48,7 +48,7 @@ export function composeOutbound({ config, clock, logger, proxy }: OutboundPorts)
   const publicTls = (): TlsOptions => {
     const { minVersion, maxVersion, ciphers } = tlsPolicy(config);
     const { ca_cert: path } = certificate;
-    const ca = [...systemAuthorities(), ...(existsSync(path) ? [authoritiesIn(path, readFileSync(path))] : [])];
+    const ca = [systemAuthorities(), ...(existsSync(path) ? [{ file: path }] : [])];
     const context = publicContexts.of({ minVersion, maxVersion, ciphers, ca });
     return { context, rejectUnauthorized: true, checkServerIdentity };
   };

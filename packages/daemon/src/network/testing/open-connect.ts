@@ -1,12 +1,11 @@
 /** The real door to the network as tests want it: everything on loopback is allowed, and what a test says otherwise holds. */
-import { checkServerIdentity } from "node:tls";
+import { checkServerIdentity, createSecureContext } from "node:tls";
 import type { Clock } from "@hl/core/clock.ts";
 import { systemClock } from "@hl/core/clock.ts";
 import { DaemonNetworks, type NetworkLists } from "../daemon-networks.ts";
 import { Outbound, type Connect } from "../outbound.ts";
 import type { ProxySettings } from "../proxy-settings.ts";
 import { systemResolver, type Resolver } from "../route.ts";
-import { TlsContexts } from "../tls-context.ts";
 import type { TlsOptions } from "../tls-options.ts";
 
 export interface TestDoor extends Partial<NetworkLists> {
@@ -38,7 +37,7 @@ export function testConnect(door: TestDoor & { readonly tls?: TlsOptions; readon
 
 /** Trusts these authorities and no others. */
 export function trusting(...ca: string[]): TlsOptions {
-  const context = new TlsContexts().of({
+  const context = createSecureContext({
     minVersion: "TLSv1.3",
     maxVersion: "TLSv1.3",
     ciphers: "TLS_AES_256_GCM_SHA384",
