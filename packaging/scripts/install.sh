@@ -5,13 +5,16 @@ root=/opt/freestyle/hl-daemon
 user=freestyle-daemon
 developer=developer
 usage="usage: install.sh [--from ARCHIVE] [--public-key FILE | --allow-unsigned] [--token-file FILE] [--cloud URL] [--instance ID]
-                  [--workspace ID] [--http-port PORT] [--no-start] [--dry-run]
+                  [--pin PIN]... [--no-pins] [--ca-file FILE] [--workspace ID] [--http-port PORT] [--no-start] [--dry-run]
        install.sh --uninstall [--keep-data] [--dry-run]
 
   --from ARCHIVE      a release; ARCHIVE.sha256 and ARCHIVE.sig lie beside it. Without it: the tree that this script lies in
   --public-key FILE   Ed25519 key that the archive must be signed with (default: /etc/hl-daemon/release.pub)
   --allow-unsigned    the checksum is enough
   --token-file FILE   one-time enrolment token; the file is read, not kept. Or give systemd the credential hl-enrollment-token
+  --pin PIN           the cloud's key has to be this one, or one of several: sha256:... (docs/tls.md says how to read it)
+  --no-pins           any certificate for the cloud's name will do that a trusted authority has issued
+  --ca-file FILE      trust the authorities of this file (PEM) for the cloud, and not the machine's
   --no-start          installed and enabled, not started
   --dry-run           says what would be done
   --uninstall         stops everything and removes all but the user $developer and its files; --keep-data keeps data, logs and configuration"
@@ -25,7 +28,7 @@ fail() {
 }
 
 archive='' public_key='' allow_unsigned=no token_file='' dry=no uninstall=no keep_data=no start=yes in_place=no
-configure=''
+configure='' cloud='' pinned=no
 value() { [ "$#" -ge 2 ] || fail 64 "$1 needs a value
 $usage"; }
 while [ $# -gt 0 ]; do
@@ -34,10 +37,16 @@ while [ $# -gt 0 ]; do
     --public-key) value "$@"; public_key=$2; shift ;;
     --allow-unsigned) allow_unsigned=yes ;;
     --token-file) value "$@"; token_file=$2; shift ;;
-    --cloud | --instance | --workspace | --http-port)
+    --cloud | --pin | --ca-file | --instance | --workspace | --http-port)
       value "$@"
-      case $2 in *[!A-Za-z0-9._:/-]*) fail 64 "$1: $2 has characters that are not allowed" ;; esac
+      case $2 in *[!A-Za-z0-9._:/+=-]*) fail 64 "$1: $2 has characters that are not allowed" ;; esac
+      case $1 in
+        --cloud) cloud=$2 ;;
+        --pin) pinned=yes ;;
+        --ca-file) [ -s "$2" ] || fail 66 "$2 is not there or is empty" ;;
+      esac
       configure="$configure $1 $2"; shift ;;
+    --no-pins) pinned=yes configure="$configure $1" ;;
     --no-start) start=no ;;
     --dry-run) dry=yes ;;
     --uninstall) uninstall=yes ;;
@@ -200,6 +209,11 @@ if [ "$uninstall" = yes ]; then
 fi
 refuse_unsupported
 if [ -n "$token_file" ] && [ ! -s "$token_file" ]; then fail 66 "$token_file is not there or is empty"; fi
+# What configure.sh would refuse is told before anything is changed.
+case $cloud in
+  https:*) [ "$pinned" = yes ] || [ -f "$root/config/security.json" ] ||
+    fail 64 "no pin is given, and then no connection to $cloud is made. Give --pin with the pin of its key (docs/tls.md says how to read it), or --no-pins" ;;
+esac
 if [ -n "$archive" ]; then
   verify
   unpacked=$(mktemp -d)

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { calm } from "@hl/testkit/calm.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
-import { cloudUrl, instanceId, root, slowMsMax } from "./installed-vm.ts";
+import { cloudUrl, root, slowMsMax } from "./installed-vm.ts";
 import { walk } from "./walk.ts";
 
 const newer = "newer.deb";
@@ -30,16 +30,38 @@ walk("the .deb", (vm, step) => {
     assert.match(await vm.mustRun(`${root}/bin/hl-client status`), /hl-daemon/);
   });
 
+  step("X2: configure.sh refuses what it cannot do, says what to do, and changes nothing", async () => {
+    const configure = (options: string): ReturnType<typeof vm.run> => vm.run(`${root}/scripts/configure.sh ${options}`);
+    const sums = `cd ${root} && sha256sum config/* && ls config data/auth`;
+    const before = await vm.mustRun(sums);
+    for (const [options, code, text] of [
+      [`--cloud ${cloudUrl}`, 64, /no pin is configured.*--pin.*--no-pins/],
+      [`--cloud ${cloudUrl} --pin sha256:short`, 78, /pin_hashes/],
+      [`--pin sha256:x --no-pins`, 64, /cannot both hold/],
+      [`${vm.cloudOptions} --ca-file /mnt/payload/token`, 66, /has no certificate.*PEM/],
+      [`--pins`, 64, /unknown option --pins/],
+    ] as const) {
+      const { code: actual, stdout, stderr } = await configure(options);
+      assert.equal(actual, code, options);
+      assert.match(stdout + stderr, text, options);
+    }
+    assert.equal(await vm.mustRun(sums), before);
+  });
+
   step(
     "configured, with the one-time token as a credential of systemd: enrolled and healthy in the cloud",
     async () => {
       await vm.mustRun("install -D -m 0600 /mnt/payload/token /etc/credstore/hl-enrollment-token");
       await vm.edit(`Object.assign(c.health_monitoring.alerts, ${JSON.stringify(calm)})`);
       await vm.mustRun(
-        `${root}/scripts/configure.sh --cloud ${cloudUrl} --instance ${instanceId} && systemctl restart hl-daemon`,
+        `${root}/scripts/configure.sh ${vm.cloudOptions} --ca-file /mnt/payload/ca.crt && systemctl restart hl-daemon`,
       );
       await vm.healthy();
       assert.equal(await vm.remote("exec", "--", "echo", "hello"), "hello\n");
+      const { jwt } = JSON.parse(await vm.mustRun(`cat ${root}/config/security.json`)).authentication;
+      assert.equal(jwt.public_key_url, `${cloudUrl}/.well-known/jwks.json`, "the keys of callers are the new cloud's");
+      const mode = `cd ${root} && stat -c '%a %U:%G' config/security.json data/auth/ca.crt`;
+      assert.equal(await vm.mustRun(mode), "640 root:freestyle-daemon\n644 freestyle-daemon:freestyle-daemon\n");
       // The credential is still there, and of no use any more: it is not tried again.
       await vm.mustRun(`test ! -e ${root}/data/auth/enrollment_token && systemctl restart hl-daemon`);
       await vm.healthy();

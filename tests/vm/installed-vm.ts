@@ -1,6 +1,7 @@
 /**
  * The VM of a walk: a container that booted with systemd, the release to install, and hl-cloud of this checkout, which is a program of the host
- * in the container's network. It is asked the ways that people have: hl-client elsewhere through the cloud, the local socket, a shell of root.
+ * in the container's network. As in an installation it has TLS, with a certificate of an authority of its own. It is asked the ways that
+ * people have: hl-client elsewhere through the cloud, the local socket, a shell of root.
  */
 import assert from "node:assert/strict";
 import { execFile, spawn, type ChildProcess } from "node:child_process";
@@ -9,6 +10,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { calm } from "@hl/testkit/calm.ts";
+import { makeAuthority } from "@hl/testkit/certificates.ts";
 import { connectSocket, type Message, type MessageClient } from "@hl/testkit/message-client.ts";
 import { cloudSubcommand, repositoryRoot, temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
@@ -19,7 +21,7 @@ const execute = promisify(execFile);
 
 /** Where the release lies in the VM. */
 export const root = "/opt/freestyle/hl-daemon";
-export const cloudUrl = "http://127.0.0.1:7000";
+export const cloudUrl = "https://localhost:7000";
 export const instanceId = "vm-walk";
 export const slowMsMax = 120_000;
 
@@ -29,20 +31,34 @@ export class InstalledVm implements AsyncDisposable {
   readonly payload = join(this.#folder.path, "payload");
   readonly #cloudHome = join(this.#folder.path, "cloud");
   readonly #tokenFile = join(this.#folder.path, "operator");
+  readonly #tls = { cert: join(this.#folder.path, "cloud.crt"), key: join(this.#folder.path, "cloud.key") };
   #container: Container | undefined;
   #release: ReleaseUnderTest | undefined;
   #cloud: ChildProcess | undefined;
+  #pin = "";
 
   /** Boots it and begins to serve the cloud; installs nothing. */
   async boot(suite?: Suite): Promise<void> {
     mkdirSync(this.payload);
     this.#release = await putRelease(this.payload);
+    const authority = makeAuthority("authority of the walk");
+    const { cert, key, pin } = authority.issue("hl-cloud");
+    this.#pin = pin;
+    writeFileSync(this.#authority, authority.cert);
+    writeFileSync(this.#tls.cert, cert);
+    writeFileSync(this.#tls.key, key, { mode: 0o600 });
     this.#container = await Container.boot(this.payload, suite);
+    await this.mustRun("echo 127.0.0.1 localhost >/etc/hosts"); // A bare Debian has no such file, a machine has.
     await this.startCloud();
     const operator = ["operator", "add", "night", "--home", this.#cloudHome, "--role", "admin"];
     writeFileSync(this.#tokenFile, await cloudSubcommand(operator));
     const enrolment = ["enroll", "--home", this.#cloudHome, "--instance", instanceId];
     writeFileSync(join(this.payload, "token"), await cloudSubcommand(enrolment));
+  }
+
+  /** The one that has signed the cloud's certificate, PEM; `ca.crt` of the payload. */
+  get #authority(): string {
+    return join(this.payload, "ca.crt");
   }
 
   get container(): Container {
@@ -79,10 +95,15 @@ export class InstalledVm implements AsyncDisposable {
     return `/mnt/payload/install.sh --from /mnt/payload/${this.release.archive} --public-key /mnt/payload/release.pub ${more}`;
   }
 
-  /** Installed, enrolled and healthy. */
+  /** For install.sh and configure.sh: which cloud it is, and by which key it is known. */
+  get cloudOptions(): string {
+    return `--cloud ${cloudUrl} --pin ${this.#pin} --instance ${instanceId}`;
+  }
+
+  /** Installed, enrolled and healthy; the cloud's authority is one of the machine's. */
   async install(): Promise<void> {
-    const line = this.installLine(`--cloud ${cloudUrl} --instance ${instanceId} --token-file /mnt/payload/token`);
-    await this.mustRun(line, slowMsMax);
+    await this.mustRun("cp /mnt/payload/ca.crt /usr/local/share/ca-certificates/walk.crt && update-ca-certificates");
+    await this.mustRun(this.installLine(`${this.cloudOptions} --token-file /mnt/payload/token`), slowMsMax);
     await this.edit(`Object.assign(c.health_monitoring.alerts, ${JSON.stringify(calm)})`);
     await this.mustRun("systemctl reload hl-daemon");
     await this.healthy();
@@ -94,7 +115,9 @@ export class InstalledVm implements AsyncDisposable {
   }
 
   async startCloud(more: readonly string[] = []): Promise<void> {
-    const serve = ["serve", "--home", this.#cloudHome, "--listen", cloudUrl.slice("http://".length), ...more];
+    const { cert, key } = this.#tls;
+    const tls = ["--tls-cert", cert, "--tls-key", key];
+    const serve = ["serve", "--home", this.#cloudHome, "--listen", "127.0.0.1:7000", ...tls, ...more];
     this.#cloud = spawn("nsenter", [...this.inNetwork([join(repositoryRoot, "bin/hl-cloud"), ...serve])], {
       stdio: ["ignore", "ignore", "inherit"],
     });
@@ -117,7 +140,8 @@ export class InstalledVm implements AsyncDisposable {
   /** hl-client on an operator's own machine; answers what it prints. */
   async remote(...args: string[]): Promise<string> {
     const target = ["--cloud", cloudUrl, "--instance", instanceId, "--token-file", this.#tokenFile];
-    const line = this.inNetwork([join(repositoryRoot, "bin/hl-client"), ...target, ...args]);
+    const own = [join(repositoryRoot, "bin/hl-client"), ...target, "--cacert", this.#authority];
+    const line = this.inNetwork([...own, ...args]);
     return (await execute("nsenter", [...line], { timeout: slowMsMax, maxBuffer: 2 ** 24 })).stdout;
   }
 
@@ -145,7 +169,8 @@ export class InstalledVm implements AsyncDisposable {
       process.stdout.write(JSON.stringify(all));`;
     const url = `${cloudUrl}/v1/instances/${instanceId}/events`;
     const node = [process.execPath, "--input-type=module", "-e", program, url, this.#tokenFile];
-    return JSON.parse((await execute("nsenter", [...this.inNetwork(node)], { maxBuffer: 2 ** 28 })).stdout);
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: this.#authority };
+    return JSON.parse((await execute("nsenter", [...this.inNetwork(node)], { env, maxBuffer: 2 ** 28 })).stdout);
   }
 
   /** Of the main process of a unit, "0" where none runs. */

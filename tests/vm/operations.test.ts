@@ -1,8 +1,11 @@
 // Goal: what an operator does and what breaks, in a Linux that really booted with systemd. Method: the release and nothing else inside (walk.ts).
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { repositoryRoot } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
 import { idle } from "./idle.ts";
-import { root, slowMsMax } from "./installed-vm.ts";
+import { cloudUrl, root, slowMsMax } from "./installed-vm.ts";
 import { walk } from "./walk.ts";
 
 walk("operations under systemd", (vm, step) => {
@@ -24,6 +27,21 @@ walk("operations under systemd", (vm, step) => {
     await vm.mustRun(vm.installLine("--dry-run"));
     await vm.mustRun("rm -r /root/bad; test ! -e /opt/freestyle; ! getent passwd freestyle-daemon");
   });
+
+  step(
+    "X2: refuses a cloud over https of which neither a key is pinned nor said that none is, and leaves nothing",
+    async () => {
+      const unpinned = await vm.run(vm.installLine(`--cloud ${cloudUrl} --token-file /mnt/payload/token`));
+      assert.equal(unpinned.code, 64);
+      assert.match(unpinned.stderr, /no pin is given.*--pin.*--no-pins/);
+      await vm.mustRun(vm.installLine(`--cloud ${cloudUrl} --no-pins --dry-run`));
+      const recipe =
+        /^## Pins\n```\n([^`]+)```/m.exec(readFileSync(join(repositoryRoot, "docs/tls.md"), "utf8"))?.[1] ?? "";
+      const pin = await vm.mustRun(recipe.replace("HOST:443", new URL(cloudUrl).host));
+      assert.ok(vm.cloudOptions.includes(` --pin ${pin.trim()} `), "docs/tls.md says how to read the pin");
+      await vm.mustRun("test ! -e /opt/freestyle; ! getent passwd freestyle-daemon");
+    },
+  );
 
   step("install.sh --from: installed, enrolled and healthy in the cloud", async () => {
     await vm.install();

@@ -95,10 +95,11 @@ CODE is Node's or OpenSSL's name of the error, to search for.
 
 const rest = `## Pins
 \`\`\`
-openssl s_client -connect HOST:443 </dev/null 2>/dev/null | openssl x509 -pubkey -noout |
-  openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64
+echo "sha256:$(openssl s_client -connect HOST:443 </dev/null 2>/dev/null | openssl x509 -pubkey -noout |
+  openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)"
 \`\`\`
-A pin is \`sha256:\` and that. Give two at least: the key in use, and the one that will follow it, whose private half waits offline. To change keys: add the new pin, let every
+That asks whoever answers there: ask from a place that you trust, or read it from the certificate's file (\`openssl x509 -in FILE -pubkey -noout | …\`). \`install.sh\` and \`scripts/configure.sh\` take it as
+\`--pin\`, once for each; the shipped security.json has none, so that without one there is no connection to a cloud over https until \`--no-pins\` says that every certificate of a trusted authority will do. Give two at least: the key in use, and the one that will follow it, whose private half waits offline. To change keys: add the new pin, let every
 daemon have it, change the server's key, take the old pin out. Taking a pin out is what revokes a key. Pins come from security.json and from nowhere else: no server
 can add one, so there is no unverified channel that they could come over. \`pin_report_only: true\` tells what would be refused, before it is.
 
