@@ -2,13 +2,13 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { cpuMsOf } from "@hl/testkit/idle-cost.ts";
 import { RpcClient } from "./rpc-client.ts";
 
 const repository = resolve(import.meta.dirname, "..");
 
-/** As bin/lib/run.sh has it: what is measured is to be what runs. */
-const memory = { MALLOC_ARENA_MAX: "2", MALLOC_MMAP_THRESHOLD_: "32768", MALLOC_MMAP_MAX_: "128" };
-const flags = ["--max-semi-space-size=8", "--expose-gc", "--invocation-count-for-turbofan=20000", "--no-use-osr"];
+/** What is measured is to be what runs: the switches and variables of hl-daemon are taken from the script that starts it. */
+const { flags, memory } = startedWith(readFileSync(join(repository, "bin/lib/run.sh"), "utf8"));
 
 export interface DaemonOptions {
   /** Sections of daemon.json, over those every benchmark has. */
@@ -92,9 +92,7 @@ export class BenchDaemon implements AsyncDisposable {
 
   /** Processor time of the daemon's process so far, in milliseconds. */
   cpuMs(): number {
-    const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * 10;
+    return cpuMsOf(this.pid);
   }
 
   /** Every process whose way up leads to the daemon, its own runner's included. */
@@ -122,6 +120,22 @@ export class BenchDaemon implements AsyncDisposable {
     await ended;
     clearTimeout(force);
   }
+}
+
+/** Throws where the script is written in another way than this reads it. */
+function startedWith(script: string): { readonly flags: readonly string[]; readonly memory: Record<string, string> } {
+  const young = /hl-daemon\b.*\) young_mb=(\d+)/.exec(script)?.[1];
+  const line = /set -- ("--expose-gc".*) "\$file"/.exec(script)?.[1];
+  const pairs = [...script.matchAll(/(MALLOC_\w+)="\$\{MALLOC_\w+:-(\d+)\}"/g)];
+  if (young === undefined || line === undefined || pairs.length !== 3)
+    throw new Error(
+      "bin/lib/run.sh does not say in the way it did how it starts hl-daemon: see startedWith in bench/daemon.ts",
+    );
+  const own = [...line.matchAll(/"(--[^"]+)"/g)].map(([, flag = ""]) => flag);
+  return {
+    flags: [`--max-semi-space-size=${young}`, "--disable-sigusr1", ...own],
+    memory: Object.fromEntries(pairs.map(([, name = "", value = ""]) => [name, value])),
+  };
 }
 
 function workspaceOf(home: string): string {

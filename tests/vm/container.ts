@@ -3,7 +3,7 @@
  * the kernel of this machine and no controllers of control groups; what is about those is tested in the emulated machine.
  */
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -106,6 +106,22 @@ export class Container implements AsyncDisposable {
   /** Of its first process, as this machine sees it. */
   get leader(): number {
     return this.#leader;
+  }
+
+  /** Of a process inside, by the number that it has there. */
+  hostPid(pid: string): number {
+    const space = readlinkSync(`/proc/${this.#leader}/ns/pid`);
+    const isIt = (one: string): boolean => {
+      try {
+        const numbers = /^NSpid:\t.*\t(\d+)$/m.exec(readFileSync(`/proc/${one}/status`, "utf8"));
+        return numbers?.[1] === pid && readlinkSync(`/proc/${one}/ns/pid`) === space;
+      } catch {
+        return false; // It has ended meanwhile.
+      }
+    };
+    const found = readdirSync("/proc").find((name) => /^\d+$/.test(name) && isIt(name));
+    if (found === undefined) throw new Error(`no process ${pid} runs in the container`);
+    return Number(found);
   }
 
   /** Runs lines of shell as root inside. */
