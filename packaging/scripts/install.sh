@@ -132,7 +132,20 @@ remove_everything() {
     run rmdir --ignore-fail-on-non-empty /opt/freestyle 2>/dev/null || :
   fi
   run rm -rf /run/hl-runner /tmp/hl-daemon-temp
+  if client_is_ours; then run rm "$client"; fi
   say "hl-daemon is removed; the user $developer and its files stay"
+}
+
+client=/usr/local/bin/hl-client
+client_is_ours() { [ "$(readlink "$client" 2>/dev/null)" = "$root/bin/hl-client" ]; }
+# Where a shell looks for it. What somebody else has put there stays.
+link_client() {
+  if [ -e "$client" ] || [ -L "$client" ]; then
+    client_is_ours || say "$client is not ours and stays; this one is $root/bin/hl-client"
+  else
+    run mkdir -p "$(dirname "$client")"
+    run ln -s "$root/bin/hl-client" "$client"
+  fi
 }
 
 # $1: the tree of a release
@@ -230,6 +243,7 @@ if [ "$in_place" = no ] && [ "$tree" != "$root" ]; then install_tree "$tree"; fi
 users_and_folders "$tree"
 configure_and_enrol
 units "$tree"
+link_client
 if [ "$start" = yes ]; then
   after=$(sha256sum "$tree/lib/native/hl-runner" | cut -d' ' -f1)
   # The shims outlive both restarts, and with them every command.

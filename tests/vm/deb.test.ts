@@ -17,6 +17,7 @@ walk("the .deb", (vm, step) => {
   const identity = (): Promise<string> => vm.mustRun(`cat ${root}/data/auth/refresh_token | sha256sum`);
 
   step("dpkg -i: users, units and folders are there, it runs and answers", async () => {
+    await vm.mustRun("echo 'of somebody else' >/usr/local/bin/hl-client");
     await dpkg(`-i /mnt/payload/${vm.release.deb}`);
     assert.equal(
       await vm.mustRun("systemctl is-active hl-daemon hl-runner@developer hl-daemon-health.timer"),
@@ -105,9 +106,9 @@ walk("the .deb", (vm, step) => {
   step("purged: nothing is left but the developer", async () => {
     await dpkg("-P hl-daemon");
     const left = await vm.mustRun(
-      "ls -d /opt/freestyle /var/lib/hl-runner /run/hl-runner /tmp/hl-daemon-temp /etc/systemd/system/hl-* /etc/systemd/system/*/hl-* /etc/*/hl-daemon* 2>/dev/null; getent passwd freestyle-daemon; getent group hl-runner freestyle-daemon; pgrep -al 'hl-|python3'; systemctl list-units --all --plain --no-legend 'hl-*'; dpkg-query -W hl-daemon 2>/dev/null; cat /home/developer/workspace/upgraded.runs",
+      "ls -d /opt/freestyle /var/lib/hl-runner /run/hl-runner /tmp/hl-daemon-temp /etc/systemd/system/hl-* /etc/systemd/system/*/hl-* /etc/*/hl-daemon* 2>/dev/null; getent passwd freestyle-daemon; getent group hl-runner freestyle-daemon; pgrep -al 'hl-|python3'; systemctl list-units --all --plain --no-legend 'hl-*'; dpkg-query -W hl-daemon 2>/dev/null; cat /home/developer/workspace/upgraded.runs /usr/local/bin/hl-client",
     );
-    assert.equal(left, "x");
+    assert.equal(left, "xof somebody else\n");
     await until("systemd to be well", async () => /running/.test((await vm.run("systemctl is-system-running")).stdout));
   });
 });

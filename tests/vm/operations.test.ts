@@ -74,6 +74,11 @@ walk("operations under systemd", (vm, step) => {
     assert.equal(written, "0\n");
   });
 
+  step("hl-client is found by its name, and works from any folder", async () => {
+    const { stdout } = await vm.run("cd / && hl-client status && hl-client doctor");
+    assert.match(stdout, /^hl-daemon .* healthy\n[^]*\nhealthy\n$/);
+  });
+
   step("a command runs as the developer and writes in the workspace, not elsewhere", async () => {
     const program = 'open("made.txt", "w").write("by developer"); print("written")';
     assert.equal(await vm.remote("exec", "--", "python3", "-c", program), "written\n");
@@ -166,7 +171,7 @@ walk("operations under systemd", (vm, step) => {
     await vm.begin("left");
     await vm.mustRun(`cp ${root}/scripts/install.sh /root/ && /root/install.sh --uninstall`, slowMsMax);
     const left = await vm.mustRun(
-      "ls -d /opt/freestyle /var/lib/hl-runner /run/hl-runner /tmp/hl-daemon-temp /etc/systemd/system/hl-* /etc/systemd/system/*/hl-* /etc/*/hl-daemon* 2>/dev/null; getent passwd freestyle-daemon; getent group hl-runner freestyle-daemon; pgrep -al 'hl-|python3'; systemctl list-units --all --plain --no-legend 'hl-*'; cat /home/developer/workspace/made.txt",
+      "ls -d /opt/freestyle /var/lib/hl-runner /run/hl-runner /tmp/hl-daemon-temp /etc/systemd/system/hl-* /etc/systemd/system/*/hl-* /etc/*/hl-daemon* /usr/local/bin/hl-* 2>/dev/null; getent passwd freestyle-daemon; getent group hl-runner freestyle-daemon; pgrep -al 'hl-|python3'; systemctl list-units --all --plain --no-legend 'hl-*'; cat /home/developer/workspace/made.txt",
     );
     assert.equal(left, "by developer");
   });
