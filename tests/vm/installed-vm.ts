@@ -35,18 +35,15 @@ export class InstalledVm implements AsyncDisposable {
   #container: Container | undefined;
   #release: ReleaseUnderTest | undefined;
   #cloud: ChildProcess | undefined;
+  readonly #issuer = makeAuthority("authority of the walk");
   #pin = "";
 
   /** Boots it and begins to serve the cloud; installs nothing. */
   async boot(suite?: Suite): Promise<void> {
     mkdirSync(this.payload);
     this.#release = await putRelease(this.payload);
-    const authority = makeAuthority("authority of the walk");
-    const { cert, key, pin } = authority.issue("hl-cloud");
-    this.#pin = pin;
-    writeFileSync(this.#authority, authority.cert);
-    writeFileSync(this.#tls.cert, cert);
-    writeFileSync(this.#tls.key, key, { mode: 0o600 });
+    writeFileSync(this.#authority, this.#issuer.cert);
+    this.giveCloudAnotherKey();
     this.#container = await Container.boot(this.payload, suite);
     await this.mustRun("echo 127.0.0.1 localhost >/etc/hosts"); // A bare Debian has no such file, a machine has.
     await this.startCloud();
@@ -123,6 +120,14 @@ export class InstalledVm implements AsyncDisposable {
     });
     const asked = `python3 -c 'import socket; socket.create_connection(("127.0.0.1", 7000))'`;
     await until("hl-cloud to listen", async () => (await this.run(asked)).code === 0, slowMsMax);
+  }
+
+  /** From the next start of the cloud on; from now on in `cloudOptions`. */
+  giveCloudAnotherKey(): void {
+    const { cert, key, pin } = this.#issuer.issue("hl-cloud");
+    this.#pin = pin;
+    writeFileSync(this.#tls.cert, cert);
+    writeFileSync(this.#tls.key, key, { mode: 0o600 });
   }
 
   signalCloud(signal: NodeJS.Signals): void {

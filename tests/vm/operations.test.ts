@@ -163,6 +163,17 @@ walk("operations under systemd", (vm, step) => {
     },
   );
 
+  step("X2: a cloud with another key is refused, doctor says its pin, and configure.sh takes it", async () => {
+    await vm.stopCloud();
+    vm.giveCloudAnotherKey();
+    await vm.startCloud();
+    const pin = / --pin (\S+) /.exec(vm.cloudOptions)?.[1] ?? "";
+    const told = `the key of localhost is not pinned: it is ${pin}`;
+    await until("doctor to say so", async () => (await vm.run("hl-client doctor")).stdout.includes(told), slowMsMax);
+    await vm.mustRun(`${root}/scripts/configure.sh --pin ${pin} && systemctl restart hl-daemon`);
+    await vm.healthy();
+  });
+
   step("idle after all that: both processes stay, and what they take is printed", () =>
     idle(vm, "idle after all that"),
   );
