@@ -42,7 +42,7 @@ const tiers = {
   },
   // One at a time: two suites that attack everything around them are not to meet.
   attacks: { patterns: ["tests/attacks/*.test.ts"], filesAtOnce: 1, fileMsMax: 2 * minute },
-  agents: { patterns: ["tests/agents/*.test.ts"], filesAtOnce: 1, fileMsMax: 5 * minute, needsAgents: true },
+  agents: { patterns: ["tests/agents/*.test.ts"], filesAtOnce: 2, fileMsMax: 5 * minute, needsAgents: true },
   // More at once than there are processors: much of it is waiting for time limits to pass.
   system: {
     patterns: ["tests/system/*.test.ts"],
