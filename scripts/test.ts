@@ -33,7 +33,8 @@ const minute = 60_000;
 const oracleMinutes = Number(process.env["HL_TEST_ORACLE_MINUTES"] ?? 1);
 
 const tiers = {
-  unit: { patterns: ["packages/**/*.test.ts", "tests/fuzz/*.test.ts"], filesAtOnce: 2, fileMsMax: 2 * minute },
+  // Here, with the agents and with the system tests more files at once than processors would carry alone: they wait a good part of their time.
+  unit: { patterns: ["packages/**/*.test.ts", "tests/fuzz/*.test.ts"], filesAtOnce: 3, fileMsMax: 2 * minute },
   native: {
     patterns: ["native/hl-runner/test/*.test.ts"],
     first: "native/hl-runner/test/sanitizers.test.ts",
@@ -43,7 +44,6 @@ const tiers = {
   // One at a time: two suites that attack everything around them are not to meet.
   attacks: { patterns: ["tests/attacks/*.test.ts"], filesAtOnce: 1, fileMsMax: 2 * minute },
   agents: { patterns: ["tests/agents/*.test.ts"], filesAtOnce: 2, fileMsMax: 5 * minute, needsAgents: true },
-  // More at once than there are processors: much of it is waiting for time limits to pass.
   system: {
     patterns: ["tests/system/*.test.ts"],
     first: "tests/system/durability.test.ts",
