@@ -33,7 +33,7 @@ const minute = 60_000;
 const oracleMinutes = Number(process.env["HL_TEST_ORACLE_MINUTES"] ?? 1);
 
 const tiers = {
-  // Here, with the agents and with the system tests more files at once than processors would carry alone: they wait a good part of their time.
+  // More at once than there are processors, as of the system tests: they wait a good part of their time.
   unit: { patterns: ["packages/**/*.test.ts", "tests/fuzz/*.test.ts"], filesAtOnce: 3, fileMsMax: 2 * minute },
   native: {
     patterns: ["native/hl-runner/test/*.test.ts"],

@@ -57,12 +57,13 @@ status=0
   else if (at(all, "daemon").workspace_id === "${WORKSPACE_ID}") delete all.daemon.workspace_id;
   if (user) at(all, "process_management").default_user = user;
   if (port) at(all, "local_api").http_port = Number(port);
-  const tls = at(security, "network_security", "tls_config");
   const pins = given("pin");
-  if (pins.length > 0) Object.assign(tls, { certificate_pinning: true, pin_hashes: pins });
-  if (last("no-pins") !== undefined) tls.certificate_pinning = false;
-  const isPinned = (tls.pin_hashes ?? []).some((pin) => !/^sha256:A+=?$/.test(pin));
-  if (to?.protocol === "https:" && tls.certificate_pinning !== false && tls.pin_report_only !== true && !isPinned) process.exit(3);
+  const tls = (values) => Object.assign(at(security, "network_security", "tls_config"), values);
+  if (pins.length > 0) tls({ certificate_pinning: true, pin_hashes: pins });
+  if (last("no-pins") !== undefined) tls({ certificate_pinning: false });
+  const { certificate_pinning: pinning, pin_report_only: reports, pin_hashes: known = [] } = security.network_security?.tls_config ?? {};
+  const isPinned = known.some((pin) => !/^sha256:A+=?$/.test(pin));
+  if (to?.protocol === "https:" && pinning !== false && reports !== true && !isPinned) process.exit(3);
   write("daemon.json", all);
   if (JSON.stringify(security) !== before) write("security.json", security);
 ' "$config" "$settings") || status=$?

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { errorText } from "@hl/core/logger.ts";
 
@@ -50,7 +50,7 @@ export class TlsContexts {
 
 /** The authorities that the machine trusts; where it has no store, those that Node brings along. */
 export function systemAuthorities(stores: readonly string[] = systemStores): Authorities {
-  const file = stores.find((path) => statSync(path, { throwIfNoEntry: false }) !== undefined);
+  const file = stores.find((path) => existsSync(path));
   return file === undefined ? "bundled" : { file };
 }
 
