@@ -4,9 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { systemClock } from "@hl/core/clock.ts";
 import { joined } from "@hl/core/joined.ts";
 import { ManualClock } from "@hl/testkit/manual-clock.ts";
 import type { Condition } from "./alert-book.ts";
+import { LoopDelay } from "./loop-delay.ts";
 import { HealthMonitor, type Health, type HealthSources, type MonitorOptions } from "./monitor.ts";
 import { prometheusText } from "./prometheus.ts";
 import { SystemSampler } from "./system-metrics.ts";
@@ -143,6 +145,32 @@ describe("health monitor", () => {
     await f.clock.advance(10_000);
     assert.equal(f.samples.length, 6);
     assert.equal(f.clock.timers, 1, "one sleep at a time");
+    await f.monitor[Symbol.asyncDispose]();
+  });
+
+  test("the loop is looked at while rounds are made, and no longer", async () => {
+    const now = { enabled: true };
+    const f = fixture({
+      loopDelay: new LoopDelay(20),
+      get enabled() {
+        return now.enabled;
+      },
+    });
+    const heldUp = async (): Promise<number> => {
+      await systemClock.sleep(100); // Delays count from the second look on.
+      for (const until = performance.now() + 300; performance.now() < until;);
+      await systemClock.sleep(1);
+      return f.monitor.read(false).process.loop_delay_ms;
+    };
+    await f.monitor.start();
+    await heldUp();
+    await f.clock.advance(60_000);
+    const seen = await heldUp();
+    assert.ok(seen > 200, String(seen));
+    now.enabled = false;
+    f.monitor.settingsChanged();
+    await f.clock.advance(60_000);
+    assert.equal(await heldUp(), 0);
     await f.monitor[Symbol.asyncDispose]();
   });
 

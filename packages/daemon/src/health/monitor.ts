@@ -50,6 +50,8 @@ export interface MonitorOptions {
   readonly intervalMs: number;
   /** False: nothing is checked by itself, only when somebody asks. True by default. */
   readonly enabled?: boolean | undefined;
+  /** Looks at the event loop while rounds are made; one of its own by default. */
+  readonly loopDelay?: LoopDelay | undefined;
   /** The verdict is another one. */
   readonly onChange: (health: Health) => void;
   /** An alert begins or ends. */
@@ -68,7 +70,7 @@ export class HealthMonitor extends LoopService {
   readonly #options: MonitorOptions;
   readonly #sampler: SystemSampler;
   readonly #startedAt: number;
-  readonly #loopDelay = new LoopDelay();
+  readonly #loopDelay: LoopDelay;
   readonly #measured = new Measured();
   readonly #book: AlertBook;
   #recentErrors: string[] = [];
@@ -80,6 +82,7 @@ export class HealthMonitor extends LoopService {
   constructor(options: MonitorOptions) {
     super();
     this.#options = options;
+    this.#loopDelay = options.loopDelay ?? new LoopDelay();
     this.#sampler = new SystemSampler(options.diskPath);
     this.#book = new AlertBook(options.clock);
     this.#startedAt = options.clock.now();
