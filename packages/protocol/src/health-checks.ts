@@ -141,7 +141,8 @@ export const healthChecks = {
     severity: "warning",
     title: "No connection to the cloud",
     meaning: "The command channel has been away for ten seconds: events are kept, commands of the cloud wait.",
-    remedy: "The text has the last error: a name, a proxy, a certificate or a firewall. It reconnects by itself.",
+    remedy:
+      "The text has the last error: a name, a proxy, a certificate, a pin (docs/tls.md) or a firewall. It reconnects by itself.",
     holdOffMs: 10_000,
     healing: "connect again, ever more seldom",
   },
