@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { calm } from "@hl/testkit/calm.ts";
 import { temporaryFolder } from "@hl/testkit/programs.ts";
 import { until } from "@hl/testkit/waiting.ts";
-import { cloudUrl, root, slowMsMax } from "./installed-vm.ts";
+import { cloudUrl, instanceId, root, slowMsMax } from "./installed-vm.ts";
 import { walk } from "./walk.ts";
 
 const newer = "newer.deb";
@@ -63,6 +63,15 @@ walk("the .deb", (vm, step) => {
       assert.equal(jwt.public_key_url, `${cloudUrl}/.well-known/jwks.json`, "the keys of callers are the new cloud's");
       const mode = `cd ${root} && stat -c '%a %U:%G' config/security.json data/auth/ca.crt`;
       assert.equal(await vm.mustRun(mode), "640 root:freestyle-daemon\n644 freestyle-daemon:freestyle-daemon\n");
+      const security = `sha256sum ${root}/config/security.json`;
+      await vm.mustRun(`echo >>${root}/config/security.json`);
+      const asWritten = await vm.mustRun(security);
+      await vm.mustRun(`${root}/scripts/configure.sh --instance ${instanceId}`);
+      assert.equal(
+        await vm.mustRun(security),
+        asWritten,
+        "nothing was asked of it, so it is as somebody has written it",
+      );
       // The credential is still there, and of no use any more: it is not tried again.
       await vm.mustRun(`test ! -e ${root}/data/auth/enrollment_token && systemctl restart hl-daemon`);
       await vm.healthy();

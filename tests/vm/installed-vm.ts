@@ -36,7 +36,7 @@ export class InstalledVm implements AsyncDisposable {
   #release: ReleaseUnderTest | undefined;
   #cloud: ChildProcess | undefined;
   readonly #issuer = makeAuthority("authority of the walk");
-  #pin = "";
+  #cloudPin = "";
 
   /** Boots it and begins to serve the cloud; installs nothing. */
   async boot(suite?: Suite): Promise<void> {
@@ -92,9 +92,14 @@ export class InstalledVm implements AsyncDisposable {
     return `/mnt/payload/install.sh --from /mnt/payload/${this.release.archive} --public-key /mnt/payload/release.pub ${more}`;
   }
 
+  /** Of the key of the cloud. */
+  get pin(): string {
+    return this.#cloudPin;
+  }
+
   /** For install.sh and configure.sh: which cloud it is, and by which key it is known. */
   get cloudOptions(): string {
-    return `--cloud ${cloudUrl} --pin ${this.#pin} --instance ${instanceId}`;
+    return `--cloud ${cloudUrl} --pin ${this.pin} --instance ${instanceId}`;
   }
 
   /** Installed, enrolled and healthy; the cloud's authority is one of the machine's. */
@@ -122,10 +127,10 @@ export class InstalledVm implements AsyncDisposable {
     await until("hl-cloud to listen", async () => (await this.run(asked)).code === 0, slowMsMax);
   }
 
-  /** From the next start of the cloud on; from now on in `cloudOptions`. */
+  /** From the next start of the cloud on; from now on its pin is `pin`. */
   giveCloudAnotherKey(): void {
     const { cert, key, pin } = this.#issuer.issue("hl-cloud");
-    this.#pin = pin;
+    this.#cloudPin = pin;
     writeFileSync(this.#tls.cert, cert);
     writeFileSync(this.#tls.key, key, { mode: 0o600 });
   }

@@ -201,8 +201,8 @@ export async function cloudSubcommand(args: readonly string[]): Promise<string> 
   return stdout.toString("utf8").trim();
 }
 
-/** A folder that is gone when the scope ends. */
+/** A folder that is gone when the scope ends, also where a process that has just been ended was still at its own files in it. */
 export function temporaryFolder(prefix: string): { readonly path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), `${prefix}-`));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
