@@ -166,7 +166,7 @@ walk("operations under systemd", (vm, step) => {
   step(
     "X2: a cloud with another key is refused, doctor says its pin, and configure.sh lets it in, any key or this one",
     async () => {
-      await vm.stopCloud();
+      await vm.stopCloud("SIGKILL"); // One that says that it goes has who comes back spread over a minute.
       vm.giveCloudAnotherKey();
       await vm.startCloud();
       const told = `the key of localhost is not pinned: it is ${vm.pin}`;
