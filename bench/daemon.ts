@@ -125,7 +125,7 @@ export class BenchDaemon implements AsyncDisposable {
 /** Throws where the script is written in another way than this reads it. */
 function startedWith(script: string): { readonly flags: readonly string[]; readonly memory: Record<string, string> } {
   const young = /hl-daemon\b.*\) young_mb=(\d+)/.exec(script)?.[1];
-  const line = /set -- ("--expose-gc".*) "\$file"/.exec(script)?.[1];
+  const line = /set -- ("--expose-gc"[^$]*) "\$file"/.exec(script)?.[1];
   const pairs = [...script.matchAll(/(MALLOC_\w+)="\$\{MALLOC_\w+:-(\d+)\}"/g)];
   if (young === undefined || line === undefined || pairs.length !== 3)
     throw new Error(
