@@ -2,12 +2,12 @@
  * `npm test`: every tier that needs no root, no virtual machine and no browser, or the named ones: `node scripts/test.ts unit native`.
  *
  * Builds the C program and installs the agents first where a tier needs them. A file that hangs is a failure and not a stuck CI.
- * Everything the tests start lives below one temporary folder, so a process that a test leaves behind is seen, named and fails
- * the run.
+ * Everything a tier's tests start lives below one temporary folder, so a process that a test leaves behind is seen, named and fails
+ * the run. Tiers share the machine: where one has no further file, or may have no more at once, the next one's are begun.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { isRunning, processesOf } from "@hl/testkit/processes.ts";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
@@ -17,10 +17,12 @@ import { makeRelease } from "./release.ts";
 
 interface Tier {
   readonly patterns: readonly string[];
-  /** A file that takes long and is begun before the others, so that it does not run on alone behind them. */
-  readonly first?: string;
-  /** Files at once. The specification's tests judge a time and run alone. */
-  readonly filesAtOnce: number;
+  /** Files that take long, and mostly wait: begun before the others, so that they do not run on alone behind them. */
+  readonly first?: readonly string[];
+  /** Of this tier; without it as many as there are. */
+  readonly filesAtOnceMax?: number;
+  /** Not beside files of another tier, and one at a time. */
+  readonly alone?: true;
   readonly fileMsMax: number;
   readonly needsAgents?: boolean;
   /** Made once, which takes minutes, and named to the files by HL_TEST_RELEASE. */
@@ -29,41 +31,50 @@ interface Tier {
 
 const minute = 60_000;
 
+const processors = availableParallelism();
+/** More than there are processors: most files wait half of their time. */
+const filesAtOnce = Math.ceil(2.5 * processors);
+
 /** Of faults; the tier's own default is shorter than one. */
 const oracleMinutes = Number(process.env["HL_TEST_ORACLE_MINUTES"] ?? 1);
 
 const tiers = {
-  // More at once than there are processors, as of the system tests: they wait a good part of their time.
-  unit: { patterns: ["packages/**/*.test.ts", "tests/fuzz/*.test.ts"], filesAtOnce: 3, fileMsMax: 2 * minute },
+  unit: { patterns: ["packages/**/*.test.ts", "tests/fuzz/*.test.ts"], fileMsMax: 2 * minute },
   native: {
     patterns: ["native/hl-runner/test/*.test.ts"],
-    first: "native/hl-runner/test/sanitizers.test.ts",
-    filesAtOnce: 2,
+    first: ["native/hl-runner/test/sanitizers.test.ts"],
     fileMsMax: 2 * minute,
   },
-  // One at a time: two suites that attack everything around them are not to meet.
-  attacks: { patterns: ["tests/attacks/*.test.ts"], filesAtOnce: 1, fileMsMax: 2 * minute },
-  agents: { patterns: ["tests/agents/*.test.ts"], filesAtOnce: 2, fileMsMax: 5 * minute, needsAgents: true },
-  system: {
-    patterns: ["tests/system/*.test.ts"],
-    first: "tests/system/durability.test.ts",
-    filesAtOnce: 3,
-    fileMsMax: 4 * minute,
+  // Each of its files has agents of some hundred MB.
+  agents: {
+    patterns: ["tests/agents/*.test.ts"],
+    filesAtOnceMax: processors,
+    fileMsMax: 5 * minute,
     needsAgents: true,
   },
-  spec: { patterns: ["tests/spec/*.test.ts"], filesAtOnce: 1, fileMsMax: 4 * minute, needsAgents: true },
   // Recovery and drain have bounds of their own, five minutes together.
   oracle: {
     patterns: ["tests/oracle/*.test.ts"],
-    first: "tests/oracle/oracle.test.ts",
-    filesAtOnce: 2,
+    first: ["tests/oracle/oracle.test.ts"],
     fileMsMax: (2 * oracleMinutes + 7) * minute,
   },
-  browser: { patterns: ["tests/browser/*.test.ts"], filesAtOnce: 1, fileMsMax: 3 * minute },
+  system: {
+    patterns: ["tests/system/*.test.ts"],
+    first: ["durability", "self-healing", "callers", "malformed-input", "link"].map(
+      (name) => `tests/system/${name}.test.ts`,
+    ),
+    fileMsMax: 4 * minute,
+    needsAgents: true,
+  },
+  // Two suites that attack everything around them are not to meet, nor others them.
+  attacks: { patterns: ["tests/attacks/*.test.ts"], alone: true, fileMsMax: 2 * minute },
+  // They judge a time.
+  spec: { patterns: ["tests/spec/*.test.ts"], alone: true, fileMsMax: 4 * minute, needsAgents: true },
+  browser: { patterns: ["tests/browser/*.test.ts"], alone: true, fileMsMax: 3 * minute },
   // An emulated machine is some forty times slower, and the first run makes its disk.
   vm: {
     patterns: ["tests/vm/*.test.ts"],
-    filesAtOnce: 1,
+    alone: true,
     fileMsMax: 40 * minute,
     needsAgents: true,
     needsRelease: true,
@@ -80,6 +91,7 @@ interface Verdict {
   readonly ok: boolean;
   readonly counts: Readonly<Record<"tests" | "pass" | "fail" | "cancelled" | "skipped", number>>;
   readonly failed: readonly string[];
+  /** Of its files, added up. */
   readonly seconds: number;
 }
 
@@ -116,14 +128,15 @@ async function main(names: readonly string[]): Promise<number> {
   }
   const standard = Object.keys(tiers).filter((name) => !named.includes(name));
   const all = names.length === 0 ? standard : names;
-  const wanted = [...new Set(all.flatMap((name) => (name === "system" ? ["system", "spec"] : [name])))];
+  const wanted = [...new Set(all.flatMap((name) => (name === "system" ? ["system", "spec"] : [name])))] as TierName[];
   const verdicts: Verdict[] = [];
   if (wanted.length > 0) {
     execFileSync("sh", [join(repositoryRoot, "scripts/build-native.sh")], { stdio: "inherit" });
     await bundlePrograms(repositoryRoot);
   }
-  for (const name of wanted as TierName[]) {
-    if (!stopping.aborted) verdicts.push(await runTier(name, tiers[name]));
+  const [alone, beside] = [wanted.filter(isAlone), wanted.filter((name) => !isAlone(name))];
+  for (const stage of [beside, ...alone.map((name) => [name])]) {
+    if (!stopping.aborted) verdicts.push(...(await runTogether(stage)));
   }
   process.stdout.write("\n");
   for (const { tier, ok, counts, failed, seconds } of verdicts) {
@@ -134,40 +147,86 @@ async function main(names: readonly string[]): Promise<number> {
   return verdicts.length === wanted.length && verdicts.every(({ ok }) => ok) ? 0 : 1;
 }
 
-async function runTier(name: TierName, tier: Tier): Promise<Verdict> {
-  const startedAt = performance.now();
-  const files = tier.patterns
-    .flatMap((pattern) => globSync(pattern, { cwd: repositoryRoot, exclude: ["**/node_modules/**"] }))
-    .sort((a, b) => Number(b === tier.first) - Number(a === tier.first) || (a < b ? -1 : 1));
-  process.stdout.write(`\n── ${name}: ${files.length} files\n`);
-  if (tier.needsAgents === true) await ensureAgents();
-  // Short, because the sockets below it may have 107 bytes.
-  const folder = mkdtempSync(join(tmpdir(), "hlt-"));
-  chmodSync(folder, 0o755); // Like /tmp itself: tests of what another user may do have to get to their own folder.
-  if (tier.needsRelease === true && process.env["HL_TEST_RELEASE"] === undefined) {
-    const outputFolder = join(folder, "release");
-    await makeRelease({ outputFolder, key: undefined });
-    process.env["HL_TEST_RELEASE"] = outputFolder;
-  }
-  const failed: string[] = [];
-  const counts = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 };
-  const waiting = [...files];
-  const worker = async (): Promise<void> => {
-    for (let file = waiting.shift(); file !== undefined && !stopping.aborted; file = waiting.shift()) {
-      const { ok, output, seconds } = await runFile(file, tier.fileMsMax, folder);
-      if (!ok) failed.push(file);
-      process.stdout.write(`${ok ? "✔" : "✖"} ${file} (${seconds.toFixed(1)} s)\n${output.replace(/^(?=.)/gm, "  ")}`);
-      for (const key of Object.keys(counts) as (keyof typeof counts)[]) {
-        counts[key] += Number(new RegExp(`^ℹ ${key} (\\d+)$`, "m").exec(output)?.[1] ?? 0);
-      }
+const isAlone = (name: TierName): boolean => "alone" in tiers[name];
+
+/** The files of tiers that may meet, in the tiers' order, as many at once as the machine and each tier allow. */
+async function runTogether(names: readonly TierName[]): Promise<Verdict[]> {
+  const runs: TierRun[] = [];
+  for (const name of names) runs.push(await TierRun.prepare(name, tiers[name]));
+  const work = async (): Promise<void> => {
+    for (let run = runs.find((one) => one.mayBegin); run !== undefined; run = runs.find((one) => one.mayBegin)) {
+      await run.runNext();
     }
   };
-  await Promise.all(Array.from({ length: tier.filesAtOnce }, worker));
-  for (const line of await endWhatIsLeft(folder)) failed.push(`left behind: ${line}`);
-  unmountBelow(folder);
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  const ok = files.length > 0 && failed.length === 0 && counts.fail + counts.cancelled === 0 && !stopping.aborted;
-  return { tier: name, ok, counts, failed, seconds: (performance.now() - startedAt) / 1000 };
+  await Promise.all(Array.from({ length: names.some(isAlone) ? 1 : filesAtOnce }, work));
+  return Promise.all(runs.map((run) => run.end()));
+}
+
+/** One tier from its first file to its verdict. */
+class TierRun {
+  readonly #name: TierName;
+  readonly #tier: Tier;
+  readonly #folder: string;
+  readonly #waiting: string[];
+  readonly #files: number;
+  readonly #failed: string[] = [];
+  readonly #counts = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 };
+  #running = 0;
+  #seconds = 0;
+
+  private constructor(name: TierName, tier: Tier, folder: string) {
+    this.#name = name;
+    this.#tier = tier;
+    this.#folder = folder;
+    const files = tier.patterns.flatMap((pattern) =>
+      globSync(pattern, { cwd: repositoryRoot, exclude: ["**/node_modules/**"] }),
+    );
+    this.#waiting = [...new Set([...(tier.first ?? []), ...files.sort()])];
+    this.#files = this.#waiting.length;
+  }
+
+  static async prepare(name: TierName, tier: Tier): Promise<TierRun> {
+    // Short, because the sockets below it may have 107 bytes.
+    const folder = mkdtempSync(join(tmpdir(), "hlt-"));
+    chmodSync(folder, 0o755); // Like /tmp itself: tests of what another user may do have to get to their own folder.
+    const run = new TierRun(name, tier, folder);
+    process.stdout.write(`\n── ${name}: ${run.#files} files\n`);
+    if (tier.needsAgents === true) await ensureAgents();
+    if (tier.needsRelease === true && process.env["HL_TEST_RELEASE"] === undefined) {
+      const outputFolder = join(folder, "release");
+      await makeRelease({ outputFolder, key: undefined });
+      process.env["HL_TEST_RELEASE"] = outputFolder;
+    }
+    return run;
+  }
+
+  get mayBegin(): boolean {
+    return !stopping.aborted && this.#waiting.length > 0 && this.#running < (this.#tier.filesAtOnceMax ?? Infinity);
+  }
+
+  /** Resolves when the file has ended. */
+  async runNext(): Promise<void> {
+    const file = this.#waiting.shift();
+    if (file === undefined) return;
+    this.#running += 1;
+    const { ok, output, seconds } = await runFile(file, this.#tier.fileMsMax, this.#folder);
+    this.#running -= 1;
+    this.#seconds += seconds;
+    if (!ok) this.#failed.push(file);
+    process.stdout.write(`${ok ? "✔" : "✖"} ${file} (${seconds.toFixed(1)} s)\n${output.replace(/^(?=.)/gm, "  ")}`);
+    for (const key of Object.keys(this.#counts) as (keyof Verdict["counts"])[]) {
+      this.#counts[key] += Number(new RegExp(`^ℹ ${key} (\\d+)$`, "m").exec(output)?.[1] ?? 0);
+    }
+  }
+
+  async end(): Promise<Verdict> {
+    for (const line of await endWhatIsLeft(this.#folder)) this.#failed.push(`left behind: ${line}`);
+    unmountBelow(this.#folder);
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
+    const { fail, cancelled } = this.#counts;
+    const ok = this.#files > 0 && this.#failed.length === 0 && fail + cancelled === 0 && !stopping.aborted;
+    return { tier: this.#name, ok, counts: this.#counts, failed: this.#failed, seconds: this.#seconds };
+  }
 }
 
 /**
