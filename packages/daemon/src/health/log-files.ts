@@ -17,12 +17,12 @@ interface LogFile {
 
 /** Bytes of the logs with their rotated files, and of nobody else's files beside them. */
 export function logBytes(logs: readonly OwnLog[]): number {
-  return sum(logs.flatMap(filesOf));
+  return sum(filesOf(logs));
 }
 
 /** Removes the oldest spare rotated files until all take no more than that; answers how many bytes went. */
 export function trimLogs(logs: readonly OwnLog[], bytesMax: number): number {
-  const files = logs.flatMap(filesOf);
+  const files = filesOf(logs);
   const spare = files.filter(({ isSpare }) => isSpare).sort((a, b) => a.changedMs - b.changedMs);
   let left = sum(files);
   let removed = 0;
@@ -39,10 +39,18 @@ function sum(files: readonly LogFile[]): number {
   return files.reduce((bytes, file) => bytes + file.bytes, 0);
 }
 
+/** Each folder is read once, however many of the logs are in it. */
+function filesOf(logs: readonly OwnLog[]): LogFile[] {
+  const folders = Map.groupBy(logs, ({ path }) => dirname(path));
+  return [...folders].flatMap(([folder, own]) =>
+    namesIn(folder).flatMap((name) => own.flatMap((log) => fileOf(log, name))),
+  );
+}
+
 /** A folder that cannot be read has none (S4). */
-function filesOf(log: OwnLog): LogFile[] {
+function namesIn(folder: string): string[] {
   try {
-    return readdirSync(dirname(log.path)).flatMap((name) => fileOf(log, name));
+    return readdirSync(folder);
   } catch {
     return [];
   }
