@@ -5,11 +5,15 @@ import { ownShares, processorShares } from "@hl/testkit/idle-cost.ts";
 import { repositoryRoot } from "@hl/testkit/programs.ts";
 import { bundle, programs } from "../../scripts/bundle.ts";
 import type { BenchContext, Benchmark } from "../context.ts";
+import type { BenchDaemon } from "../daemon.ts";
 import { verdictOf, type Row } from "../report.ts";
 import { digits, ms, summarize } from "../stats.ts";
 
 /** Rounds of health follow each other faster than installed, so that memory is given back within the benchmark; they cost more processor time. */
 const roundSeconds = 10;
+
+/** The budget's MB, read strictly: 10^6 bytes, where the kernel counts in units of 2^10. */
+const megabytesOf = (daemon: BenchDaemon, name: string): number => (daemon.statusKb(name) * 1024) / 1e6;
 
 /** What the bundle of a release costs while nothing happens. */
 export const idleBench: Benchmark = { name: "idle", run };
@@ -25,14 +29,14 @@ async function run(context: BenchContext): Promise<Row[]> {
   }
   const config = { health_monitoring: { check_interval: roundSeconds } };
   const daemon = await context.startDaemon({ ...bundled, config });
-  const young = daemon.statusKb("RssAnon") / 1024;
+  const young = megabytesOf(daemon, "RssAnon");
   using bare = bareNode();
   await sleep(2.5 * roundSeconds * 1000);
   const seconds = context.quick ? 10 : 60;
   const pids = [daemon.pid, bare.pid];
   const [atRest = 0, bareAtRest = 0] = await processorShares(pids, seconds);
-  const rss = daemon.statusKb("VmRSS") / 1024;
-  const anonymous = daemon.statusKb("RssAnon") / 1024;
+  const rss = megabytesOf(daemon, "VmRSS");
+  const anonymous = megabytesOf(daemon, "RssAnon");
   const [own = 0, bareOwn = 0] = await ownShares(pids, seconds);
   const start = summarize(starts);
   return [
