@@ -189,12 +189,12 @@ class TierRun {
   }
 
   static async prepare(name: TierName, tier: Tier): Promise<TierRun> {
+    if (tier.needsAgents === true) await ensureAgents();
     // Short, because the sockets below it may have 107 bytes.
     const folder = mkdtempSync(join(tmpdir(), "hlt-"));
     chmodSync(folder, 0o755); // Like /tmp itself: tests of what another user may do have to get to their own folder.
     const run = new TierRun(name, tier, folder);
     process.stdout.write(`\n── ${name}: ${run.#files} files\n`);
-    if (tier.needsAgents === true) await ensureAgents();
     if (tier.needsRelease === true && process.env["HL_TEST_RELEASE"] === undefined) {
       const outputFolder = join(folder, "release");
       await makeRelease({ outputFolder, key: undefined });
