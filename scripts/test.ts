@@ -33,7 +33,7 @@ const minute = 60_000;
 
 const processors = availableParallelism();
 /** More than there are processors, since most files wait half of their time; and no more than a machine has memory for. */
-const filesAtOnce = Math.min(16, Math.ceil(2.5 * processors));
+const filesAtOnce = Math.min(16, 2 * processors);
 
 /** Of faults; the tier's own default is shorter than one. */
 const oracleMinutes = Number(process.env["HL_TEST_ORACLE_MINUTES"] ?? 1);

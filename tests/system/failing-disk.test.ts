@@ -85,7 +85,8 @@ test("S1, S4: on a disk that is read-only the daemon ends and says why, and star
     await emit(client, "before");
   }
   await daemon.kill();
-  disk?.remount("ro");
+  // The kernel lets go of what a killed process had open for writing some moments after its end.
+  await until("nobody to have a file open for writing", () => (disk?.remount("ro"), true));
   await assert.rejects(daemon.restart(), /ended with 69 before it was ready: .*read-only file system, open '.*data/);
   disk?.remount("rw");
   await cloud.restart();
